@@ -67,6 +67,7 @@ class MasRouter:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = Cascade(settings)
+        self._weights = tuple(self.network.parameters())  # finding them anew would be a fifth of a decision
         self.settings = settings
         self.encoder = encoder
         self.cost_rate = cost_rate
@@ -136,7 +137,7 @@ class MasRouter:
 
     def _encoded(self, candidates: Candidates) -> Encoded:
         """The candidates as the present weights see them, computed once for each state of the weights."""
-        version = sum(p._version for p in self.network.parameters())
+        version = sum(p._version for p in self._weights)
         if self._seen is None or self._seen[0] != version or self._seen[1].candidates is not candidates:
             self._seen = (version, self.network.encode(candidates))
         return self._seen[1]
