@@ -18,7 +18,7 @@ from mar.pool.cards import ModelCard
 from mar.pool.health import Health, check_health
 from mar.pool.settings import PoolConfig, find_pool_config
 
-FIGURES = ("model", "USD/M in", "out", "context", "output", "at once", "per min")
+FIGURES = ("model", "USD/M in", "out", "context", "output", "at once", "/min")
 PLACES = ("endpoint", "key", "health")
 
 
@@ -63,7 +63,7 @@ def _show_simulated(console: Console) -> None:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fits 80 columns
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)  # fits 80 columns
     for name in columns:
         text = name in ("model", *PLACES)
         table.add_column(name, justify="left" if text else "right", overflow="fold", no_wrap=name in FIGURES)
