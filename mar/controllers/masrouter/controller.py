@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -119,7 +120,10 @@ class MasRouter:
     # Planning -------------------------------------------------------------------------------------------------
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
-        """One plan per query in one pass: the most likely ones, or drawn ones when `sampler` is set."""
+        """One plan per query in one pass: the most likely ones, or drawn ones when `sampler` is set.
+
+        The published controller (without the fix `greedy_test`) always draws; equal queries draw equal plans.
+        """
         if not queries:
             return []
         if self.cost_rate <= 0 and self.settings.price_conditioned:
@@ -131,7 +135,7 @@ class MasRouter:
                 self._encoded(candidates),
                 price=torch.full((len(queries),), log_price(self.cost_rate)),
                 domain=self._known_domains(queries),
-                generator=self.sampler,
+                generator=self._generator(queries),
             )
         return self.to_plans(output, names)
 
@@ -141,6 +145,12 @@ class MasRouter:
         if self._seen is None or self._seen[0] != version or self._seen[1].candidates is not candidates:
             self._seen = (version, self.network.encode(candidates))
         return self._seen[1]
+
+    def _generator(self, queries: Sequence[Query]) -> torch.Generator | None:
+        if self.sampler is not None or self.settings.fixes.greedy_test:
+            return self.sampler
+        digest = hashlib.blake2b("\0".join(q.text for q in queries).encode(), digest_size=8).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
     def _known_domains(self, queries: Sequence[Query]) -> Tensor | None:
         if self.options.domain is not None:
