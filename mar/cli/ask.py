@@ -34,7 +34,9 @@ from mar.types import (
 )
 
 QueryArgument = Annotated[str, typer.Argument(help="The question or task. '-' reads it from standard input.")]
-PoolOption = Annotated[str, typer.Option("--pool", help="auto (as configured, else simulated), simulated, or a file.")]
+PoolOption = Annotated[
+    str, typer.Option("--pool", help="auto (as configured, else simulated), simulated, simulated-vllm, or a file.")
+]
 RouterOption = Annotated[str, typer.Option("--router", help="A packaged controller or a checkpoint file.")]
 RateOption = Annotated[float | None, typer.Option("--cost-rate", min=0.0, help="Utility per USD: higher is thriftier.")]
 AllowOption = Annotated[list[str] | None, typer.Option("--allow", help="Use only this model (may be repeated).")]
@@ -98,11 +100,9 @@ def _exit_for(episode: Episode) -> None:
 
 
 def _pool(choice: str, allow: list[str] | None, deny: list[str] | None) -> Pool:
-    from mar.pool.choose import configured_pool
-    from mar.pool.simulated import EMPTY_WORLD, simulated_pool
+    from mar.pool.choose import empty_pool
 
-    pool = configured_pool(choice) or simulated_pool(EMPTY_WORLD)
-    return pool.restricted(allow=allow or None, deny=deny or ())
+    return empty_pool(choice).restricted(allow=allow or None, deny=deny or ())
 
 
 def _controller(name: str, cost_rate: float | None) -> Any:

@@ -57,7 +57,9 @@ class RunOptions(BaseModel):
     test_limit: int | None = Field(default=None, ge=0, description="at most so many test items")
     # Pool
     pool: str = Field(
-        default="auto", description="auto (as .env or pool.toml say, else simulated), simulated, or a file"
+        default="auto",
+        description="auto (as .env or pool.toml say, else simulated), simulated, simulated-vllm (five models on two "
+        "GPUs), or a file",
     )
     effects: float = Field(
         default=1.0, gt=0, description="simulated pool: factor on its peer, role and feedback effects"
