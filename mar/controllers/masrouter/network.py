@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from mar.controllers.masrouter.settings import NetworkSettings
 from mar.controllers.masrouter.vae import Latent, TextVAE
@@ -81,6 +80,11 @@ class CascadeOutput:
     query_latents: tuple[Latent, Latent]  # of the query, for the mode and for the count
 
 
+def normalize(x: Tensor) -> Tensor:
+    """Vectors (..., h) at unit length."""
+    return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min(1e-12)
+
+
 class Stage(nn.Module):
     """A choice among candidates by scaled cosine similarity."""
 
@@ -93,11 +97,11 @@ class Stage(nn.Module):
     def keys(self, candidates: Tensor) -> Tensor:
         """Candidates (..., h) of any length as scaled unit vectors."""
         scale = self.fixed if self.log_scale is None else self.log_scale.exp().clamp(max=100.0)
-        return scale * normalize(candidates, dim=-1)
+        return scale * normalize(candidates)
 
     def forward(self, context: Tensor, keys: Tensor) -> Tensor:
         """Logits (B, n) of contexts (B, h) against keys (n, h) or (B, n, h)."""
-        unit = normalize(context, dim=-1)
+        unit = normalize(context)
         return unit @ keys.T if keys.dim() == 2 else (keys @ unit.unsqueeze(-1)).squeeze(-1)
 
 
@@ -223,7 +227,7 @@ class Cascade(nn.Module):
         )
 
     def _query_context(self, queries: Tensor, price: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q = normalize(self.query_projection(queries), dim=-1)
+        q = normalize(self.query_projection(queries))
         if not self.settings.price_conditioned:
             zero = torch.zeros_like(q)
             return q, zero, zero
@@ -270,12 +274,11 @@ class Cascade(nn.Module):
             taken = taken + each[index]
             before.append(history)
             if self.settings.fixes.trained_history:
-                grown = self.history_norm(history + last)
-                history = torch.where((j < count).unsqueeze(-1), grown, history)
-            picked.append(torch.where(j < count, index, 0))
+                history = self.history_norm(history + last)
+            picked.append(index)
             chosen.append(last)
         draw.team(count)
-        return _Roles(self._padded(picked), torch.stack(before, 1), torch.stack(chosen, 1))
+        return _Roles(self._padded(picked, count), torch.stack(before, 1), torch.stack(chosen, 1))
 
     def _llms(self, context: Tensor, roles: _Roles, encoded: Encoded, count: Tensor, draw: _Draw) -> Tensor:
         fixed = not self.settings.fixes.llm_per_agent
@@ -296,15 +299,17 @@ class Cascade(nn.Module):
             index = draw.member(logits, given)
             line = self.history_norm(line + encoded.llms.value[index])
             taken = taken + each[index]
-            picked.append(torch.where(j < count, index, 0))
+            picked.append(index)
         draw.team(count)
-        llms = self._padded(picked)
+        llms = self._padded(picked, count)
         if fixed:  # published: the multinomial's coefficient is part of the log-probability
             draw.add(_multinomial_coefficient(llms, count, len(encoded.llm_keys)))
         return llms
 
-    def _padded(self, picked: list[Tensor]) -> Tensor:
-        return nn.functional.pad(torch.stack(picked, 1), (0, self.settings.max_agents - len(picked)))
+    def _padded(self, picked: list[Tensor], count: Tensor) -> Tensor:
+        """Choices of all agents, (B, max_agents); what was picked for agents that a plan does not have is dropped."""
+        there = torch.arange(len(picked)) < count.unsqueeze(-1)
+        return nn.functional.pad(torch.stack(picked, 1) * there, (0, self.settings.max_agents - len(picked)))
 
 
 @dataclass(frozen=True, slots=True)
