@@ -7,6 +7,7 @@ import typer
 from mar.cli.ask import ask_command, plan_command
 from mar.cli.cache import cache_app
 from mar.cli.data import data_app
+from mar.cli.loadtest import loadtest_command
 from mar.cli.pool import pool_command
 from mar.cli.report import report_command
 from mar.cli.script import run_script
@@ -23,6 +24,7 @@ app.command("ask")(ask_command)
 app.command("plan")(plan_command)
 app.command("pool")(pool_command)
 app.command("report")(report_command)
+app.command("loadtest")(loadtest_command)
 app.add_typer(cache_app, name="cache")
 app.add_typer(data_app, name="data")
 register_train(app)

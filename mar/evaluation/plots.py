@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -119,4 +120,33 @@ def plot_episode(episode: Episode, path: Path, *, title: str) -> None:
     axis.set_title(title, fontsize=10, loc="left")
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
+    _save(figure, path)
+
+
+def plot_goodput(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
+    """Share of queries solved in time against the arrival rate, one line per policy; rows as a load test makes them."""
+    figure, axis = plt.subplots(figsize=(8, 5), constrained_layout=True)
+    for policy in dict.fromkeys(r["policy"] for r in rows):
+        own = sorted((r for r in rows if r["policy"] == policy), key=lambda r: r["rate_per_min"])
+        x, y = [r["rate_per_min"] for r in own], [100 * r["goodput"] for r in own]
+        low = [100 * (r["goodput"] - r["goodput_low"]) for r in own]
+        high = [100 * (r["goodput_high"] - r["goodput"]) for r in own]
+        axis.errorbar(x, y, yerr=[low, high], fmt="o-", capsize=2, label=policy)
+    axis.set_xscale("log")
+    axis.set_xlabel("requests per minute")
+    axis.set_ylabel("solved within the budget, %")
+    axis.set_title(title, loc="left", fontsize=10)
+    axis.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def plot_queues(samples: Mapping[str, Sequence[tuple[float, float]]], path: Path, *, title: str) -> None:
+    """Calls under way or queued against time, one line per model."""
+    figure, axis = plt.subplots(figsize=(8, 4.5), constrained_layout=True)
+    for model, points in samples.items():
+        axis.plot([at for at, _ in points], [calls for _, calls in points], label=model)
+    axis.set_xlabel("seconds")
+    axis.set_ylabel("calls running or waiting")
+    axis.set_title(title, loc="left", fontsize=10)
+    axis.legend(frameon=False, fontsize=8)
     _save(figure, path)

@@ -70,6 +70,7 @@ class EpisodeState:
     recorder: Recorder
     plan_id: str  # makes message ids of different plans differ
     started: float  # on the event loop's clock
+    deadline_s: float | None = None  # after `started`; what binders are told instead of the budget's seconds
     usd: float = 0.0  # known cost of the calls so far; an unknown cost counts as nothing spent
     tokens: int = 0  # known tokens of the calls so far
     spent: SpentBudget | None = None  # which budget has run out
@@ -204,7 +205,7 @@ class Agent:
     async def _bind(self) -> Binding:
         state = self.state
         now = anyio.current_time()
-        seconds = state.budget.seconds
+        seconds = state.budget.seconds if state.deadline_s is None else state.deadline_s
         context = StepContext(
             query=state.query,
             plan=state.plan,
