@@ -126,7 +126,9 @@ class OutcomeTable:
                 costs=_optional(folder / "costs.npy"), **lists,
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{folder} holds no outcome table ({error}); expected what OutcomeTable.save writes") from None
+            raise DataError(
+                f"{folder} holds no outcome table ({error}); expected what OutcomeTable.save writes"
+            ) from None
 
 
 def _mapped(path: Path) -> Floats:
