@@ -188,8 +188,9 @@ def routing_set(
             groups=some.groups,
         )
 
-    parts = {name: part(getattr(split, name)) for name in ("train", "validation", "test")}
-    if empty := [name for name, some in parts.items() if not len(some)]:
-        raise DataError(f"{table.name}: no prompts to {empty[0]} on; {len(table)} prompts are too few to split")
+    rows: dict[str, Rows] = {name: getattr(split, name) for name in ("train", "validation", "test")}
+    if empty := [name for name, some in rows.items() if not len(some)]:
+        raise DataError(f"{table.name}: no prompts for {empty[0]}; {len(table)} prompts are too few to split")
+    parts = {name: part(some) for name, some in rows.items()}
     notes = {f"{table.name}, {key}": value for key, value in table.notes.items()}
     return RoutingSet(benchmark=table.name, group=group, models=tuple(models), notes=notes, **parts)
