@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -57,7 +57,7 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
     header = Header(
         format=FORMAT,
         router=name_of(router),
-        parameters=asdict(router),
+        parameters={f.name: getattr(router, f.name) for f in fields(router) if f.init},
         encoder=controller.encoder.name,
         width=controller.encoder.width,
         models=controller.models,
@@ -113,26 +113,41 @@ def load_routed(path: Path, encoder: Encoder) -> RouterController:
     )
 
 
-def _arrays(router: Router) -> Iterator[tuple[str, np.ndarray]]:
+def _arrays(router: object, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """What a router learned by name; parts of tuples by number, those of routers within it after a dot."""
     for name, value in vars(router).items():
-        if not name.endswith("_"):
-            continue
-        if isinstance(value, np.ndarray):
-            yield name, value
-        elif isinstance(value, tuple):
-            for i, part in enumerate(cast("tuple[np.ndarray, ...]", value)):
-                yield f"{name}.{i}", part
+        if name.endswith("_") and not name.startswith("_"):
+            parts = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+            for i, part in enumerate(parts):
+                key = f"{prefix}{name}.{i}" if isinstance(value, tuple) else f"{prefix}{name}"
+                if isinstance(part, np.ndarray):
+                    yield key, part
+                elif is_dataclass(part):
+                    yield from _arrays(part, f"{key}.")
 
 
-def _restore(router: Router, arrays: Mapping[str, np.ndarray]) -> None:
-    several: dict[str, dict[int, np.ndarray]] = {}
+def _restore(router: object, arrays: Mapping[str, np.ndarray]) -> None:
+    """The inverse of `_arrays` on a fresh router, which has made the routers within it itself.
+
+    Raises:
+        CheckpointError: A name is none of a fitted attribute.
+    """
+    below: dict[str, dict[str, np.ndarray]] = {}
     for key, value in arrays.items():
-        name, dot, index = key.partition(".")
+        name, dot, rest = key.partition(".")
         if not name.endswith("_") or name.startswith("_"):
             raise CheckpointError(f"a tensor is called {key!r}; expected names of fitted attributes, which end in _")
         if dot:
-            several.setdefault(name, {})[int(index)] = value
+            below.setdefault(name, {})[rest] = value
         else:
             setattr(router, name, value)
-    for name, parts in several.items():
-        setattr(router, name, tuple(parts[i] for i in sorted(parts)))
+    for name, parts in below.items():
+        inner: Any = getattr(router, name, ())
+        if is_dataclass(inner):
+            _restore(inner, parts)
+        elif inner:
+            for i, part in enumerate(inner):
+                own = {key.partition(".")[2]: v for key, v in parts.items() if key.partition(".")[0] == str(i)}
+                _restore(part, own)
+        else:
+            setattr(router, name, tuple(parts[str(i)] for i in range(len(parts))))

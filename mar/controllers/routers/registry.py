@@ -21,6 +21,7 @@ ROUTERS: dict[str, str] = {
     "svm": f"{HERE}.classical:Svm",
     "mf": f"{HERE}.classical:MatrixFactorisation",
     "elo": f"{HERE}.classical:Elo",
+    "kernel": f"{HERE}.kernel:Kernel",
     "shrunken": f"{HERE}.shrunken:Shrunken",
 }
 """Where the class of each named router is; the first five names are RouterEval's."""

@@ -99,7 +99,12 @@ def test_a_leaderboard_becomes_a_table_per_benchmark_with_prompts_and_embeddings
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("harness_truthfulqa_mc_0", "truthfulqa"), ("leaderboard_mmlu_pro", "mmlu_pro"), ("MATH-lvl-5", "math"), ("x", "x")],
+    [
+        ("harness_truthfulqa_mc_0", "truthfulqa"),
+        ("leaderboard_mmlu_pro", "mmlu_pro"),
+        ("MATH-lvl-5", "math"),
+        ("x", "x"),
+    ],
 )
 def test_published_names_of_benchmarks(text, name):
     assert benchmark_of(text) == name

@@ -52,7 +52,9 @@ def lines_of(folder):
 
 
 def test_a_comparison_gives_one_table_with_intervals_and_verdicts(folder):
-    page = run.run_routing(options("--routers", "oracle", "random", "knn", "custom_router:Nearest"), Progress(quiet=True))
+    page = run.run_routing(
+        options("--routers", "oracle", "random", "knn", "custom_router:Nearest"), Progress(quiet=True)
+    )
     lines = lines_of(folder)
     assert list(lines) == ["best single", "oracle", "random", "knn", "custom_router:Nearest"]
     assert float(lines["knn"]["gain_low"]) > 0
