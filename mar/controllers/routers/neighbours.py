@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mar.controllers.routers.base import Examples, Floats, Prompts, fitted
 
-BLOCK = 2048  # prompts compared at once
+BLOCK = 512  # prompts compared at once
 
 
 @dataclass(kw_only=True)

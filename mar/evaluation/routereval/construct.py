@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
-from mar.controllers.routers.base import Examples, Floats
+from mar.controllers.routers.base import Examples, Floats, Indices
 from mar.errors import ConfigError, DataError
-from mar.evaluation.routereval.table import OutcomeTable, Rows
+from mar.evaluation.routereval.table import OutcomeTable
 
 Group = Literal["all_strong", "all_weak", "strong_to_weak"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -34,11 +35,11 @@ SEED = 42
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Rows of a table."""
+    """Indices of a table."""
 
-    train: Rows
-    validation: Rows
-    test: Rows
+    train: Indices
+    validation: Indices
+    test: Indices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,23 +90,36 @@ def ranked(table: OutcomeTable, first: int, last: int) -> tuple[str, ...]:
     return tuple(table.models[i] for i in order[first - 1 : last])
 
 
-def _window(scores: Floats, order: np.ndarray, m: int, group: Group) -> np.ndarray:
+def _window(scores: Floats, order: Indices, m: int, group: Group) -> Indices:
+    """Every window of m neighbours by rank, in time that does not depend on m (a running maximum)."""
     width = max(len(order) // 5, m)
     pool = order[-width:] if group == "all_strong" else order[:width]
-    block = np.asarray(scores[:, pool])
-    oracles = [block[:, i : i + m].max(axis=1).mean(dtype=np.float64) for i in range(width - m + 1)]
-    best = int(np.argmax(oracles))
+    running: Floats = maximum_filter1d(np.asarray(scores[:, pool]), m, axis=1, origin=-(m // 2), mode="nearest")
+    best = int(np.argmax(running[:, : width - m + 1].mean(axis=0, dtype=np.float64)))
     return pool[best : best + m]
 
 
-def _drawn(scores: Floats, order: np.ndarray, m: int, seed: int) -> np.ndarray:
+def _drawn(scores: Floats, order: Indices, m: int, seed: int) -> Indices:
     rng = np.random.default_rng(seed)
     groups = np.array_split(order, m)
-    draws = np.array([[rng.choice(group) for group in groups] for _ in range(DRAWS)])
-    block, where = np.ascontiguousarray(scores.T[order]), np.empty(scores.shape[1], dtype=np.int64)
-    where[order] = np.arange(len(order))
-    oracles = [np.maximum.reduce(block[where[draw]]).mean(dtype=np.float64) for draw in draws]
+    draws = np.stack([rng.choice(group, DRAWS) for group in groups], axis=1)
+    oracles = _oracles(scores, draws)
     return draws[int(np.argmax(oracles))]
+
+
+def _oracles(scores: Floats, draws: Indices) -> list[float]:
+    """Mean score of the best LLM of each draw; scores of 0 and 1 are packed into bits, eight prompts a byte."""
+    columns = np.unique(draws)
+    block = np.ascontiguousarray(scores[:, columns].T)
+    at = np.searchsorted(columns, draws)
+    if _binary(block):
+        bits = np.packbits(block > 0, axis=1)
+        return [float(np.bitwise_count(np.bitwise_or.reduce(bits[draw])).sum(dtype=np.int64)) for draw in at]
+    return [float(np.maximum.reduce(block[draw]).mean(dtype=np.float64)) for draw in at]
+
+
+def _binary(scores: Floats) -> bool:
+    return bool(((scores == 0) | (scores == 1)).all())
 
 
 # Prompts ------------------------------------------------------------------------------------------------------
@@ -152,7 +166,7 @@ def split_of(table: OutcomeTable) -> Split:
 
 def labels(scores: Floats) -> Floats | None:
     """What to train on: 1 within 0.95 of the best score on the prompt; None where scores are 0 or 1 already."""
-    if np.isin(scores, (0, 1)).all():
+    if _binary(scores):
         return None
     best = scores.max(axis=1, keepdims=True)
     return ((scores >= NEAR_BEST * best) & (best > 0)).astype(np.float32)
@@ -175,7 +189,7 @@ def routing_set(
     """
     chosen = table.columns(models)
 
-    def part(rows: Rows) -> Examples:
+    def part(rows: Indices) -> Examples:
         some = chosen.rows(rows)
         if some.vectors is None:
             raise DataError(f"{table.name} has no embeddings of its prompts; expected OutcomeTable.with_vectors")
@@ -188,7 +202,7 @@ def routing_set(
             groups=some.groups,
         )
 
-    rows: dict[str, Rows] = {name: getattr(split, name) for name in ("train", "validation", "test")}
+    rows: dict[str, Indices] = {name: getattr(split, name) for name in ("train", "validation", "test")}
     if empty := [name for name, some in rows.items() if not len(some)]:
         raise DataError(f"{table.name}: no prompts for {empty[0]}; {len(table)} prompts are too few to split")
     parts = {name: part(some) for name, some in rows.items()}

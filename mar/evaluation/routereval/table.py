@@ -26,7 +26,7 @@ class OutcomeTable:
 
     name: str
     models: tuple[str, ...]  # m names, in the order of the columns
-    scores: Floats  # (n, m), 0 to 1
+    scores: Floats  # (n, m), 0 to 1; bytes will do where they are 0 or 1
     ids: tuple[str, ...] = ()  # n names of prompts; empty: they have none
     prompts: tuple[str, ...] = ()  # n texts, as the router sees them; empty: not known
     vectors: Floats | None = None  # (n, d) embeddings of the prompts; None: not embedded yet

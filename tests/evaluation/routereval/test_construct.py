@@ -93,3 +93,20 @@ def test_a_problem_needs_vectors_and_prompts_for_every_part():
         routing_set(bare, ("a",), permuted(40, seed=0, train=30, validation=5), group="g")
     with pytest.raises(DataError, match="no prompts for test"):
         routing_set(table, ("left",), permuted(40, seed=0, train=30, validation=10), group="g")
+
+
+@pytest.mark.parametrize("m", [2, 3, 4, 7])
+def test_the_running_window_agrees_with_trying_every_window(m):
+    table = low_rank(models=35)
+    means = table.scores.mean(axis=0)
+    order = [i for i in np.argsort(means, kind="stable") if means[i] <= 0.9]
+    pool = order[-max(len(order) // 5, m) :]
+    oracles = [table.scores[:, pool[i : i + m]].max(axis=1).mean() for i in range(len(pool) - m + 1)]
+    best = int(np.argmax(oracles))
+    assert candidates(table, m, "all_strong") == tuple(table.models[i] for i in pool[best : best + m])
+
+
+def test_draws_are_judged_alike_in_bits_and_in_numbers():
+    table = low_rank(models=12)
+    graded = OutcomeTable(name="t", models=table.models, scores=table.scores * np.float32(0.8) + np.float32(0.01))
+    assert candidates(table, 4, "strong_to_weak") == candidates(graded, 4, "strong_to_weak")
