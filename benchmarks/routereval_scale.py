@@ -59,7 +59,9 @@ def main() -> None:
         split = stratified(table.groups)
         compare(table, split)
         whole, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
-        print(f"\nall of it: {whole:.0f} s by the clock, {cpu:.0f} s of CPU time (aim: 180 s), {peak_gib():.2f} GiB (aim: 4)")
+        print(
+            f"\nall of it: {whole:.0f} s by the clock, {cpu:.0f} s of CPU time (aim: 180 s), {peak_gib():.2f} GiB (aim: 4)"
+        )
         if "--throughput" in sys.argv:
             throughput(table, split)
 

@@ -14,7 +14,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from mar.controllers.embeddings import Encoder
-from mar.controllers.routers.base import Router
 from mar.controllers.routers.controller import RouterController
 from mar.controllers.routers.registry import ROUTERS, make_router, name_of
 from mar.errors import CheckpointError, ConfigError
@@ -54,6 +53,8 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
     arrays = dict(_arrays(router))
     if not arrays:
         raise ConfigError(f"{type(router).__name__} has no fitted attribute (name_) to save")
+    if odd := [name for name, value in arrays.items() if value.dtype.kind not in "biuf"]:
+        raise ConfigError(f"{type(router).__name__}.{odd[0]} is an array of {arrays[odd[0]].dtype}; expected numbers")
     header = Header(
         format=FORMAT,
         router=name_of(router),

@@ -22,6 +22,7 @@ ROUTERS: dict[str, str] = {
     "mf": f"{HERE}.classical:MatrixFactorisation",
     "elo": f"{HERE}.classical:Elo",
     "kernel": f"{HERE}.kernel:Kernel",
+    "trees": f"{HERE}.trees:Trees",
     "shrunken": f"{HERE}.shrunken:Shrunken",
 }
 """Where the class of each named router is; the first five names are RouterEval's."""

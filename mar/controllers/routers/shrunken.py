@@ -1,14 +1,15 @@
 """Local estimates of every LLM's advantage, each shrunk as far as it is noise, averaged with weights from validation.
 
-Four views of one question, how much better than the others an LLM is on a prompt like this one:
+Five views of one question, how much better than the others an LLM is on a prompt like this one:
 
 - `Kernel`: a smooth function of meaning, wording and looks, with a ridge for each direction;
 - `Neighbourhood`: the nearest few hundred prompts, weighed by similarity, shrunk to the mean over all;
 - `Scales`: clusters at several scales, each cluster's mean shrunk to the mean over all by empirical Bayes;
-- `Benchmarks`: the benchmark or category that a prompt is probably from, and each one's shrunken means.
+- `Benchmarks`: the benchmark or category that a prompt is probably from, and each one's shrunken means;
+- `Trees`: small groups of prompts that agree in what they are about and how they look.
 
 Choosing the LLM with the highest estimate rewards noise: the more LLMs and the smaller the neighbourhood, the more
-often the winner is a lucky one. Shrinkage takes back what luck added, and the mistakes of the four views differ.
+often the winner is a lucky one. Shrinkage takes back what luck added, and the mistakes of the views differ.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from mar.controllers.routers.base import Examples, Floats, Prompts, Router, fitted
 from mar.controllers.routers.kernel import Kernel, advantage
 from mar.controllers.routers.neighbours import BLOCK, nearest
+from mar.controllers.routers.trees import Trees
 
-Doubles = npt.NDArray[np.float64]
 TRUST = 0.3  # how strongly the weights of the views are drawn to equal ones
 
 
@@ -88,7 +88,7 @@ class Scales:
 
 @dataclass(kw_only=True)
 class Benchmarks:
-    """Advantages on the benchmark, or category, that a prompt is probably from; equal everywhere where none is stated."""
+    """Advantages on the benchmark, or category, that a prompt is probably from; overall means where none is known."""
 
     landmarks: int = 600
     seed: int = 0
@@ -121,7 +121,7 @@ class Benchmarks:
 
 @dataclass(kw_only=True)
 class Shrunken:
-    """The four views together."""
+    """The five views together."""
 
     landmarks: int = 1000
     seed: int = 0
@@ -133,19 +133,17 @@ class Shrunken:
             Neighbourhood(),
             Scales(seed=self.seed),
             Benchmarks(seed=self.seed),
+            Trees(seed=self.seed),
         )
 
     def fit(self, train: Examples, validation: Examples) -> None:
-        """Fit the views on train, weigh them on validation, and fit them again on both."""
+        """Fit the views on train and weigh them on validation."""
         for view in self.views_:
             view.fit(train, validation)
         mean = advantage(train.targets).mean(axis=0)
         said = [view.score(validation) - mean for view in self.views_]
         self.weights_ = blend(said, advantage(validation.targets) - mean)
-        both = joined(train, validation)
-        for view in self.views_:
-            view.fit(both, validation)
-        self.mean_ = advantage(both.targets).mean(axis=0)
+        self.mean_ = mean
 
     def score(self, prompts: Prompts) -> Floats:
         """Weighted advantages."""
@@ -183,14 +181,3 @@ def blend(views: list[Floats], targets: Floats) -> Floats:
         return equal.astype(np.float32)
     found = np.linalg.solve(gram + trust * np.eye(len(views)), columns.T @ targets.ravel() + trust * equal)
     return found.astype(np.float32)
-
-
-def joined(a: Examples, b: Examples) -> Examples:
-    """Both, one after the other."""
-    return Examples(
-        vectors=np.concatenate([a.vectors, b.vectors]),
-        texts=a.texts + b.texts,
-        scores=np.concatenate([a.scores, b.scores]),
-        labels=np.concatenate([a.targets, b.targets]),
-        groups=a.groups + b.groups,
-    )

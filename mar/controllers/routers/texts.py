@@ -8,8 +8,7 @@ form is; both say more about which LLM copes than a vector of meaning does.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import scipy.sparse as sparse
@@ -17,11 +16,13 @@ import scipy.sparse as sparse
 from mar.controllers.routers.base import Floats
 
 BUCKETS = 2**15  # of hashed words and pairs of words
+REMEMBERED = 8  # sets of prompts whose features are kept: several routers read the same ones
 _OPTION = re.compile(r"^\(?[A-J][.)]\s", re.MULTILINE)
 _TOKEN = r"(?u)[\u4e00-\u9fff]|\w+|[^\w\s]"
 
 
-def words(texts: Sequence[str]) -> sparse.csr_matrix:
+@lru_cache(maxsize=REMEMBERED)
+def words(texts: tuple[str, ...]) -> sparse.csr_matrix:
     """Logarithmic counts of hashed words, signs and pairs of them, shape (n, BUCKETS)."""
     counts = _vectoriser().transform(texts).astype(np.float32)
     counts.data = 1 + np.log(counts.data)
@@ -41,7 +42,8 @@ def weighed(counts: sparse.csr_matrix, rare: Floats) -> sparse.csr_matrix:
     return sparse.diags(1 / np.maximum(norms, 1e-12)).dot(found).tocsr().astype(np.float32)
 
 
-def looks(texts: Sequence[str]) -> Floats:
+@lru_cache(maxsize=REMEMBERED)
+def looks(texts: tuple[str, ...]) -> Floats:
     """How texts look: lengths, lines, options, and shares of digits, capitals and other signs; shape (n, 14)."""
     return np.array([_look(text) for text in texts], dtype=np.float32)
 

@@ -1,8 +1,8 @@
 """RouterEval's files: ready-made routing problems (router_dataset) and the leaderboards they are made from.
 
 router_dataset: a pickle per benchmark, {easy|hard}{m}{group}{data: {train_score, val_score, test_score, train_label},
-model: [names]}, split_index, embedding {train_embed, ...}, prompt {train_prompt, ...}. Leaderboards: {model: [names], data:
-{sub-benchmark: {correctness: [prompts x models]}}}, embeddings and prompts alike.
+model: [names]}, split_index, embedding {train_embed, ...}, prompt {train_prompt, ...}. Leaderboards: {model: [names],
+data: {sub-benchmark: {correctness: [prompts x models]}}}, embeddings and prompts alike.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _inner(whole: Mapping[str, Any], path: Path, key: str, *, kind: str = "") ->
 def read_leaderboard(path: Path, *, embedding: str = EMBEDDINGS[0]) -> list[OutcomeTable]:
     """The tables of a leaderboard_*.pkl of the folder leaderboard_score, one per benchmark.
 
-    Prompts and embeddings are taken from the folders leaderboard_prompt and leaderboard_embed beside it, where they are.
+    Prompts and embeddings are taken from the folders leaderboard_prompt and leaderboard_embed beside it, if there.
 
     Raises:
         DataError: A file is missing, refused, or has another shape.

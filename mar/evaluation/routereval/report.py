@@ -61,8 +61,8 @@ def markdown(lines: Sequence[Line], notes: Mapping[str, str]) -> str:
     for line in lines:
         m = line.metrics
         rows.append(
-            f"| {line.problem} | {line.router} | {m.mu:.4f} | {_span(line.mu, '.3f')} | {_known(m.vr)} | {_known(m.vb)} | "
-            f"{_known(m.ep)} | {_gain(line)} | {line.fit_s:.2f} | {line.score_s:.2f} |"
+            f"| {line.problem} | {line.router} | {m.mu:.4f} | {_span(line.mu, '.3f')} | {_known(m.vr)} | "
+            f"{_known(m.vb)} | {_known(m.ep)} | {_gain(line)} | {line.fit_s:.2f} | {line.score_s:.2f} |"
         )
     return "\n".join([*head, "", *rows, "", _FOOT, ""])
 

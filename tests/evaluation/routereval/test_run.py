@@ -140,7 +140,7 @@ def test_any_program_that_prints_the_metrics_last_is_a_router(tmp_path):
     script.write_text("raise SystemExit('out of luck')\n")
     with pytest.raises(DataError, match="status 1 on two_kinds/all_weak/3: out of luck"):
         run_program(f"{sys.executable} {script} {{problem}}", problem)
-    with pytest.raises(ConfigError, match="expected {problem} in it"):
+    with pytest.raises(ConfigError, match=r"expected \{problem\} in it"):
         run_program("true", problem)
     with pytest.raises(ConfigError, match="cannot be started"):
         run_program("no-such-program {problem}", problem)
