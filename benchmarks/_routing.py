@@ -1,4 +1,4 @@
-"""What the routing benchmarks share: embedded tables, kept between runs, and the pools that published figures are for."""
+"""What the routing benchmarks share: embedded tables, kept between runs, and the pools of the published figures."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@
     uv run python benchmarks/routereval_better.py model7             # seven LLMs, five test sets, five seeds
     uv run python benchmarks/routereval_better.py routerbench_mbpp   # 11 LLMs, quality against cost
 
-Routers learn from the training prompts and choose settings on validation; test prompts are only routed. "best simple" is
-the simple router with the highest mean on the very test prompts, chosen in hindsight, against us. Intervals of differences
-are paired bootstraps over prompts, with seeds or splits resampled too. A run that was killed goes on.
+Routers learn from the training prompts and choose settings on validation; test prompts are only routed. "best simple"
+is the simple router with the highest mean on the very test prompts, chosen in hindsight, against us. Intervals of
+differences are paired bootstraps over prompts, with seeds or splits resampled too. A run that was killed goes on.
 """
 
 from __future__ import annotations

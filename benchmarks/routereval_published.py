@@ -1,10 +1,10 @@
-"""RouterEval's baselines on MMLU-Pro, 28 real LLMs: the published code's figures, and how long fitting and routing take.
+"""RouterEval's baselines on MMLU-Pro, 28 real LLMs: the published code's figures, and how long routing takes.
 
     uv run python benchmarks/routereval_published.py
 
-Split: numpy default_rng(0).permutation(12032), first 9,600 train, next 1,200 validation, rest test. Embeddings: MiniLM
-of the question. "published ties" gives ties to the first column, as the published code does; beside it, ties by training
-mean. The table's last part times kNN, linear, MLP and cluster over the three pools in this one process.
+Split: numpy default_rng(0).permutation(12032), first 9,600 train, next 1,200 validation, rest test. Embeddings:
+MiniLM of the question. "published ties" gives ties to the first column, as the published code does; beside it, ties
+by training mean. The table's last part times kNN, linear, MLP and cluster over the three pools in this one process.
 """
 
 from __future__ import annotations

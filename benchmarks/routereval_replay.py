@@ -2,8 +2,9 @@
 
     uv run python benchmarks/routereval_replay.py
 
-The router is fitted on the table's training part, saved, loaded, and asked for single-agent plans; a replay pool gives the
-recorded texts; the task reads a letter from each and scores it. The table has the letters that the publisher read.
+The router is fitted on the table's training part, saved, loaded, and asked for single-agent plans; a replay pool
+gives the recorded texts; the task reads a letter from each and scores it. The table has the letters that the
+publisher read.
 """
 
 from __future__ import annotations

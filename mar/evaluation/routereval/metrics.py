@@ -8,8 +8,9 @@
 E_p does not compare between kinds of routers. In the published code each baseline turns something else into a
 distribution: kNN takes a softmax of mean scores, which lie between 0 and 1, so it is nearly uniform whatever it knows
 (2.30 of at most 2.32 bits with five LLMs); the linear and the MLP router take a softmax of logits, which have no
-bounds; the clusters take inverse distances, and count only LLMs that are best in some cluster; the MLC takes shares of
-positive logits; the oracle takes the true scores themselves. So compare E_p between settings of one router, not between two.
+bounds; the clusters take inverse distances, and count only LLMs that are best in some cluster; the MLC takes shares
+of positive logits; the oracle takes the true scores themselves. So compare E_p between settings of one router, not
+between two.
 """
 
 from __future__ import annotations
