@@ -25,8 +25,8 @@ BLOCK = 4096  # prompts that descend at once
 class Trees:
     """Expected advantage of each LLM over the mean of the pool."""
 
-    trees: int = 120
-    leaf: int = 15  # training prompts in a leaf, at least
+    trees: int = 150
+    leaf: int = 5  # training prompts in a leaf, at least
     share: float = 0.3  # of the features, tried at each split
     directions: int = 40  # principal directions of the embeddings
     seed: int = 0

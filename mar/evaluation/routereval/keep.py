@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mar.controllers.embeddings import Encoder
 from mar.controllers.routers import RouterController, save_routed
-from mar.controllers.routers.base import prior
+from mar.controllers.routers.base import Examples, prior
 from mar.controllers.routers.registry import make_router, parse_parameters
-from mar.errors import ConfigError
+from mar.errors import ConfigError, DataError
 from mar.evaluation.routereval.construct import (
     GROUPS,
     SIZES,
@@ -64,10 +65,28 @@ class FitOptions(BaseModel):
 
 
 def embedded(table: OutcomeTable, embedding: str | None, progress: Progress) -> OutcomeTable:
-    """The table with the embeddings asked for: its own where none are, else those of the encoder named."""
-    if table.vectors is not None and embedding is None:
+    """The table with the embeddings asked for: its own, or a published kind of its own, else those of an encoder."""
+    if table.vectors is not None and embedding in (None, *EMBEDDINGS):
         return table
     return embed(table, encoder_of(embedding), progress)
+
+
+def embedded_problem(problem: RoutingSet, embedding: str | None) -> RoutingSet:
+    """A ready-made problem with the embeddings asked for.
+
+    Raises:
+        DataError: Another encoder is asked for, and the prompts' texts are not known.
+    """
+    if embedding in (None, *EMBEDDINGS):
+        return problem
+    encoder = encoder_of(embedding)
+
+    def part(examples: Examples) -> Examples:
+        if not examples.texts:
+            raise DataError(f"{problem.name} has no texts of its prompts to embed with {encoder.name}")
+        return replace(examples, vectors=encoder.encode(examples.texts))
+
+    return replace(problem, train=part(problem.train), validation=part(problem.validation), test=part(problem.test))
 
 
 def build_datasets(options: BuildOptions, progress: Progress | None = None) -> list[Path]:
@@ -107,8 +126,8 @@ def tables(sources: Sequence[str], data: Path | None, embedding: str | None) -> 
     return found
 
 
-def problems(table: OutcomeTable, sizes: Sequence[int], groups: Sequence[Group]) -> list[RoutingSet]:
-    """The published problems over a table; sizes that it has too few LLMs for are left out.
+def problems(table: OutcomeTable, sizes: Sequence[int], groups: Sequence[Group]) -> Iterator[RoutingSet]:
+    """The published problems over a table, made one after the other; sizes it has too few LLMs for are left out.
 
     Raises:
         ConfigError: It has too few LLMs for any.
@@ -119,7 +138,9 @@ def problems(table: OutcomeTable, sizes: Sequence[int], groups: Sequence[Group])
             f"{table.name} has {len(table.models)} LLMs; none of the sizes {', '.join(map(str, sizes))} fits"
         )
     split = split_of(table)
-    return [routing_set(table, candidates(table, m, group), split, group=group) for m in fitting for group in groups]
+    for m in fitting:
+        for group in groups:
+            yield routing_set(table, candidates(table, m, group), split, group=group)
 
 
 def fit_controller(options: FitOptions, progress: Progress | None = None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,10 +13,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mar.controllers.routers.registry import make_router, parse_parameters
+from mar.errors import ConfigError
 from mar.evaluation.routereval.construct import GROUPS, SIZES, Group, RoutingSet
 from mar.evaluation.routereval.external import run_program
 from mar.evaluation.routereval.files import load
-from mar.evaluation.routereval.keep import DATA, ENCODER, TABLES, embedded, problems
+from mar.evaluation.routereval.keep import DATA, ENCODER, TABLES, embedded, embedded_problem, problems
 from mar.evaluation.routereval.published import EMBEDDINGS
 from mar.evaluation.routereval.references import probability
 from mar.evaluation.routereval.report import Line, line_of, write_results
@@ -83,33 +84,29 @@ def run_routing(options: RoutingOptions, progress: Progress | None = None) -> Pa
     Raises:
         UserError: A table, a router or an option cannot be used; or the folder belongs to a run with other options.
     """
-    watch = progress or Progress()
-    problems = list(problems_of(options, watch))
-    store = Store.open(options.out, options.model_dump(mode="json", exclude={"out"}))
-    jobs = [job for problem in problems for job in _jobs(options, problem)]
-    with watch.bar("routing", total=len(jobs)) as bar:
+    watch, lines, notes = progress or Progress(), list[Line](), dict[str, str]()
+    store: Store | None = None
+    for problem in problems_of(options, watch):
+        # Only now: what cannot be run is refused before anything is written.
+        store = store or Store.open(options.out, options.model_dump(mode="json", exclude={"out"}))
+        lines += _compare(problem, options, store, watch)
+        notes |= problem.notes
+    if not lines:
+        raise ConfigError(f"{', '.join(options.table)} has no problem of these --sizes and --groups")
+    notes["embedding"] = options.embedding or "the table's own, else all-MiniLM-L6-v2"
+    notes["ties"] = "the first column" if options.published_ties else "the training mean, then chance"
+    return write_results(lines, options.out, notes)
+
+
+def _compare(problem: RoutingSet, options: RoutingOptions, store: Store, progress: Progress) -> list[Line]:
+    jobs, runs = list(_jobs(options, problem)), dict[str, list[Measured]]()
+    with progress.bar(problem.name, total=len(jobs)) as bar:
         for job in jobs:
             if job.key not in store:
                 store.put(job.key, _measure(job, options))
-            bar.advance(note=f"{job.problem.name} {job.router}")
-    return write_results(_lines(jobs, store), options.out, _notes(options, problems))
-
-
-def _lines(jobs: Sequence[Job], store: Store) -> list[Line]:
-    runs: dict[str, dict[str, list[Measured]]] = {}
-    for job in jobs:
-        runs.setdefault(job.problem.name, {}).setdefault(job.router, []).append(store.get(job.key))
-    return [
-        line_of(problem, measured, by_router[SINGLE][0])
-        for problem, by_router in runs.items()
-        for measured in by_router.values()
-    ]
-
-
-def _notes(options: RoutingOptions, problems: Sequence[RoutingSet]) -> dict[str, str]:
-    found = dict(note for problem in problems for note in problem.notes.items())
-    ties = "the first column" if options.published_ties else "the training mean, then chance"
-    return {**found, "embedding": options.embedding or "the table's own, else all-MiniLM-L6-v2", "ties": ties}
+            runs.setdefault(job.router, []).append(store.get(job.key))
+            bar.advance(note=job.router)
+    return [line_of(problem.name, measured, runs[SINGLE][0]) for measured in runs.values()]
 
 
 def problems_of(options: RoutingOptions, progress: Progress) -> Iterator[RoutingSet]:
@@ -120,7 +117,7 @@ def problems_of(options: RoutingOptions, progress: Progress) -> Iterator[Routing
                 table = embedded(_limited(loaded, options.limit), options.embedding, progress)
                 yield from problems(table, options.sizes, options.groups)
             elif len(loaded.models) in options.sizes and loaded.group in options.groups:
-                yield loaded
+                yield embedded_problem(loaded, options.embedding)
 
 
 def _limited(table: OutcomeTable, limit: int | None) -> OutcomeTable:
