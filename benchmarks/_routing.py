@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from _shared import RUNS, data_folder
 
+from mar.controllers.routers.base import Examples, Floats, Prompts
+from mar.controllers.routers.classical import MatrixFactorisation
+from mar.controllers.routers.kernel import advantage
+from mar.controllers.routers.neighbours import Knn
+from mar.controllers.routers.shrunken import Scales
 from mar.evaluation.routereval.construct import RoutingSet, permuted, ranked, routing_set
 from mar.evaluation.routereval.embed import embed, encoder_of
 from mar.evaluation.routereval.table import OutcomeTable
@@ -15,6 +22,22 @@ from mar.learning.progress import Progress
 POOLS: Mapping[str, tuple[int, int]] = {"five strongest": (24, 28), "ten middle": (9, 18), "five weakest": (1, 5)}
 """Ranks of the candidates by ascending mean accuracy, of MMLU-Pro's 28 LLMs."""
 TRAIN, VALIDATION = 9600, 1200
+
+
+@dataclass(kw_only=True)
+class SimpleSum:
+    """The best simple thing known beforehand: the mean of neighbours, shrunken clusters and a ridge regression, all of
+    them on the embedding alone."""
+
+    def fit(self, train: Examples, validation: Examples) -> None:
+        """Fit all three."""
+        self.parts_ = (Knn(k=200), Scales(), MatrixFactorisation(rank=train.scores.shape[1], ridge=100.0))
+        for part in self.parts_:
+            part.fit(train, validation)
+
+    def score(self, prompts: Prompts) -> Floats:
+        """Their mean, each as an advantage over the mean of the pool."""
+        return np.mean([advantage(part.score(prompts)) for part in self.parts_], axis=0)
 
 
 def embedded_table(name: str, make: Callable[[Path], OutcomeTable]) -> OutcomeTable:

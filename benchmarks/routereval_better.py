@@ -29,7 +29,7 @@ from mar.evaluation.statistics import Interval
 from mar.learning.progress import Progress
 
 OURS = ("shrunken", "kernel", "trees")
-SIMPLE = ("knn", "knn(k=200)", "roberta_cluster(clusters=10)", "linear", "mf", "svm")
+SIMPLE = ("knn", "knn(k=200)", "roberta_cluster(clusters=10)", "mf", "_routing:SimpleSum")
 SEEDS = range(5)
 
 

@@ -3,7 +3,7 @@
 Five views of one question, how much better than the others an LLM is on a prompt like this one:
 
 - `Kernel`: a smooth function of meaning, wording and looks, with a ridge for each direction;
-- `Neighbourhood`: the nearest few hundred prompts, weighed by similarity, shrunk to the mean over all;
+- `Neighbourhood`: prompts that are alike in meaning and looks, near-copies above all, shrunk to the mean over all;
 - `Scales`: clusters at several scales, each cluster's mean shrunk to the mean over all by empirical Bayes;
 - `Benchmarks`: the benchmark or category that a prompt is probably from, and each one's shrunken means;
 - `Trees`: small groups of prompts that agree in what they are about and how they look.
@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mar.controllers.routers.base import Examples, Floats, Prompts, Router, fitted
+from mar.controllers.routers.clusters import distances
 from mar.controllers.routers.kernel import Kernel, advantage
-from mar.controllers.routers.neighbours import BLOCK, nearest
+from mar.controllers.routers.neighbours import BLOCK
+from mar.controllers.routers.texts import looks
 from mar.controllers.routers.trees import Trees
 
 TRUST = 0.3  # how strongly the weights of the views are drawn to equal ones
@@ -28,30 +30,33 @@ TRUST = 0.3  # how strongly the weights of the views are drawn to equal ones
 
 @dataclass(kw_only=True)
 class Neighbourhood:
-    """Advantages on the nearest prompts."""
+    """Advantages on prompts that are alike in meaning and in looks: those of one source, above all."""
 
-    k: int = 300
-    power: float = 4.0  # weights are similarities to this power
-    pull: float = 100.0  # prompts that the mean over all counts for
+    sharpness: float = 8.0  # of similarity in meaning: exp(sharpness * (cosine - 1))
+    reach: float = 2.2  # of similarity in looks, in standard deviations
+    pull: float = 0.1  # how many identical prompts the mean over all counts for
 
     def fit(self, train: Examples, validation: Examples) -> None:
         """Keep the training prompts."""
         targets = advantage(train.targets)
         self.mean_ = targets.mean(axis=0)
         self.vectors_, self.targets_ = train.vectors, targets - self.mean_
+        if train.texts:
+            shapes = looks(train.texts)
+            self.centre_, self.scale_ = shapes.mean(axis=0), np.maximum(shapes.std(axis=0), 1e-6) * self.reach
+            self.looks_ = (shapes - self.centre_) / self.scale_
 
     def score(self, prompts: Prompts) -> Floats:
-        """Weighted means over the neighbours, shrunk by how many they effectively are."""
+        """Weighted means, shrunk to the mean over all."""
         vectors, targets = fitted(self, "vectors_"), fitted(self, "targets_")
+        shapes = (looks(prompts.texts) - self.centre_) / self.scale_ if hasattr(self, "looks_") else None
         found = np.empty((len(prompts), targets.shape[1]), dtype=np.float32)
         for at in range(0, len(prompts), BLOCK):
-            some = prompts.vectors[at : at + BLOCK]
-            near = nearest(some, vectors, min(self.k, len(vectors)))
-            weights = np.maximum(np.einsum("nd,nkd->nk", some, vectors[near]), 1e-3) ** self.power
-            weights /= weights.sum(axis=1, keepdims=True)
-            many = 1 / (weights**2).sum(axis=1, keepdims=True)
-            means = np.einsum("nk,nkm->nm", weights, targets[near])
-            found[at : at + BLOCK] = means * many / (many + self.pull)
+            likeness = self.sharpness * (prompts.vectors[at : at + BLOCK] @ vectors.T - 1)
+            if shapes is not None:
+                likeness -= distances(shapes[at : at + BLOCK], self.looks_) ** 2 / 2
+            weights = np.exp(likeness)
+            found[at : at + BLOCK] = weights @ targets / (weights.sum(axis=1, keepdims=True) + self.pull)
         return found + fitted(self, "mean_")
 
 
