@@ -28,7 +28,7 @@ from mar.evaluation.routereval.trade_off import aiq_gain, sweep
 from mar.evaluation.statistics import Interval
 from mar.learning.progress import Progress
 
-OURS = ("shrunken", "kernel", "trees")
+OURS = ("shrunken",)
 SIMPLE = ("knn", "knn(k=200)", "roberta_cluster(clusters=10)", "mf", "_routing:SimpleSum")
 SEEDS = range(5)
 

@@ -64,7 +64,7 @@ class Neighbourhood:
 class Scales:
     """Advantages in clusters at several scales."""
 
-    clusters: tuple[int, ...] = (6, 10, 16, 25, 40, 60)
+    clusters: tuple[int, ...] = (8, 20, 50)
     seed: int = 0
 
     def fit(self, train: Examples, validation: Examples) -> None:
