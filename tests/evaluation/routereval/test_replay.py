@@ -72,4 +72,4 @@ def test_an_answer_that_nobody_recorded_is_a_failure():
     first, second = outcomes_of(controller, items[:2], replay_pool(known))
     assert (first.score.value, first.failure) == (1.0, None)
     assert not second.learnable
-    assert [f.kind for f in second.episode.failures] == ["no_recording"]
+    assert "no_recording" in [f.kind for f in second.episode.failures]
