@@ -49,7 +49,7 @@ def plot_curves(metrics: Sequence[Mapping[str, float]], path: Path, *, title: st
         axis.set_xlabel("updates")
         axis.set_ylabel(label)
     figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
@@ -70,10 +70,10 @@ def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
     axis.set_xlabel("USD per 100 queries" + ("\nnot shown: " + ", ".join(left_out) if left_out else ""), wrap=True)
     axis.set_ylabel("accuracy %")
     axis.set_title(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG, whole or not at all, and let go of the figure."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
@@ -120,7 +120,7 @@ def plot_episode(episode: Episode, path: Path, *, title: str) -> None:
     axis.set_title(title, fontsize=10, loc="left")
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_goodput(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
@@ -137,7 +137,7 @@ def plot_goodput(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -
     axis.set_ylabel("solved within the budget, %")
     axis.set_title(title, loc="left", fontsize=10)
     axis.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_queues(samples: Mapping[str, Sequence[tuple[float, float]]], path: Path, *, title: str) -> None:
@@ -149,4 +149,4 @@ def plot_queues(samples: Mapping[str, Sequence[tuple[float, float]]], path: Path
     axis.set_ylabel("calls running or waiting")
     axis.set_title(title, loc="left", fontsize=10)
     axis.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
