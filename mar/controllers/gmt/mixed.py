@@ -142,7 +142,9 @@ def _expected_prior(term: Term, curvature: Floats, fitted: Fitted) -> Floats:
     return learned
 
 
-def posterior(x: Floats, offset: Floats, target: Floats, weight: Floats, prior: Floats) -> tuple[Floats, Floats]:
+def posterior(
+    x: Floats, offset: Floats, target: Floats, weight: Floats, prior: Floats, *, start: Floats | None = None
+) -> tuple[Floats, Floats]:
     """One owner's coefficients given its rows and what the other terms say of them: Newton's method.
 
     Args:
@@ -151,12 +153,13 @@ def posterior(x: Floats, offset: Floats, target: Floats, weight: Floats, prior: 
         target: (n,) outcomes from 0 to 1.
         weight: (n,) of each row.
         prior: (d, d) covariance.
+        start: (d,) coefficients to start from, such as the mode before the last rating.
 
     Returns:
         The mode (d,) and the covariance of the Laplace approximation (d, d).
     """
     d = len(prior)
-    precision, mode = np.linalg.inv(prior), np.zeros(d)
+    precision, mode = np.linalg.inv(prior), np.zeros(d) if start is None else start
     value, hessian = np.inf, precision
     step: npt.NDArray[np.float64] = np.zeros(d)
     for _ in range(50):
