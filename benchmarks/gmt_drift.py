@@ -31,9 +31,7 @@ def main() -> None:
     world = World.drawn(made.recorded)
     regrets = simple_choices(world)
     for name, exploration, half_life in POLICIES:
-        regrets.append(
-            simulate(name, world, model, encoder, progress, exploration=exploration, half_life=half_life)
-        )
+        regrets.append(simulate(name, world, model, encoder, progress, exploration=exploration, half_life=half_life))
     title = f"SIMULATED users with drifting tastes: {world.asked.shape[0]} users, {world.asked.shape[1]} turns"
     print(f"{title}\n\n{table_of(regrets)}")
     curves = {r.name: r.curve.tolist() for r in regrets}

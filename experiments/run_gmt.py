@@ -1,7 +1,7 @@
 """Train and test a preference router: which LLM will this user like best?
 
 uv run python experiments/run_gmt.py --config configs/gmt/mt_bench.yaml --data DIR    real votes, built from raw data
-uv run python experiments/run_gmt.py --config sample.yaml                             a published configuration, as it is
+uv run python experiments/run_gmt.py --config sample.yaml                             a published configuration, as is
 uv run python experiments/run_gmt.py --config FILE --variant published|personal       the other router on the same data
 """
 

@@ -33,10 +33,14 @@ def chat_command(
     pool: PoolOption = "auto",
     allow: AllowOption = None,
     deny: DenyOption = None,
-    store: Annotated[Path | None, typer.Option("--store", help="File of interactions. Default: in the cache folder.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="File of interactions. Default: in the cache folder.")
+    ] = None,
     margin: Annotated[
         float | None,
-        typer.Option("--margin", help="How much likelier you must prefer another LLM before a conversation changes (0 to 0.5)."),
+        typer.Option(
+            "--margin", help="How much likelier you must prefer another LLM before a conversation changes (0 to 0.5)."
+        ),
     ] = None,
     explore: Annotated[
         Explore, typer.Option("--explore", help="Also try LLMs that you seldom rated, by Thompson sampling or UCB.")

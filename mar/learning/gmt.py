@@ -2,8 +2,9 @@
 """Training of the published preference router: sample what is visible and what is predicted, one pass, one step.
 
 Each epoch draws, for every user, `record_per_user` conversations that build the graph, and from the remaining ones
-`prediction_count` decided votes whose outcomes are predicted. Conversations are whole: no turn of a visible conversation
-is predicted, and no pair of a visible group. All randomness comes from (seed, epoch), so a killed run goes on exactly.
+`prediction_count` decided votes whose outcomes are predicted. Conversations are whole: no turn of a visible
+conversation is predicted, and no pair of a visible group. All randomness comes from (seed, epoch), so a killed run
+goes on exactly.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class TrainedPublished:
     epoch_s: list[float] = field(default_factory=list[float])  # wall clock of each epoch of this process
 
 
-def visible_and_predicted(votes: Comparisons, settings: PublishedTraining, epoch: int) -> tuple[Comparisons, Comparisons]:
+def visible_and_predicted(
+    votes: Comparisons, settings: PublishedTraining, epoch: int
+) -> tuple[Comparisons, Comparisons]:
     """What builds the graph in an epoch, and what is predicted."""
     rng = np.random.default_rng([settings.seed, epoch])
     _, first = np.unique(votes.group, return_index=True)
@@ -85,7 +88,10 @@ def _group_losses(
     kept = rows.numpy()
     score = torch.cat([a[rows], b[rows]])
     key = np.stack([np.tile(votes.group[kept], 2), np.tile(votes.turn[kept], 2)], axis=1)
-    llm, rating = np.concatenate([votes.a[kept], votes.b[kept]]), np.concatenate([votes.rating_a[kept], votes.rating_b[kept]])
+    llm, rating = (
+        np.concatenate([votes.a[kept], votes.b[kept]]),
+        np.concatenate([votes.rating_a[kept], votes.rating_b[kept]]),
+    )
     _, first = np.unique(np.column_stack([key, llm]), axis=0, return_index=True)  # every answer once
     score, rating = score[first], torch.from_numpy(rating[first]).float()
     _, group = np.unique(key[first], axis=0, return_inverse=True)
@@ -116,7 +122,7 @@ def train_published(
     """
     torch.manual_seed(settings.seed)
     network = Published(shape)
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr)
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.lr, fused=True)
     best = Published(shape)
     parts = SavedParts(modules={"network": network, "best": best}, optimizers={"adam": optimizer})
     state = (run.load_state(parts) if run else None) or TrainingState()

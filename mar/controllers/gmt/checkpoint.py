@@ -79,7 +79,9 @@ def load_personal(path: Path, *, encoder: str) -> LoadedGmt:
             raise CheckpointError(f"{path} has format {header.format!r}; expected {FORMAT!r}")
         if header.encoder != encoder:
             raise CheckpointError(f"{path} was trained on embeddings of {header.encoder}; this encoder is {encoder}")
-        parts = {part: {n: tensors[f"{part}.{n}"] for n in ("skill", "turn", "match")} for part in ("population", "crowd")}
+        parts = {
+            part: {n: tensors[f"{part}.{n}"] for n in ("skill", "turn", "match")} for part in ("population", "crowd")
+        }
         m, k = len(header.models), tensors["directions"].shape[1]
         expected = {"prior": (m + 1 + k * m,) * 2, "asked": (len(header.questions), 2, m), "population.match": (k, m)}
         for name, shape in expected.items():

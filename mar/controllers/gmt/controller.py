@@ -81,7 +81,9 @@ class GmtRouter:
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """One agent per query, on the LLM that its user will like best."""
-        return [self._planned(query, choice) for query, choice in zip(queries, self.choose(queries, space), strict=True)]
+        return [
+            self._planned(query, choice) for query, choice in zip(queries, self.choose(queries, space), strict=True)
+        ]
 
     def choose(self, queries: Sequence[Query], space: PlanSpace) -> list[Choice]:
         """The choices behind `plan`, with their reasons. Unknown users and queries without one are at the prior."""
@@ -102,7 +104,9 @@ class GmtRouter:
         domain: Domain = query.domain or "Commonsense"
         agent = AgentSpec(role=DEFAULT_TEAM[domain][0], model=choice.model)
         plan = Plan(mode=ModeSpec(name="IO"), domain=domain, agents=(agent,))
-        return Planned(plan=plan, notes={"model": choice.model, "why": choice.why, "evidence": "\n".join(choice.evidence)})
+        return Planned(
+            plan=plan, notes={"model": choice.model, "why": choice.why, "evidence": "\n".join(choice.evidence)}
+        )
 
     def _choose(self, users: LiveUsers, query: Query, consensus: Floats, x: Floats) -> Choice:
         names = users.model.models
@@ -171,8 +175,10 @@ def _evidence(user: LiveUser, model: str) -> list[str]:
         return [f"you have not rated {model} yet"]
     mean = sum(i.rating or 0.0 for i in own) / len(own)
     everything = [entry[0].rating or 0.0 for entry in user.ratings.values()]
-    lines = [f"{len(own)} of your {len(everything)} ratings are of {model}: {mean:.2f} on average, "
-             f"{sum(everything) / len(everything):.2f} over all LLMs"]
+    lines = [
+        f"{len(own)} of your {len(everything)} ratings are of {model}: {mean:.2f} on average, "
+        f"{sum(everything) / len(everything):.2f} over all LLMs"
+    ]
     recent = own[-1]
     shown = " ".join(recent.query.split())
     lines.append(f"last time {recent.rating:.2f} for {shown[:60]!r}{'…' if len(shown) > 60 else ''}")

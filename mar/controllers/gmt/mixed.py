@@ -1,12 +1,13 @@
 # pyright: basic
 """Mixed-effects logistic regression on pairs: every effect has an owner, and a Gaussian prior shared by all owners.
 
-A row's score is the sum over terms of x_i . c[owner_i], where x_i are the row's features in that term and c[o] ~ N(0, S)
-are the coefficients of owner o (one owner: a population effect; one per user: a personal effect, and so on). Rows say
-how likely a beats b: P = sigmoid(score). Three steps, repeated: all coefficients at their joint mode (L-BFGS in whitened
-coordinates), each owner's posterior covariance at the mode (Laplace, given the other terms), each term's prior
-covariance S at its expectation (EM). An effect for which the data speak against variation shrinks to nothing by itself,
-which is what shrinkage in Bradley-Terry models with few votes a user needs; nothing is tuned on held-out votes.
+A row's score is the sum over terms of x_i . c[owner_i], where x_i are the row's features in that term and c[o] ~ N(0,
+S) are the coefficients of owner o (one owner: a population effect; one per user: a personal effect, and so on). Rows
+say how likely a beats b: P = sigmoid(score). Three steps, repeated: all coefficients at their joint mode (L-BFGS in
+whitened coordinates), each owner's posterior covariance at the mode (Laplace, given the other terms), each term's
+prior covariance S at its expectation (EM). An effect for which the data speak against variation shrinks to nothing by
+itself, which is what shrinkage in Bradley-Terry models with few votes a user needs; nothing is tuned on held-out
+votes.
 """
 
 from __future__ import annotations
@@ -46,7 +47,13 @@ class Fitted:
 
 
 def fit(
-    terms: Sequence[Term], target: Floats, weight: Floats, prior: dict[str, Floats], *, rounds: int, start: Fitted | None = None
+    terms: Sequence[Term],
+    target: Floats,
+    weight: Floats,
+    prior: dict[str, Floats],
+    *,
+    rounds: int,
+    start: Fitted | None = None,
 ) -> Fitted:
     """Coefficients at their joint mode, and priors learned over `rounds` of EM.
 
@@ -164,7 +171,9 @@ def posterior(
     step: npt.NDArray[np.float64] = np.zeros(d)
     for _ in range(50):
         score = offset + x @ (mode + step)
-        new = float(weight @ (np.logaddexp(0, score) - target * score) + 0.5 * (mode + step) @ precision @ (mode + step))
+        new = float(
+            weight @ (np.logaddexp(0, score) - target * score) + 0.5 * (mode + step) @ precision @ (mode + step)
+        )
         if new > value + 1e-12:  # overshot: half the step
             step = step / 2
             continue

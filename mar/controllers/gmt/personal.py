@@ -9,9 +9,9 @@
 
 Every line is one effect of a mixed logistic regression (`mar.controllers.gmt.mixed`): its coefficients shrink to zero
 unless votes speak for them, by a prior variance that is learned from all users. `consensus` is what the first line
-says, so a user with positive trust follows the crowd more sharply and one with negative trust goes against it. The prior
-of (taste, trust) is a full covariance over LLMs: somebody who likes one LLM is thereby expected to like those that
-people of that taste like, which is what matrix factorisation does, with as many factors as there are LLMs.
+says, so a user with positive trust follows the crowd more sharply and one with negative trust goes against it. The
+prior of (taste, trust) is a full covariance over LLMs: somebody who likes one LLM is thereby expected to like those
+that people of that taste like, which is what matrix factorisation does, with as many factors as there are LLMs.
 
 It is the graph of the published router read as inference: a rating is a message from a turn node to its user, query
 and LLM, in both directions, and nodes hold posteriors instead of activations. So a new user starts at the prior (cold

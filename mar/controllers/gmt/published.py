@@ -1,16 +1,20 @@
 # pyright: basic
 """The published router: a heterogeneous graph transformer over what users said, and cross-attention over candidates.
 
-Nodes: users, LLMs, queries, responses, and a virtual turn for every (user, turn of a conversation, LLM). Edges: turn to
-user; query, LLM and response to turn; and, with multi_turn, each turn to the next of its conversation. Features: query and
-LLM carry text embeddings, users and turns start at zero, so a new user needs no training; a response carries its rating,
-min-max-normalised, in every place. arXiv 2511.08590, section 4.
+Nodes: users, LLMs, queries, responses, and a virtual turn for every (user, turn of a conversation, LLM). Edges: turn
+to user; query, LLM and response to turn; and, with multi_turn, each turn to the next of its conversation. Features:
+query and LLM carry text embeddings, users and turns start at zero, so a new user needs no training; a response
+carries its rating, min-max-normalised, in every place. arXiv 2511.08590, section 4.
 
-Put right: the chain of turns runs forward in time (published: backward); the graph holds visible interactions only; votes
-of the first user count; ties take no place among the predicted; conversations are visible or predicted as a whole; groups
-of more than two are scored as groups. Kept, as it is the architecture: edges lead only into turns and users.
+Put right: the chain of turns runs forward in time (published: backward); the graph holds visible interactions only;
+votes of the first user count; ties take no place among the predicted; conversations are visible or predicted as a
+whole; groups of more than two are scored as groups. Kept, as it is the architecture: edges lead only into turns and
+users.
 
-Responses of one rating are one node: they have no incoming edges, so nodes of equal features stay equal.
+Three savings that leave every user's vector as it is (dropout aside, which is drawn per merged node):
+nodes that cannot differ are one node (responses of one rating; turns of one query, LLM and rating after equal turns);
+the first layer reads the zero features of users and turns in one place instead of 384, which LayerNorm cannot tell
+apart; and the last layer has only the edges into users, since nobody reads anything else.
 """
 
 from __future__ import annotations
@@ -62,29 +66,49 @@ def graph_of(visible: Comparisons, *, multi_turn: bool) -> Graph:
     ratings, response = np.unique(turns[:, 5], return_inverse=True)
     spread = ratings.max(initial=0.0) - ratings.min(initial=0.0)
     normalised = (ratings - ratings.min(initial=0.0)) / spread if spread else ratings
-    width = names.query_vectors.shape[1]
-    number = np.arange(len(turns))
+    group, place, user, llm, query = turns[:, :5].astype(np.int64).T
+    before = _before(group, place, llm) if multi_turn else np.full(len(turns), -1)
+    kind, first, previous = _merged(np.stack([query, llm, response], axis=1), before, place)
+    number, width = np.arange(len(first)), names.query_vectors.shape[1]
     x = {
-        "user": torch.zeros(len(names.users), width),
+        "user": torch.zeros(len(names.users), 1),
         "llm": torch.from_numpy(names.model_vectors),
         "query": torch.from_numpy(names.query_vectors),
         "response": torch.from_numpy(np.repeat(normalised[:, None], width, axis=1).astype(np.float32)),
-        "turn": torch.zeros(len(turns), width),
+        "turn": torch.zeros(len(first), 1),
     }
-    columns = turns[:, :5].astype(np.int64).T
-    group, place, user, llm, query = columns
     edges = {
-        BASE_EDGES[0]: _edge(number, user),
-        BASE_EDGES[1]: _edge(query, number),
-        BASE_EDGES[2]: _edge(llm, number),
-        BASE_EDGES[3]: _edge(response, number),
+        BASE_EDGES[0]: _edge(kind, user),
+        BASE_EDGES[1]: _edge(query[first], number),
+        BASE_EDGES[2]: _edge(llm[first], number),
+        BASE_EDGES[3]: _edge(response[first], number),
     }
     if multi_turn:
-        at = {(g, m, p): n for n, (g, m, p) in enumerate(zip(group, llm, place, strict=True))}
-        follows = [(at[g, m, p - 1], n) for (g, m, p), n in at.items() if (g, m, p - 1) in at]
-        chain = np.array(follows, dtype=np.int64).reshape(-1, 2)
-        edges[CHAIN] = _edge(chain[:, 0], chain[:, 1])
+        follows = previous >= 0
+        edges[CHAIN] = _edge(previous[follows], number[follows])
     return Graph(x=x, edges=edges)
+
+
+def _before(group: np.ndarray, place: np.ndarray, llm: np.ndarray) -> np.ndarray:
+    """The row of the turn before each turn, -1 for first turns."""
+    at = {key: n for n, key in enumerate(zip(group.tolist(), llm.tolist(), place.tolist(), strict=True))}
+    return np.array([at.get((g, m, p - 1), -1) for g, m, p in at], dtype=np.int64)
+
+
+def _merged(features: np.ndarray, before: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Turns that cannot differ as one: each turn's node, a turn of each node, and the node before each node (or -1)."""
+    kind = np.full(len(features), -1)
+    nodes = dict[tuple[int, ...], int]()
+    first, previous = list[int](), list[int]()
+    for n in np.argsort(place, kind="stable"):  # a turn's node needs that of the turn before
+        earlier = int(kind[before[n]]) if before[n] >= 0 else -1
+        key = (*features[n].tolist(), earlier)
+        if key not in nodes:
+            nodes[key] = len(nodes)
+            first.append(int(n))
+            previous.append(earlier)
+        kind[n] = nodes[key]
+    return kind, np.array(first, dtype=np.int64), np.array(previous, dtype=np.int64)
 
 
 def _turns(visible: Comparisons) -> Floats:
@@ -106,11 +130,17 @@ class Published(nn.Module):
     def __init__(self, settings: PublishedSettings) -> None:
         super().__init__()
         self.settings = s = settings
-        kinds = list(BASE_EDGES) + ([CHAIN] if s.multi_turn else [])
-        metadata = (list(NODES), kinds)
+        kinds = [*BASE_EDGES, CHAIN] if s.multi_turn else [*BASE_EDGES]
         layers = 3 if s.multi_turn else 2
-        self.convs = nn.ModuleList(HGTConv(s.width, s.width, metadata, heads=s.heads) for _ in range(layers))
-        self.norms = nn.ModuleList(nn.ModuleDict({n: nn.LayerNorm(s.width) for n in ("user", "turn")}) for _ in range(layers))
+        every, into_users = (list(NODES), kinds), (["turn", "user"], [BASE_EDGES[0]])
+        zeros = {name: 1 if name in ("user", "turn") else s.width for name in NODES}
+        self.convs = nn.ModuleList(
+            HGTConv(s.width if layer else zeros, s.width, into_users if layer == layers - 1 else every, heads=s.heads)
+            for layer in range(layers)
+        )
+        self.norms = nn.ModuleList(
+            nn.ModuleDict({name: nn.LayerNorm(s.width) for name in ("user", "turn")}) for _ in range(layers)
+        )
         self.project = nn.ModuleDict({n: nn.Linear(s.width, s.hidden) for n in ("user", "query", "llm")})
         self.attention = nn.MultiheadAttention(s.hidden, s.heads, dropout=s.dropout, batch_first=True)
         self.score = nn.Linear(2 * s.hidden, 1)
@@ -118,18 +148,18 @@ class Published(nn.Module):
     def users(self, graph: Graph) -> Tensor:
         """Every user's vector, shape (users, width)."""
         x = dict(graph.x)
-        for conv, norms in zip(self.convs, self.norms, strict=True):
-            out = conv(x, graph.edges)
-            for name in ("user", "turn"):
-                if out.get(name) is not None:
-                    x[name] = norms[name](F.dropout(out[name], self.settings.dropout, self.training))
+        for layer, (conv, norms) in enumerate(zip(self.convs, self.norms, strict=True)):
+            last = layer == len(self.convs) - 1
+            nodes = ("turn", "user") if last else NODES
+            edges = {BASE_EDGES[0]: graph.edges[BASE_EDGES[0]]} if last else graph.edges
+            out = conv({name: x[name] for name in nodes}, edges)
+            for name in ("user",) if last else ("user", "turn"):
+                x[name] = norms[name](F.dropout(out[name], self.settings.dropout, self.training))
         return x["user"]
 
     def forward(self, users: Tensor, queries: Tensor, llms: Tensor) -> Tensor:
         """Scores (n,) of n (user, query, LLM) rows of vectors."""
-        user, query, llm = (
-            self.project[name](v) for name, v in (("user", users), ("query", queries), ("llm", llms))
-        )
+        user, query, llm = (self.project[name](v) for name, v in (("user", users), ("query", queries), ("llm", llms)))
         context = torch.stack([user, query], dim=1)
         heard, _ = self.attention(llm[:, None], context, context, need_weights=False)
         joined = F.relu(torch.cat([heard[:, 0], llm], dim=1))
@@ -137,7 +167,7 @@ class Published(nn.Module):
 
 
 def pair_scores(network: Published, graph: Graph, votes: Comparisons) -> tuple[Tensor, Tensor]:
-    """Scores of both sides of every vote: two tensors of length n, from one pass over the graph and one over the rows."""
+    """Scores of both sides of every vote: two tensors (n,) from one pass over graph and rows."""
     users = network.users(graph)
     names: Names = votes.names
     at = torch.from_numpy(np.concatenate([votes.user, votes.user]))

@@ -105,7 +105,9 @@ def check_group(conversations: Sequence[Conversation], where: str) -> Group:
         if n != expected:
             raise DataError(f"{where}: {other.model} has {n} turns and {first.model} has {expected}; expected as many")
         if any(a.query != b.query for a, b in zip(first.conversation, other.conversation, strict=True)):
-            raise DataError(f"{where}: {other.model} was asked something else than {first.model}; expected equal queries")
+            raise DataError(
+                f"{where}: {other.model} was asked something else than {first.model}; expected equal queries"
+            )
     models = [c.model for c in conversations]
     if twice := next((m for i, m in enumerate(models) if m in models[:i]), None):
         raise DataError(f"{where}: {twice} is rated twice in one group; expected each LLM once")
@@ -214,7 +216,9 @@ def _apart(groups: Iterable[Group]) -> Iterator[Group]:
             if key == last and len(waiting) > 1:
                 continue
             if key == last:
-                raise DataError(f"user {key[2]} has several votes on question {key[0]} that no other vote can stand between")
+                raise DataError(
+                    f"user {key[2]} has several votes on question {key[0]} that no other vote can stand between"
+                )
             yield waiting[key].pop(0)
             last = key
             if not waiting[key]:

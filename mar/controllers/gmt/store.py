@@ -165,7 +165,8 @@ class InteractionStore:
             answer = None if response is None else _storable(response)
             row = (_storable(user), texts[0], turn, *texts[1:], answer, time.time(), revision)
             found = db.execute(
-                "INSERT INTO interactions (user, conversation, turn, model, opening, query, response, created, revision) "
+                "INSERT INTO interactions "
+                "(user, conversation, turn, model, opening, query, response, created, revision) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user, conversation, turn, model) DO UPDATE SET "
                 "opening = excluded.opening, query = excluded.query, response = excluded.response, "
                 "created = excluded.created, revision = excluded.revision, rating = NULL RETURNING id",
@@ -189,7 +190,7 @@ class InteractionStore:
             db.execute("UPDATE interactions SET rating = ?, revision = ? WHERE id = ?", (rating, revision, interaction))
 
     def set_margin(self, user: str, margin: float) -> None:
-        """How much likelier this user must prefer another LLM (a probability above one half) before a conversation changes.
+        """Set how much likelier (in probability) another LLM must be preferred before a conversation changes to it.
 
         Raises:
             DataError: It is not between 0 and 0.5.

@@ -107,7 +107,7 @@ def _inputs(votes: Comparisons) -> tuple[Floats, Floats]:
 
 
 def item_lookup(train: Comparisons, asked: Comparisons) -> Floats:
-    """What others said of the same pair of answers, on top of the global ranking: shows what an item's other votes leak."""
+    """What others said of the same pair of answers, on top of the global ranking: shows what such votes leak."""
     seen = dict[tuple[int, int, int], list[float]]()
     for query, a, b, target in zip(train.query, train.a, train.b, train.target, strict=True):
         seen.setdefault((int(query), int(a), int(b)), []).append(target - 0.5)

@@ -46,7 +46,9 @@ def load_votes(config: GmtConfig, data: Path | None) -> VoteData:
     if any(f.is_file() for f in files.values()):
         return _published(files, config)
     if config.config.preprocess and list(folder.glob("*.pt")):
-        raise DataError(f"{folder} holds preprocessed .pt files only, which are pickles; expected {files['train'].name}")
+        raise DataError(
+            f"{folder} holds preprocessed .pt files only, which are pickles; expected {files['train'].name}"
+        )
     if data is None:
         raise DataError(f"no {files['train']}; give the folder of raw data with --data (or MAR_DATA) to build it")
     return _built(config, data)
@@ -78,7 +80,9 @@ def _built(config: GmtConfig, data: Path) -> VoteData:
     else:
         found = [p for f in ARENA_FILES for p in (data / f, data / "benchmarks" / f) if p.is_file()]
         if not found:
-            raise DataError(f"{data} holds no {' or '.join(ARENA_FILES)}; the hub has lmsys/chatbot_arena_conversations")
+            raise DataError(
+                f"{data} holds no {' or '.join(ARENA_FILES)}; the hub has lmsys/chatbot_arena_conversations"
+            )
         votes = build_chatbot_arena(found[0])
     splits = tuple(split_votes(votes.groups, seed, extra=extra, kind=kind) for seed in seeds)
     notes = {

@@ -1,10 +1,11 @@
 # pyright: basic
 """SIMULATED users whose tastes drift: what a live router loses against the best fixed LLM of each user.
 
-200 users ask 20 questions each; the answers' solve rates are recorded ones (`builders.simulated`), a user's weights take a
-step of a random walk on the simplex after every turn, and each answer gets 1 to 5 by how it compares with what seven LLMs
-offer on average. Regret is in the user's true value: the best fixed LLM of this user in hindsight, minus the chosen one,
-summed over turns. Routers are the ones that serve people: store, posterior, exploration; nothing is simulated but people.
+200 users ask 20 questions each; the answers' solve rates are recorded ones (`builders.simulated`), a user's weights
+take a step of a random walk on the simplex after every turn, and each answer gets 1 to 5 by how it compares with what
+seven LLMs offer on average. Regret is in the user's true value: the best fixed LLM of this user in hindsight, minus
+the chosen one, summed over turns. Routers are the ones that serve people: store, posterior, exploration; nothing is
+simulated but people.
 """
 
 from __future__ import annotations
@@ -120,7 +121,13 @@ def simulate(
             for u, choice in enumerate(router.choose(queries, space)):
                 chosen[u, t] = place[choice.model]
                 identity = store.record(
-                    f"u{u}", conversation=f"{t}", turn=0, model=choice.model, opening=texts[u], query=texts[u], response=""
+                    f"u{u}",
+                    conversation=f"{t}",
+                    turn=0,
+                    model=choice.model,
+                    opening=texts[u],
+                    query=texts[u],
+                    response="",
                 )
                 store.rate(identity, stars(int(ratings[u, t, chosen[u, t]])))
             bar.advance()
@@ -129,7 +136,7 @@ def simulate(
 
 
 def simple_choices(world: World, seed: int = 0) -> list[Regret]:
-    """The global ranking's first LLM, each user's best fixed LLM in hindsight, a random one, and the best at each turn."""
+    """A random LLM, the global ranking's first, and each user's best fixed one in hindsight."""
     values = world.values
     users, turns, n = values.shape
     everybody = int(values.mean(axis=(0, 1)).argmax())

@@ -153,7 +153,7 @@ class GmtRun:
     # Cold start -----------------------------------------------------------------------------------------------
 
     def _cold_starts(self) -> dict[int, list[tuple[Tested, Tested]]]:
-        """Users that training never saw, by how many of their conversations are visible: ours and the global ranking."""
+        """Users that training never saw, by visible conversations: ours and the global ranking."""
         found: dict[int, list[tuple[Tested, Tested]]] = {k: [] for k in COLD_STARTS}
         for number, split in enumerate(self.data.splits):
             for k, pair in self._cold_start(number, split).items():
@@ -200,7 +200,10 @@ class GmtRun:
         cold_rows = [
             {"visible": k, "n": sum(len(a.sign) for a, _ in pairs)}
             | {m: mean_over_splits([a for a, _ in pairs], m) for m in ("accuracy", "auc")}
-            | {f"{m}_difference": _json(difference([a for a, _ in pairs], [b for _, b in pairs], m, draws=300)) for m in ("accuracy", "auc")}
+            | {
+                f"{m}_difference": _json(difference([a for a, _ in pairs], [b for _, b in pairs], m, draws=300))
+                for m in ("accuracy", "auc")
+            }
             for k, pairs in cold.items()
         ]
         changed = None
@@ -296,7 +299,9 @@ def show(results: dict[str, Any]) -> None:
     console.print(_caption(results), markup=False, highlight=False)
 
 
-def run_gmt(config: GmtConfig, data: Path | None, out: Path | None, encoder: Encoder, progress: Progress) -> dict[str, Any]:
+def run_gmt(
+    config: GmtConfig, data: Path | None, out: Path | None, encoder: Encoder, progress: Progress
+) -> dict[str, Any]:
     """Run a configuration.
 
     Raises:
@@ -307,5 +312,3 @@ def run_gmt(config: GmtConfig, data: Path | None, out: Path | None, encoder: Enc
         progress.say(f"train.{line} is not read by variant {config.train.variant}")
     place = out or config.checkpoint.root / f"gmt-{config.dataset.name}-{config.train.id}-{config.train.variant}"
     return GmtRun(config, votes, encoder, place, progress).main()
-
-

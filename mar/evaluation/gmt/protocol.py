@@ -92,7 +92,9 @@ def _by_question(groups: Sequence[Group], rng: random.Random) -> dict[int, str]:
     tested, validating = int(TEST_SHARE * len(questions)), int(VALIDATION_SHARE * len(questions))
     if not tested:
         raise DataError(f"{len(questions)} questions cannot be split; expected at least {round(1 / TEST_SHARE)}")
-    part = dict.fromkeys(questions[:tested], "test") | dict.fromkeys(questions[tested : tested + validating], "validation")
+    part = dict.fromkeys(questions[:tested], "test") | dict.fromkeys(
+        questions[tested : tested + validating], "validation"
+    )
     return {id(g): part[g.question_id] for g in groups if g.question_id in part}
 
 

@@ -1,8 +1,8 @@
 """Chatbot Arena's conversations as groups: real people, two anonymous LLMs, one vote on a whole conversation.
 
 Source: lmsys/chatbot_arena_conversations on the hub (its terms have to be accepted there). A row holds question_id,
-judge, model_a, model_b, winner (model_a, model_b, tie, tie (bothbad)), and conversation_a and conversation_b as lists of
-{role, content}. The vote is about the whole conversation, so it rates each of its turns.
+judge, model_a, model_b, winner (model_a, model_b, tie, tie (bothbad)), and conversation_a and conversation_b as lists
+of {role, content}. The vote is about the whole conversation, so it rates each of its turns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ WINNERS = (*RATINGS, *TIES, "tie (bothbad)")
 def build_chatbot_arena(path: Path) -> Votes:
     """Groups from a file of the hub's rows (JSONL, JSON or Parquet).
 
-    Conversations in which the user said different things to the two LLMs, or a turn is missing, are counted as incomplete.
+    Conversations in which the user said different things to the two LLMs, or a turn is missing, are counted as
+    incomplete.
 
     Raises:
         DataError: The file is missing or a row is wrong; names file and row.

@@ -1,15 +1,17 @@
 """Simulated users over recorded outcomes: questions and solve rates are real, preferences are a model, and ours.
 
-For GSM8K and MMLU nobody published who preferred which answer. What is recorded is how often seven 7-8B LLMs solved each
-question (RouterDC's measurements, shuhao02/RouterDC). A simulated user u values an answer of LLM m to question q at
+For GSM8K and MMLU nobody published who preferred which answer. What is recorded is how often seven 7-8B LLMs solved
+each question (RouterDC's measurements, shuhao02/RouterDC). A simulated user u values an answer of LLM m to question q
+at
 
     U(u, q, m) = w_u . (solved(q, m), thrift(m), chat(m)),     w_u ~ Dirichlet(1, 1, 1)
 
-with solved: the recorded solve rate; thrift: 1 for the LLM with the fewest parameters, 0 for the one with the most, linear
-between (what it costs to serve); chat: 1 for LLMs tuned to converse, 0.5 for those tuned on tasks, 0 for base models (how an answer reads).
-Users perceive U with Gumbel noise of scale 1 / SHARPNESS, so a preference between two answers is a logistic choice
-(Bradley-Terry given u and q), and rate k answers side by side by how many each one beats, over k - 1; differences below
-INDIFFERENT are ties. A conversation is two questions drawn independently, answered by the same k LLMs.
+with solved: the recorded solve rate; thrift: 1 for the LLM with the fewest parameters, 0 for the one with the most,
+linear between (what it costs to serve); chat: 1 for LLMs tuned to converse, 0.5 for those tuned on tasks, 0 for base
+models (how an answer reads). Users perceive U with Gumbel noise of scale 1 / SHARPNESS, so a preference between two
+answers is a logistic choice (Bradley-Terry given u and q), and rate k answers side by side by how many each one
+beats, over k - 1; differences below INDIFFERENT are ties. A conversation is two questions drawn independently,
+answered by the same k LLMs.
 
 The weights are kept apart from the ratings, for a reference that is told them. Numbers measured on these users show
 whether preferences that are there are found; they say nothing about people.
@@ -97,7 +99,11 @@ def read_recorded(folder: Path, name: str) -> Recorded:
         path = place / f"{name}_{part}.jsonl.gz"
         for number, row in enumerate(read_jsonl(path), start=1):
             scores: Any = row.get("scores")
-            if not isinstance(row.get("question"), str) or not isinstance(scores, dict) or set(scores) != set(CANDIDATES):
+            if (
+                not isinstance(row.get("question"), str)
+                or not isinstance(scores, dict)
+                or set(scores) != set(CANDIDATES)
+            ):
                 raise DataError(f"{path}, row {number}: expected question and scores of {len(CANDIDATES)} known LLMs")
             # GSM8K: a mean of ten attempts; MMLU: a probability where the right option was chosen, else 0
             known = [float(scores[m]) for m in CANDIDATES]
