@@ -10,11 +10,10 @@ from mar.controllers.embeddings import HashEncoder
 from mar.controllers.gmt.builders.simulated import CANDIDATES, Recorded, rate, read_recorded, simulate_users
 from mar.controllers.gmt.comparisons import comparisons_of, names_of
 from mar.controllers.gmt.personal import PersonalSettings, fit_personal, predict, states_of
-from mar.controllers.gmt.records import write_groups
 from mar.errors import ConfigError, DataError
 from mar.evaluation.gmt.baselines import BASELINES
 from mar.evaluation.gmt.config import GmtConfig, load_config
-from mar.evaluation.gmt.data import load_votes, told_the_weights
+from mar.evaluation.gmt.data import VoteData, load_votes, told_the_weights, write_published
 from mar.evaluation.gmt.drift import World, simple_choices, simulate
 from mar.evaluation.gmt.experiment import run_gmt, verdict
 from mar.evaluation.gmt.protocol import Tested, auc, difference, fast_auc, per_user, split_votes
@@ -254,10 +253,9 @@ def test_preprocessed_pickles_are_refused_and_never_loaded(tmp_path):
 
 @pytest.fixture
 def published_files(tmp_path):
-    groups = opposite_users(users=6, each=30)
-    split = split_votes(groups, 0)
-    for part, stem in ((split.train, "training_set"), (split.validation, "valid_set"), (split.test, "test_set")):
-        write_groups(tmp_path / "data" / "mt_bench" / f"{stem}.jsonl", part, HashEncoder(8))
+    split = split_votes(opposite_users(users=6, each=30), 0)
+    written = write_published(VoteData(splits=(split,), notes={}), tmp_path / "data" / "mt_bench", HashEncoder(8))
+    assert [p.name for p in written] == ["training_set.jsonl", "valid_set.jsonl", "test_set.jsonl"]
     return tmp_path / "data"
 
 

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from mar.controllers.embeddings import Encoder
 from mar.controllers.gmt.builders.chatbot_arena import build_chatbot_arena, frequent
 from mar.controllers.gmt.builders.mt_bench import build_mt_bench
 from mar.controllers.gmt.builders.simulated import SimulatedUsers, read_recorded, simulate_users
 from mar.controllers.gmt.comparisons import Comparisons, Floats
-from mar.controllers.gmt.records import Group, read_groups
+from mar.controllers.gmt.records import Group, read_groups, write_groups
 from mar.errors import DataError
 from mar.evaluation.gmt.config import GmtConfig
-from mar.evaluation.gmt.protocol import MIN_GROUPS, SPLIT_FILES, Split, split_votes
+from mar.evaluation.gmt.protocol import EXTRA_FILE, MIN_GROUPS, SPLIT_FILES, Split, split_votes, without_leaks
 
+REMOVED = "conversations removed from training since they tell about test votes"
 ARENA_FILES = ("chatbot_arena/conversations.jsonl", "chatbot_arena/conversations.parquet")
 
 
@@ -62,7 +64,10 @@ def _published(files: Mapping[str, Path], config: GmtConfig) -> VoteData:
     }
     if config.config.preprocess:
         notes["preprocess"] = "read from the JSONL files; pickled tensors are never loaded"
-    split = Split(train=read["train"].groups, validation=read["validation"].groups, test=read["test"].groups)
+    others = files["train"].with_name(f"{EXTRA_FILE}.jsonl")
+    extra = read_groups(others).groups if others.is_file() else ()
+    split = without_leaks(read["train"].groups, read["validation"].groups, read["test"].groups, extra)
+    notes[REMOVED] = str(split.removed)
     return VoteData(splits=(split,), notes=notes)
 
 
@@ -89,11 +94,23 @@ def _built(config: GmtConfig, data: Path) -> VoteData:
         "votes": f"{len(frequent(votes.groups, MIN_GROUPS))} conversations of users with at least {MIN_GROUPS}",
         "split": kind,
         "left out": f"{votes.duplicates} duplicate and {votes.incomplete} incomplete votes",
-        "removed from training since they tell about test votes": str(splits[0].removed),
+        REMOVED: str(splits[0].removed),
     }
     if extra:
         notes["GPT-4"] = f"{len(extra)} conversations judged by GPT-4, for training only"
     return VoteData(splits=splits, notes=notes)
+
+
+def write_published(data: VoteData, folder: Path, encoder: Encoder) -> list[Path]:
+    """Write the first split as published files, embeddings included; gives the files."""
+    split = data.splits[0]
+    parts = {stem: getattr(split, part) for part, stem in SPLIT_FILES.items()} | {EXTRA_FILE: split.extra}
+    written = list[Path]()
+    for stem, groups in parts.items():
+        if groups:
+            write_groups(folder / f"{stem}.jsonl", groups, encoder)
+            written.append(folder / f"{stem}.jsonl")
+    return written
 
 
 def told_the_weights(made: SimulatedUsers, asked: Comparisons) -> Floats:

@@ -19,6 +19,7 @@ from mar.evaluation.statistics import Interval
 
 SplitKind = Literal["votes", "questions"]
 SPLIT_FILES = {"train": "training_set", "validation": "valid_set", "test": "test_set"}
+EXTRA_FILE = "extra_set"  # ours: votes that are only trained on, such as GPT-4's
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
 MIN_GROUPS = 12  # a user with fewer is left out, as in the published data
 
@@ -55,21 +56,26 @@ def split_votes(groups: Sequence[Group], seed: int, *, extra: Sequence[Group] = 
     for group in kept:
         parts[held_out.get(id(group), "train")].append(group)
     if kind == "votes":
-        hidden = {g.item for g in parts["test"]}
-        clean = {name: [g for g in part if name == "test" or g.item not in hidden] for name, part in parts.items()}
-        others = [g for g in extra if g.item not in hidden]
-    else:
-        clean = parts
-        asked = {g.question_id for g in (*parts["test"], *parts["validation"])}
-        others = [g for g in extra if g.question_id not in asked]
-    removed = len(kept) + len(extra) - sum(map(len, clean.values())) - len(others)
+        return without_leaks(parts["train"], parts["validation"], parts["test"], extra)
+    asked = {g.question_id for g in (*parts["test"], *parts["validation"])}
+    others = tuple(g for g in extra if g.question_id not in asked)
     return Split(
-        train=tuple(clean["train"]),
-        validation=tuple(clean["validation"]),
-        test=tuple(clean["test"]),
-        extra=tuple(others),
-        removed=removed,
+        train=tuple(parts["train"]),
+        validation=tuple(parts["validation"]),
+        test=tuple(parts["test"]),
+        extra=others,
+        removed=len(extra) - len(others),
     )
+
+
+def without_leaks(
+    train: Sequence[Group], validation: Sequence[Group], test: Sequence[Group], extra: Sequence[Group] = ()
+) -> Split:
+    """A split in which no part but the test has votes on a tested item."""
+    hidden = {g.item for g in test}
+    parts = [tuple(g for g in part if g.item not in hidden) for part in (train, validation, extra)]
+    removed = len(train) + len(validation) + len(extra) - sum(map(len, parts))
+    return Split(train=parts[0], validation=parts[1], test=tuple(test), extra=parts[2], removed=removed)
 
 
 def _by_user(groups: Sequence[Group], rng: random.Random) -> dict[int, str]:
