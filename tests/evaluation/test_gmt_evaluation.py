@@ -16,7 +16,7 @@ from mar.evaluation.gmt.config import GmtConfig, load_config
 from mar.evaluation.gmt.data import VoteData, load_votes, told_the_weights, write_published
 from mar.evaluation.gmt.drift import World, simple_choices, simulate
 from mar.evaluation.gmt.experiment import run_gmt, verdict
-from mar.evaluation.gmt.protocol import Tested, auc, difference, fast_auc, per_user, split_votes
+from mar.evaluation.gmt.protocol import Scored, auc, difference, fast_auc, per_user, split_votes
 from mar.learning.progress import Progress
 from tests.controllers.gmt_votes import group, opposite_users
 
@@ -106,7 +106,7 @@ def test_an_item_look_up_wins_only_where_votes_of_others_leak():
     test = comparisons_of(split.test, names)
     leaky = comparisons_of([g for g in groups if g not in split.test], names)
     look_up = BASELINES["item look-up"]
-    assert Tested.of(look_up(leaky, test), test).accuracy > 0.9
+    assert Scored.of(look_up(leaky, test), test).accuracy > 0.9
     clean = comparisons_of(split.train, names)
     assert np.array_equal(look_up(clean, test), BASELINES["global Bradley-Terry"](clean, test))
 
@@ -114,22 +114,22 @@ def test_an_item_look_up_wins_only_where_votes_of_others_leak():
 # Measures -----------------------------------------------------------------------------------------------------
 
 
-def tested(score, sign):
-    return Tested(score=np.array(score, float), sign=np.array(sign, float), cluster=np.arange(len(sign)))
+def scored(score, sign):
+    return Scored(score=np.array(score, float), sign=np.array(sign, float), cluster=np.arange(len(sign)))
 
 
 def test_accuracy_and_auc_by_hand():
     # decisions: right, wrong, undecided. Preferred orders score 2, -1, 0; the other orders -2, 1, 0.
-    one = tested([2.0, 1.0, 0.0], [1, -1, 1])
+    one = scored([2.0, 1.0, 0.0], [1, -1, 1])
     assert one.accuracy == pytest.approx(1.5 / 3)
     # of 9 pairs (preferred, other): 2 > all three; -1 > -2 only; 0 > -2 and = 0: (3 + 1 + 1.5) / 9
     assert one.auc == pytest.approx(5.5 / 9)
-    assert np.isnan(tested([], []).auc)
+    assert np.isnan(scored([], []).auc)
 
 
 def test_the_fast_auc_is_the_auc():
     rng = np.random.default_rng(0)
-    one = tested(np.round(rng.standard_normal(60), 1), rng.choice([-1, 1], 60))
+    one = scored(np.round(rng.standard_normal(60), 1), rng.choice([-1, 1], 60))
     weight = rng.integers(0, 3, 60).astype(float)
     assert fast_auc(one, weight) == pytest.approx(auc(one.score, one.sign, weight))
     assert fast_auc(one, np.ones(60)) == pytest.approx(one.auc)
@@ -138,8 +138,8 @@ def test_the_fast_auc_is_the_auc():
 def test_a_difference_excludes_zero_only_where_there_is_one():
     rng = np.random.default_rng(0)
     sign = rng.choice([-1, 1], 300)
-    good, bad = tested(sign + rng.standard_normal(300), sign), tested(rng.standard_normal(300), sign)
-    same = tested(sign + rng.standard_normal(300), sign)
+    good, bad = scored(sign + rng.standard_normal(300), sign), scored(rng.standard_normal(300), sign)
+    same = scored(sign + rng.standard_normal(300), sign)
     for measure in ("accuracy", "auc"):
         assert difference([good], [bad], measure, draws=200).low > 0.1
         tie = difference([good], [same], measure, draws=200)
@@ -150,7 +150,7 @@ def test_a_difference_excludes_zero_only_where_there_is_one():
 def test_accuracy_per_user():
     groups = [group("ann", "q1"), group("ann", "q2"), group("ben", "q1"), group("ben", "q3", ratings=((0.5, 0.5),))]
     votes = comparisons_of(groups, names_of(groups, HashEncoder(4)))
-    assert per_user(Tested.of(np.array([1.0, -1.0, 1.0, 1.0]), votes), votes) == {"ann": 0.5, "ben": 1.0}
+    assert per_user(Scored.of(np.array([1.0, -1.0, 1.0, 1.0]), votes), votes) == {"ann": 0.5, "ben": 1.0}
 
 
 # Simulated users ----------------------------------------------------------------------------------------------
@@ -179,9 +179,9 @@ def test_preferences_that_are_there_are_found_and_swapping_users_changes_decisio
     states = states_of(model, seen)
     users = sorted(states)
     moved = {u: states[v] for u, v in zip(users, [*users[1:], users[0]], strict=True)}
-    ours, swapped = (Tested.of(predict(model, s, test), test) for s in (states, moved))
-    ranking = Tested.of(BASELINES["global Bradley-Terry"](seen, test), test)
-    told = Tested.of(told_the_weights(made, test), test)
+    ours, swapped = (Scored.of(predict(model, s, test), test) for s in (states, moved))
+    ranking = Scored.of(BASELINES["global Bradley-Terry"](seen, test), test)
+    told = Scored.of(told_the_weights(made, test), test)
     assert ours.accuracy > ranking.accuracy + 0.05
     assert ours.accuracy > told.accuracy - 0.05
     assert np.mean(np.sign(ours.score) != np.sign(swapped.score)) > 0.1
@@ -200,7 +200,7 @@ def test_a_live_router_loses_less_than_one_ranking_for_all_though_tastes_drift()
         comparisons_of(made.groups, names_of(made.groups, HashEncoder(8))), PersonalSettings(contexts=1, rounds=5)
     )
     world = World.drawn(made.recorded, users=30, turns=15)
-    assert np.allclose(world.weights.sum(axis=2), 1)
+    assert np.allclose(np.abs(world.weights).sum(axis=2), 1)
     simple = {r.name: r for r in simple_choices(world)}
     assert simple["best fixed LLM per user, in hindsight"].total.mean == 0
     live = simulate("GMT", world, model, HashEncoder(8), QUIET, half_life=10.0)

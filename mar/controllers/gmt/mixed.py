@@ -23,6 +23,7 @@ from scipy.special import expit
 
 from mar.controllers.gmt.comparisons import Floats, Ints
 
+ROUGH, FINAL = 40, 300  # iterations of L-BFGS
 FLOOR = 1e-4  # smallest prior variance, so that covariances can be inverted
 Shape = Literal["fixed", "isotropic", "full"]
 
@@ -66,14 +67,15 @@ def fit(
         start: Coefficients to start from.
     """
     fitted = Fitted(coefficients={} if start is None else dict(start.coefficients), prior=dict(prior))
-    fitted.coefficients = _mode(terms, target, weight, fitted)
     for _ in range(rounds):
+        # Near the mode is enough to learn priors from; the last search goes all the way.
+        fitted.coefficients = _mode(terms, target, weight, fitted, iterations=ROUGH)
         score = sum(score_of(t, fitted.coefficients[t.name]) for t in terms)
         p = expit(score)
         curvature = weight * p * (1 - p)
         for term in terms:
             fitted.prior[term.name] = _expected_prior(term, curvature, fitted)
-        fitted.coefficients = _mode(terms, target, weight, fitted)
+    fitted.coefficients = _mode(terms, target, weight, fitted, iterations=FINAL)
     return fitted
 
 
@@ -82,7 +84,9 @@ def score_of(term: Term, coefficients: Floats) -> Floats:
     return np.einsum("nd,nd->n", term.x, coefficients[term.owner])
 
 
-def _mode(terms: Sequence[Term], target: Floats, weight: Floats, fitted: Fitted) -> dict[str, Floats]:
+def _mode(
+    terms: Sequence[Term], target: Floats, weight: Floats, fitted: Fitted, *, iterations: int
+) -> dict[str, Floats]:
     """The coefficients that maximise the posterior."""
     roots = [np.linalg.cholesky(fitted.prior[t.name]) for t in terms]
     whitened = [t.x @ root for t, root in zip(terms, roots, strict=True)]
@@ -104,7 +108,7 @@ def _mode(terms: Sequence[Term], target: Floats, weight: Floats, fitted: Fitted)
             np.linalg.solve(root, fitted.coefficients[t.name].T).T.ravel() for t, root in zip(terms, roots, strict=True)
         ]
         start = np.concatenate(known)
-    found: Any = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-9})
+    found: Any = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations, "ftol": 1e-9})
     parts = [found.x[i:j].reshape(s) for i, j, s in zip(ends[:-1], ends[1:], shapes, strict=True)]
     return {t.name: c @ root.T for t, root, c in zip(terms, roots, parts, strict=True)}
 

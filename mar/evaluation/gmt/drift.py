@@ -19,7 +19,7 @@ import numpy as np
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import Encoder
 from mar.controllers.gmt import Exploration, GmtRouter, InteractionStore, LiveSettings, PersonalModel, stars
-from mar.controllers.gmt.builders.simulated import Recorded
+from mar.controllers.gmt.builders.simulated import Recorded, drawn_weights
 from mar.controllers.gmt.comparisons import Floats
 from mar.evaluation.statistics import Interval, bootstrap_mean
 from mar.learning.progress import Progress
@@ -43,13 +43,14 @@ class World:
 
     @classmethod
     def drawn(cls, recorded: Recorded, *, users: int = USERS, turns: int = TURNS, seed: int = 0) -> World:
-        """A world; everybody's weights start uniformly on the simplex."""
+        """A world; everybody's shares start uniformly on the simplex, and what is liked or disliked stays so."""
         rng = np.random.default_rng([seed, 77])
         weights = np.empty((users, turns, 3))
-        weights[:, 0] = rng.dirichlet(np.ones(3), users)
+        weights[:, 0] = drawn_weights(users, rng)
+        sign = np.sign(weights[:, 0])
         for t in range(1, turns):
-            moved = np.clip(weights[:, t - 1] + STEP * rng.standard_normal((users, 3)), 0.0, None) + 1e-9
-            weights[:, t] = moved / moved.sum(axis=1, keepdims=True)
+            moved = np.clip(np.abs(weights[:, t - 1]) + STEP * rng.standard_normal((users, 3)), 0.0, None) + 1e-9
+            weights[:, t] = sign * moved / moved.sum(axis=1, keepdims=True)
         asked = rng.integers(0, len(recorded.questions), (users, turns))
         return cls(recorded=recorded, weights=weights, asked=asked)
 

@@ -22,7 +22,7 @@ from mar.controllers.gmt.records import Group
 from mar.evaluation.gmt.baselines import BASELINES
 from mar.evaluation.gmt.config import GmtConfig, without_effect
 from mar.evaluation.gmt.data import VoteData, load_votes, told_the_weights
-from mar.evaluation.gmt.protocol import Split, Tested, difference, mean_over_splits, per_user
+from mar.evaluation.gmt.protocol import Scored, Split, difference, mean_over_splits, per_user
 from mar.evaluation.statistics import Interval
 from mar.files import write_atomically
 from mar.learning.gmt import PublishedTraining, train_published
@@ -84,11 +84,11 @@ class GmtRun:
 
     def main(self) -> dict[str, Any]:
         """Fit, test, write everything down. Returns the results as they are saved."""
-        tested = dict[str, list[Tested]]()
+        tested = dict[str, list[Scored]]()
         with self.progress.bar("splits", total=len(self.jobs)) as bar:
             for job in self.jobs:
                 for name, scores in self._scores(job).items():
-                    tested.setdefault(name, []).append(Tested.of(np.array(scores), job.test))
+                    tested.setdefault(name, []).append(Scored.of(np.array(scores), job.test))
                 bar.advance()
         personal = self.config.train.variant == "personal"
         cold = self._cold_starts() if personal else {}
@@ -104,6 +104,8 @@ class GmtRun:
         found: dict[str, Floats] = self._ours(job)
         for name, baseline in BASELINES.items():
             found[name] = baseline(job.visible, job.test)
+        if len(job.train) > len(job.visible):
+            found[f"{REFERENCE}, extra votes too"] = BASELINES[REFERENCE](job.train, job.test)
         if self.data.simulated is not None:
             found[TOLD] = told_the_weights(self.data.simulated, job.test)
         scores = {name: [float(s) for s in values] for name, values in found.items()}
@@ -152,15 +154,15 @@ class GmtRun:
 
     # Cold start -----------------------------------------------------------------------------------------------
 
-    def _cold_starts(self) -> dict[int, list[tuple[Tested, Tested]]]:
+    def _cold_starts(self) -> dict[int, list[tuple[Scored, Scored]]]:
         """Users that training never saw, by visible conversations: ours and the global ranking."""
-        found: dict[int, list[tuple[Tested, Tested]]] = {k: [] for k in COLD_STARTS}
+        found: dict[int, list[tuple[Scored, Scored]]] = {k: [] for k in COLD_STARTS}
         for number, split in enumerate(self.data.splits):
             for k, pair in self._cold_start(number, split).items():
                 found[k].append(pair)
         return found
 
-    def _cold_start(self, number: int, split: Split) -> dict[int, tuple[Tested, Tested]]:
+    def _cold_start(self, number: int, split: Split) -> dict[int, tuple[Scored, Scored]]:
         names = self.jobs[0].train.names
         everyone = (*split.train, *split.validation, *split.test)
         users = sorted({g.user for g in everyone})
@@ -173,12 +175,12 @@ class GmtRun:
         hidden = {g.item for g in asked}
         known = [g for g in (*everyone, *split.extra) if g.user not in new and g.item not in hidden]
         test, train = comparisons_of(asked, names), comparisons_of(known, names)
-        model, ranking = fit_personal(train, self.settings), Tested.of(BASELINES[REFERENCE](train, test), test)
-        found = dict[int, tuple[Tested, Tested]]()
+        model, ranking = fit_personal(train, self.settings), Scored.of(BASELINES[REFERENCE](train, test), test)
+        found = dict[int, tuple[Scored, Scored]]()
         for k in COLD_STARTS:
             visible = [g for groups in order.values() for g in _unlike(groups[:k], hidden)]
             states = states_of(model, comparisons_of(visible, names)) if visible else {}
-            found[k] = Tested.of(predict(model, states, test), test), ranking
+            found[k] = Scored.of(predict(model, states, test), test), ranking
         return found
 
     # What is written down -------------------------------------------------------------------------------------
@@ -190,7 +192,7 @@ class GmtRun:
         unread = {"not read by this variant": ", ".join(idle)} if idle else {}
         return {**self.data.notes, **unread, "variant": self.config.train.variant}
 
-    def _report(self, tested: dict[str, list[Tested]], cold: dict[int, list[tuple[Tested, Tested]]]) -> dict[str, Any]:
+    def _report(self, tested: dict[str, list[Scored]], cold: dict[int, list[tuple[Scored, Scored]]]) -> dict[str, Any]:
         rows = list[dict[str, Any]]()
         with self.progress.bar("intervals", total=len(tested)) as bar:
             for name, routers in tested.items():
@@ -234,7 +236,7 @@ def _json(interval: Interval) -> dict[str, float]:
     return {"mean": interval.mean, "low": interval.low, "high": interval.high}
 
 
-def _row(name: str, tested: list[Tested], reference: list[Tested]) -> dict[str, Any]:
+def _row(name: str, tested: list[Scored], reference: list[Scored]) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name}
     for measure in ("accuracy", "auc"):
         row[measure] = mean_over_splits(tested, measure)

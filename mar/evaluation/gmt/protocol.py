@@ -108,7 +108,7 @@ def _by_question(groups: Sequence[Group], rng: random.Random) -> dict[int, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class Scored:
     """Scores of one router on one split's decided votes."""
 
     score: Floats  # (n,) how much a is expected to be preferred to b
@@ -116,7 +116,7 @@ class Tested:
     cluster: Ints  # (n,) rows of one conversation belong together
 
     @classmethod
-    def of(cls, score: Floats, votes: Comparisons) -> Tested:
+    def of(cls, score: Floats, votes: Comparisons) -> Scored:
         """The decided votes among these; ties are nobody's mistake."""
         decided = votes.decided
         return cls(score=score[decided], sign=votes.sign[decided], cluster=votes.group[decided])
@@ -144,12 +144,12 @@ def auc(score: Floats, sign: Floats, weight: Floats | None = None) -> float:
     return float(roc_auc_score(labels, np.concatenate([score, -score]), sample_weight=both))
 
 
-def mean_over_splits(tested: Sequence[Tested], measure: str) -> float:
+def mean_over_splits(tested: Sequence[Scored], measure: str) -> float:
     """Mean accuracy or auc over splits."""
     return float(np.mean([getattr(t, measure) for t in tested]))
 
 
-def difference(a: Sequence[Tested], b: Sequence[Tested], measure: str, *, draws: int = 1000) -> Interval:
+def difference(a: Sequence[Scored], b: Sequence[Scored], measure: str, *, draws: int = 1000) -> Interval:
     """Mean over splits of a - b, with a paired bootstrap over splits and, within each, over conversations.
 
     Args:
@@ -167,7 +167,7 @@ def difference(a: Sequence[Tested], b: Sequence[Tested], measure: str, *, draws:
     return Interval(mean=float(observed.mean()), low=float(low), high=float(high))
 
 
-def _resampled(a: Tested, b: Tested, measure: str, rng: np.random.Generator) -> float:
+def _resampled(a: Scored, b: Scored, measure: str, rng: np.random.Generator) -> float:
     """The difference on conversations drawn with replacement."""
     _, place = np.unique(a.cluster, return_inverse=True)
     times = rng.multinomial(place.max() + 1, np.full(place.max() + 1, 1 / (place.max() + 1)))
@@ -177,7 +177,7 @@ def _resampled(a: Tested, b: Tested, measure: str, rng: np.random.Generator) -> 
     return fast_auc(a, weight) - fast_auc(b, weight)
 
 
-def fast_auc(tested: Tested, weight: Floats) -> float:
+def fast_auc(tested: Scored, weight: Floats) -> float:
     """`auc` with weights, in one sort: the chance that a preferred order scores above the other order of any pair."""
     up = tested.score * tested.sign  # what the preferred order scored; the other order scored its negative
     order = np.sort(-up)
@@ -189,7 +189,7 @@ def fast_auc(tested: Tested, weight: Floats) -> float:
     return float(weight @ (below + level) / 2 / total**2)
 
 
-def per_user(tested: Tested, votes: Comparisons) -> Mapping[str, float]:
+def per_user(tested: Scored, votes: Comparisons) -> Mapping[str, float]:
     """Accuracy of each user's decisions."""
     users = votes.user[votes.decided]
     return {votes.names.users[u]: float(tested.right[users == u].mean()) for u in np.unique(users)}

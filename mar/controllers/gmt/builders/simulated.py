@@ -4,14 +4,14 @@ For GSM8K and MMLU nobody published who preferred which answer. What is recorded
 each question (RouterDC's measurements, shuhao02/RouterDC). A simulated user u values an answer of LLM m to question q
 at
 
-    U(u, q, m) = w_u . (solved(q, m), thrift(m), chat(m)),     w_u ~ Dirichlet(1, 1, 1)
+    U(u, q, m) = w_u . (solved(q, m), thrift(m), chat(m)),     |w_u| ~ Dirichlet(1, 1, 1)
 
 with solved: the recorded solve rate; thrift: 1 for the LLM with the fewest parameters, 0 for the one with the most,
 linear between (what it costs to serve); chat: 1 for LLMs tuned to converse, 0.5 for those tuned on tasks, 0 for base
-models (how an answer reads). Users perceive U with Gumbel noise of scale 1 / SHARPNESS, so a preference between two
-answers is a logistic choice (Bradley-Terry given u and q), and rate k answers side by side by how many each one
-beats, over k - 1; differences below INDIFFERENT are ties. A conversation is two questions drawn independently,
-answered by the same k LLMs.
+models (how an answer reads). Half of the users want conversation and half want plain text: the weight of chat is
+negative for them. Users perceive U with Gumbel noise of scale 1 / SHARPNESS, so a preference between two answers is a
+logistic choice (Bradley-Terry given u and q), and rate k answers side by side by how many each one beats, over k - 1;
+differences below INDIFFERENT are ties. A conversation is two questions drawn independently, answered by the same LLMs.
 
 The weights are kept apart from the ratings, for a reference that is told them. Numbers measured on these users show
 whether preferences that are there are found; they say nothing about people.
@@ -128,13 +128,20 @@ def simulate_users(
     drawn = rng.choice(len(recorded.questions), min(questions, len(recorded.questions)), replace=False)
     asked = tuple(recorded.questions[i] for i in drawn)
     recorded = Recorded(questions=asked, models=recorded.models, solved=recorded.solved[drawn])
-    weights = {f"user-{i:03d}": rng.dirichlet(np.ones(len(ATTRIBUTES))) for i in range(users)}
+    weights = {f"user-{i:03d}": w for i, w in enumerate(drawn_weights(users, rng))}
     groups = [
         _converse(recorded, user, w, f"{user}-{n}", SIZES[name], rng)
         for user, w in weights.items()
         for n in range(conversations)
     ]
     return SimulatedUsers(groups=tuple(groups), weights=weights, recorded=recorded)
+
+
+def drawn_weights(users: int, rng: np.random.Generator) -> Floats:
+    """Weights of users, shape (users, 3): shares, with a negative one of chat for half of them in expectation."""
+    weights = rng.dirichlet(np.ones(len(ATTRIBUTES)), users)
+    weights[:, 2] *= rng.choice([-1.0, 1.0], users)
+    return weights
 
 
 def _converse(
