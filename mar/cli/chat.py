@@ -83,6 +83,8 @@ class _Chat:
     def run(self) -> None:
         """Read lines until the end."""
         self.console.print(HELP, markup=False)
+        if self.pool.simulated:
+            self.console.print("[yellow]Simulated pool: nobody answers. Configure a live one as template.env shows.[/]")
         while True:
             try:
                 line = self.console.input("[bold]> [/]").strip()

@@ -9,6 +9,7 @@ from mar.cli.main import app
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.gmt import InteractionStore, controller
 from mar.pool.scripted import scripted_pool
+from mar.pool.simulated import EMPTY_WORLD, simulated_pool
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,14 @@ def test_what_cannot_be_done_is_said():
     assert "there is no answer to rate yet" in shown
     assert "no command /what" in shown
     assert "never asked" not in shown
+
+
+def test_a_failed_call_is_kept_as_one_and_cannot_be_rated(tmp_path, monkeypatch):
+    monkeypatch.setattr(chat, "chosen_pool", lambda *_: simulated_pool(EMPTY_WORLD))
+    shown = say("hello", "+")
+    assert "Simulated pool: nobody answers" in shown
+    assert "there is no answer to rate yet" in shown
+    assert [(i.response, i.rating) for i in kept(tmp_path)] == [(None, None)]
 
 
 def test_everything_about_a_user_is_deleted_on_request(tmp_path):
