@@ -57,7 +57,7 @@ def plan_command(
     from mar import api
 
     console = Console()
-    chosen = _pool(pool, allow, deny)
+    chosen = chosen_pool(pool, allow, deny)
     planned = api.plan(_text(query), _controller(router, cost_rate), chosen)
     if as_json:
         print(json.dumps(planned.plan.to_json(), indent=2))
@@ -80,7 +80,7 @@ def ask_command(
     from mar import api
 
     console = Console()
-    chosen, controller = _pool(pool, allow, deny), _controller(router, cost_rate)
+    chosen, controller = chosen_pool(pool, allow, deny), _controller(router, cost_rate)
     budget = Budget(usd=max_usd, seconds=max_seconds)
     episode = api.run(_text(query), controller, chosen, budget=budget)
     if as_json:
@@ -99,7 +99,8 @@ def _exit_for(episode: Episode) -> None:
         raise typer.Exit(1)
 
 
-def _pool(choice: str, allow: list[str] | None, deny: list[str] | None) -> Pool:
+def chosen_pool(choice: str, allow: list[str] | None, deny: list[str] | None) -> Pool:
+    """The pool that the options name: configured, a file, or simulated."""
     from mar.pool.choose import empty_pool
 
     return empty_pool(choice).restricted(allow=allow or None, deny=deny or ())

@@ -6,6 +6,7 @@ import typer
 
 from mar.cli.ask import ask_command, plan_command
 from mar.cli.cache import cache_app
+from mar.cli.chat import chat_command
 from mar.cli.data import data_app
 from mar.cli.loadtest import loadtest_command
 from mar.cli.pool import pool_command
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("ask")(ask_command)
+app.command("chat")(chat_command)
 app.command("plan")(plan_command)
 app.command("pool")(pool_command)
 app.command("report")(report_command)

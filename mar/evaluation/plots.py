@@ -150,3 +150,15 @@ def plot_queues(samples: Mapping[str, Sequence[tuple[float, float]]], path: Path
     axis.set_title(title, loc="left", fontsize=10)
     axis.legend(frameon=False, fontsize=8)
     save_figure(figure, path)
+
+
+def plot_regret(curves: Mapping[str, Sequence[float]], path: Path, *, title: str) -> None:
+    """Cumulative regret by turn, one line per way of choosing."""
+    figure, axis = plt.subplots(figsize=(8, 5), constrained_layout=True)
+    for name, curve in curves.items():
+        axis.plot(range(1, len(curve) + 1), curve, label=name)
+    axis.set_xlabel("turns")
+    axis.set_ylabel("mean cumulative regret per user")
+    axis.legend(frameon=False, fontsize=8)
+    axis.set_title(title, fontsize=10)
+    save_figure(figure, path)
