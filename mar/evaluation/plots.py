@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from mar.evaluation.results import Row
+from mar.evaluation.statistics import Interval
 from mar.files import write_atomically
 from mar.runtime.modes import has_decider
 from mar.types import CallAnswered, Episode, PassedThrough
@@ -69,6 +70,24 @@ def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
     axis.set_xlabel("USD per 100 queries" + ("\nnot shown: " + ", ".join(left_out) if left_out else ""), wrap=True)
     axis.set_ylabel("accuracy %")
     axis.set_title(title)
+    _save(figure, path)
+
+
+def plot_lines(
+    lines: Mapping[str, Sequence[tuple[float, Interval]]], path: Path, *, title: str, x: str, y: str
+) -> None:
+    """Shares in percent against a quantity, a line with its 95% band per name."""
+    figure, axis = plt.subplots(figsize=(8, 5), constrained_layout=True)
+    for name, points in lines.items():
+        at = [value for value, _ in points]
+        found = [interval for _, interval in points]
+        (drawn,) = axis.plot(at, [100 * i.mean for i in found], "o-", label=name)
+        low, high = [100 * i.low for i in found], [100 * i.high for i in found]
+        axis.fill_between(at, low, high, color=drawn.get_color(), alpha=0.12, linewidth=0)
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    axis.set_title(title)
+    axis.legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 

@@ -62,8 +62,8 @@ def _family(name: str) -> str:
 class FamilySettings:
     """How the likelihood is fitted."""
 
-    questions: int = 3000  # at most so many, drawn with the seed; all get scores
-    iterations: int = 30  # of L-BFGS
+    questions: int = 2000  # at most so many, drawn with the seed; all get scores
+    iterations: int = 25  # of L-BFGS
     nodes: int = 3  # of the difficulty's quadrature
     skill_spread: float = 1.0  # prior standard deviation of skills around their mean, logits
     offset_spread: float = 0.5  # of a region's offsets, logits
