@@ -70,7 +70,10 @@ def one_split(recorded: Recorded, vectors: Vectors, group: str, seed: int) -> Fo
     labelled = query_answer_scores("knn", right, vectors[parts.train], vectors[parts.test])
     rows += [judge("kNN with labels", labelled, test, gold), *references(right, test, gold)]
     found = {
-        r.name: {"top1": None if r.top1 is None else r.top1.tolist(), "top3": None if r.top3 is None else r.top3.tolist()}
+        r.name: {
+            "top1": None if r.top1 is None else r.top1.tolist(),
+            "top3": None if r.top3 is None else r.top3.tolist(),
+        }
         for r in rows
     }
     return {"rows": found, "seconds": seconds}
@@ -85,7 +88,8 @@ def kept(path: Path, compute: Callable[[], Found], *, redo: bool) -> Found:
 
 def show(group: str, splits: list[Found]) -> None:
     """The table of one group, and ours against the published code and the best simple rule."""
-    print(f"\n{group}, {len(splits)} splits: accuracy in percent, mean over splits\n\n| router | top-1 | top-3 vote |\n|---|---|---|")
+    print(f"\n{group}, {len(splits)} splits: accuracy in percent, mean over splits\n")
+    print("| router | top-1 | top-3 vote |\n|---|---|---|")
     names = list(splits[0]["rows"])
     mean = {(n, k): _mean(splits, n, k) for n in names for k in ("top1", "top3")}
     for name in names:

@@ -1,13 +1,13 @@
 """Route without labels: generate questions, let the pool answer them, learn who is good at what, test.
 
-uv run python experiments/run_cascal.py                            simulated pool, bundled sample: no key, no GPU, no data
-uv run python experiments/run_cascal.py --pool configs/cascal/pool.toml --models large --model_nickname Gemini --per_call 5
+uv run python experiments/run_cascal.py                          simulated pool, bundled sample: no key, GPU or data
+uv run python experiments/run_cascal.py --pool configs/cascal/pool.toml --models large --model_nickname OSS120
 uv run python experiments/run_cascal.py --train_task medmcqa --test_task mmlu_pro --pool pool.toml
 uv run python experiments/run_cascal.py --from_step consensus --redo    the later steps again
 
-Steps: prepare, split, generate, filter, respond, embed, consensus, train, infer, rank. A run that was cut off goes on where
-it was. Published: 30,000 questions, temperature 0.8 and top-p 0.95 to generate, 0.7 to answer; --published keeps the
-published code's mistakes.
+Steps: prepare, split, generate, filter, respond, embed, consensus, train, infer, rank. A run that was cut off goes on
+where it was. Published: 30,000 questions, temperature 0.8 and top-p 0.95 to generate, 0.7 to answer; --published keeps
+the published code's mistakes.
 """
 
 from __future__ import annotations

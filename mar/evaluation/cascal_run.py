@@ -28,12 +28,12 @@ from mar.learning.generated.respond import RespondSettings
 from mar.learning.generated.simulated import NAME, SimulatedGenerator, question_world
 from mar.learning.generated.subjects import subject_descriptions, task_name
 from mar.learning.progress import Progress
-from mar.pool.choose import AUTO, SIMULATED, configured_pool
+from mar.pool.choose import AUTO, configured_pool
 from mar.pool.pool import Pool
 from mar.pool.simulated import simulated_pool
 
 SIMULATED_QUESTIONS = 600
-"""Questions that a run on the simulated pool generates unless told otherwise: enough to learn from, seconds to answer."""
+"""Questions that a run on the simulated pool generates unless told otherwise: enough to learn something from."""
 
 
 class CascalOptions(BaseModel):
@@ -42,24 +42,30 @@ class CascalOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str = Field(default="mmlu_pro", description="benchmark: mmlu_pro, super_gpqa, medmcqa or bbeh")
-    train_task: str | None = Field(default=None, description="benchmark whose subjects are learned from; default: --task")
+    train_task: str | None = Field(
+        default=None, description="benchmark whose subjects are learned from; default: --task"
+    )
     test_task: str | None = Field(default=None, description="benchmark to test on; default: --task")
     split: Literal["generated", "train"] = Field(
         default="generated", description="learn from generated questions, or from the benchmark's training part"
     )
     dataset_json: Path | None = Field(default=None, description="file with the benchmark's rows")
-    data: Path | None = Field(default=None, description="folder with benchmark data; default: MAR_DATA, else ./Datasets")
-    subject_file: Path | None = Field(default=None, description="TOML file with subjects and descriptions of your own")
-    pool: str = Field(
-        default=AUTO, description="auto (as .env or pool.toml say, else simulated), simulated, or a file"
+    data: Path | None = Field(
+        default=None, description="folder with benchmark data; default: MAR_DATA, else ./Datasets"
     )
-    models: str | None = Field(default=None, description="pool to use: a tag of the pool file, as large or small; default: all")
+    subject_file: Path | None = Field(default=None, description="TOML file with subjects and descriptions of your own")
+    pool: str = Field(default=AUTO, description="auto (as .env or pool.toml say, else simulated), simulated, or a file")
+    models: str | None = Field(
+        default=None, description="pool to use: a tag of the pool file, as large or small; default: all"
+    )
     model_nickname: str | None = Field(default=None, description="model that generates; default: the pool's first")
     from_step: Step = Field(default="prepare", description="first step to run")
     to_step: Step = Field(default="rank", description="last step to run")
     redo: bool = Field(default=False, description="run steps whose result is there already")
     num_training_questions: int | None = Field(
-        default=None, gt=0, description=f"questions to generate; default: {PUBLISHED_QUESTIONS}, simulated {SIMULATED_QUESTIONS}"
+        default=None,
+        gt=0,
+        description=f"questions to generate; default: {PUBLISHED_QUESTIONS}, simulated {SIMULATED_QUESTIONS}",
     )
     per_call: int = Field(default=1, gt=0, description="questions asked for in one call; published: 1, Gemini 5")
     test_limit: int | None = Field(default=None, gt=0, description="at most so many test questions")
@@ -119,7 +125,11 @@ class CascalOptions(BaseModel):
 
 
 def run_cascal(
-    options: CascalOptions, *, pool: Pool | None = None, encoder: Encoder | None = None, progress: Progress | None = None
+    options: CascalOptions,
+    *,
+    pool: Pool | None = None,
+    encoder: Encoder | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Run the steps from --from_step to --to_step; returns the run folder.
 
@@ -211,7 +221,8 @@ def _same_run(folder: Path, options: CascalOptions) -> None:
     if changed:
         name = changed[0]
         raise ConfigError(
-            f"{folder} is a run with --{name} {known.get(name)}, not {asked[name]}; give another --out or the same options"
+            f"{folder} is a run with --{name} {known.get(name)}, not {asked[name]}; "
+            "give another --out or the same options"
         )
 
 
@@ -231,24 +242,28 @@ def _pools(run: Pipeline, options: CascalOptions, live: Pool | None) -> Pools:
 
 def _simulated_pools(run: Pipeline, options: CascalOptions) -> Pools:
     """A simulated generator and simulated models; only the world knows which of the options are right."""
-    sources = tuple(read_records(run.folder / "train.jsonl", Question))
-    generator = SimulatedGenerator(questions=sources, skill=options.generator_skill, seed=options.seed)
+    if options.models is not None:
+        raise ConfigError("--models chooses among the models of a pool file; the simulated pool has none")
+    sources = read_records(run.folder / "train.jsonl", Question)
+    generator = SimulatedGenerator(sources, skill=options.generator_skill, seed=options.seed)
     known = list(read_records(run.folder / "test.jsonl", Question))
     made = run.folder / "generated.jsonl"
     written = read_records(made, Question) if made.is_file() else []
     known += [q for w in written if (q := generator.question(w.category, w.question_id)) is not None]
-    known += sources if options.split == "train" else ()
+    known += sources if options.split == "train" else []
     pool = simulated_pool(question_world(known), seed=options.seed)
-    if options.models is not None:
-        raise ConfigError("--models chooses among the models of a pool file; the simulated pool has none")
-    return Pools(generator=generator.pool(), generator_name=NAME, responders=pool)
+    return Pools(
+        generator=generator.pool(), generator_name=NAME, responders=pool, subjects=generator.subjects
+    )
 
 
 def _report(run: Pipeline, options: CascalOptions, progress: Progress) -> None:
     """The table: CASCAL beside simple rules, query-answer routers on the same data, and references with labels."""
     rows = judged(run, options)
     simulated = "simulated" if run.simulated else "live"
-    head = f"CASCAL ({options.kind}) on {options.tasks[1]}, {len(run.questions('test'))} test questions, {simulated} pool"
+    head = (
+        f"CASCAL ({options.kind}) on {options.tasks[1]}, {len(run.questions('test'))} test questions, {simulated} pool"
+    )
     text = f"{head}\n\n{table(rows)}\n"
     write_atomically(run.folder / "results.md", text)
     print(text)
@@ -269,14 +284,15 @@ def judged(run: Pipeline, options: CascalOptions) -> list[Judged]:
     for kind in QUERY_ANSWER:
         scores = query_answer_scores(kind, labels, vectors, run.vectors("test"), seed=options.seed)
         rows.append(judge(f"{kind} on the generator's answers", scores, test, gold))
-    overall: dict[str, Floats] = {"best by agreement": agreement_shares(train), "best by the generator": labels.astype(float)}
+    overall: dict[str, Floats] = {
+        "best by agreement": agreement_shares(train),
+        "best by the generator": labels.astype(float),
+    }
     rows += simple_rules(train, test, gold, overall)
     return rows + references(test.choices == gold[:, None], test, gold)
 
 
-def scaling(
-    run: Pipeline, options: CascalOptions, progress: Progress
-) -> dict[str, list[tuple[float, Interval]]]:
+def scaling(run: Pipeline, options: CascalOptions, progress: Progress) -> dict[str, list[tuple[float, Interval]]]:
     """Accuracy against the number of training questions, pooled over seeds."""
     test, gold = run.responses("test"), np.array([q.answer_index for q in run.questions("test")])
     total, vectors = len(run.questions("train")), run.vectors("test")

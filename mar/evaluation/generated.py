@@ -70,9 +70,13 @@ def agreeing(said: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
     return same.sum(axis=2)
 
 
-def simple_rules(train: Responses, test: Responses, gold: npt.NDArray[np.int64], train_scores: Mapping[str, Floats]) -> list[Judged]:
+def simple_rules(
+    train: Responses, test: Responses, gold: npt.NDArray[np.int64], train_scores: Mapping[str, Floats]
+) -> list[Judged]:
     """What needs no router: the majority of all, and, for each kind of score, the best models overall."""
-    everybody = vote_of(test, np.argsort(-np.tile(agreement_shares(train).mean(axis=0), (len(gold), 1)), axis=1, kind="stable"))
+    everybody = vote_of(
+        test, np.argsort(-np.tile(agreement_shares(train).mean(axis=0), (len(gold), 1)), axis=1, kind="stable")
+    )
     rules = [Judged(name="majority of all", top1=None, top3=(everybody == gold).astype(np.float64))]
     for name, scores in train_scores.items():
         rules.append(judge(name, np.tile(scores.mean(axis=0), (len(gold), 1)), test, gold))
@@ -84,7 +88,10 @@ def references(train_right: npt.NDArray[np.bool_], test: Responses, gold: npt.ND
     right = test.choices == gold[:, None]
     single = right[:, int(train_right.mean(axis=0).argmax())].astype(np.float64)
     oracle = right.any(axis=1).astype(np.float64)
-    return [Judged(name="best single (by labels)", top1=single, top3=None), Judged(name="oracle", top1=oracle, top3=None)]
+    return [
+        Judged(name="best single (by labels)", top1=single, top3=None),
+        Judged(name="oracle", top1=oracle, top3=None),
+    ]
 
 
 def table(rows: Sequence[Judged]) -> str:
@@ -103,4 +110,3 @@ def _percent(right: Rights | None) -> str:
 def percent(value: Interval) -> str:
     """A share in percent with its interval."""
     return f"{100 * value.mean:.1f} ({100 * value.low:.1f} to {100 * value.high:.1f})"
-

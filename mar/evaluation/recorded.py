@@ -1,10 +1,9 @@
-"""Recorded answers of real models to MMLU-Pro: what routers without labels learn from, and the gold that judges them."""
+"""Recorded answers of real models to MMLU-Pro: what routers without labels learn from, and the gold to judge them."""
 
 from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +60,7 @@ def split_rows(count: int, seed: int) -> Parts:
     order = np.random.default_rng(seed).permutation(count)
     train = TRAIN if count > TRAIN + VALIDATION else int(0.8 * count)
     validation = VALIDATION if count > TRAIN + VALIDATION else int(0.1 * count)
-    return Parts(
-        train=order[:train], validation=order[train : train + validation], test=order[train + validation :]
-    )
+    return Parts(train=order[:train], validation=order[train : train + validation], test=order[train + validation :])
 
 
 def read_recorded(data: Path) -> Recorded:
@@ -82,9 +79,7 @@ def read_recorded(data: Path) -> Recorded:
     missing = [i.id for i in items if i.id not in rows]
     if missing:
         raise DataError(f"{path}: question {missing[0]} is missing; expected a row for every question of MMLU-Pro")
-    choices = np.array(
-        [[_position(rows[i.id][m], len(i.options), path) for m in models] for i in items], dtype=np.int8
-    )
+    choices = np.array([[_position(rows[i.id][m], len(i.options), path) for m in models] for i in items], dtype=np.int8)
     gold = np.array([LETTERS.index(i.gold) for i in items])
     order = np.argsort((choices == gold[:, None]).mean(axis=0), kind="stable")
     responses = Responses(
@@ -110,12 +105,3 @@ def _position(letter: str, options: int, path: Path) -> int:
         raise DataError(f"{path}: answer {letter!r}; expected a letter from A to {LETTERS[-1]}, or nothing")
     return position if position < options else ABSTAINED
 
-
-def pick(values: npt.NDArray[np.bool_], columns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """The value in one column of each row."""
-    return values[np.arange(len(values)), columns].astype(np.float64)
-
-
-def names_at(models: Sequence[str], columns: npt.NDArray[np.int64]) -> list[str]:
-    """Names by position."""
-    return [models[i] for i in columns]

@@ -27,8 +27,8 @@ def test_a_family_whose_members_are_independent_is_found_to_be_so():
 
 
 def test_skills_may_differ_between_regions():
-    easy, truth = crowd([0.8, 0.4, 0.5, 0.5], "abcd", questions=800)
-    hard, other = crowd([0.4, 0.8, 0.5, 0.5], "abcd", questions=800, seed=1)
+    easy, _truth = crowd([0.8, 0.4, 0.5, 0.5], "abcd", questions=800)
+    hard, _other = crowd([0.4, 0.8, 0.5, 0.5], "abcd", questions=800, seed=1)
     table = np.concatenate([easy.choices, hard.choices])
     regions = np.repeat([0, 1], 800)
     fit = family_scores(responses(table, options=8), "abcd", regions)
@@ -52,8 +52,8 @@ def test_the_same_answers_and_seed_give_the_same_scores():
 
 
 def test_the_terms_of_a_question_are_all_pairs_of_right_and_popular_options():
-    # Three models say 0, 1, 1 of five options: slots 0, 1 and "one of the three that nobody chose". The prior over (t, w)
-    # is uniform over 5 x 4 pairs, so the weights add up to 1.
+    # Three models say 0, 1, 1 of five options: slots 0, 1 and "one of the three that nobody chose". The prior over
+    # (t, w) is uniform over 5 x 4 pairs, so the weights add up to 1.
     terms = _Terms.of(np.array([[0, 1, 1]], np.int8), np.array([5]), np.array([0]))
     assert np.exp(terms.log_weight.numpy()).sum() == pytest.approx(1.0)
     assert len(terms.right) == 9

@@ -125,7 +125,9 @@ def test_training_twice_gives_the_same_bytes():
     vectors, subjects = blobs()
     answers = specialists()
     one, two = (train_skills(answers, consensus_scores(answers), subjects, vectors) for _ in range(2))
-    assert [s.centroids.tobytes() for s in one.subjects.values()] == [s.centroids.tobytes() for s in two.subjects.values()]
+    assert [s.centroids.tobytes() for s in one.subjects.values()] == [
+        s.centroids.tobytes() for s in two.subjects.values()
+    ]
 
 
 def test_local_skills_follow_the_groups_and_take_a_new_model_as_if_it_had_been_there():

@@ -84,9 +84,7 @@ class Cascal:
         ConfigError: The encoder is another one.
     """
 
-    def __init__(
-        self, model: CascalModel, encoder: Encoder, *, top: Top = 1, domain: Domain = "Commonsense"
-    ) -> None:
+    def __init__(self, model: CascalModel, encoder: Encoder, *, top: Top = 1, domain: Domain = "Commonsense") -> None:
         if encoder.name != model.encoder:
             raise ConfigError(f"CASCAL was trained on embeddings of {model.encoder}; this encoder is {encoder.name}")
         self.model = model

@@ -1,9 +1,9 @@
 # pyright: basic
 """Who is right when models err together: a likelihood of answers with difficulty, popular mistakes and families.
 
-Agreement is not accuracy. Three models of one family that repeat each other outvote a better one that stands alone, and
-questions differ: on a hard one all go wrong, often in the same way. Majorities and Dawid-Skene take such agreement for
-evidence. Here each question has, unseen,
+Agreement is not accuracy. Three models of one family that repeat each other outvote a better one that stands alone,
+and questions differ: on a hard one all go wrong, often in the same way. Majorities and Dawid-Skene take such agreement
+for evidence. Here each question has, unseen,
 
     its right option t              uniform over the options
     a popular wrong option w        uniform over the others
@@ -18,16 +18,16 @@ and a model i chooses on its own
 
 Models of one family share a draw, made with the mean skill of its members: each readable answer is that draw with
 probability lambda, the model's own else. Lambda is learned per family, so a family whose members turn out to be
-independent costs nothing. No gold answer enters: t, w and z are summed out, and skills, offsets, delta, sigma and lambda
-are those under which the recorded answers are most likely, with mild priors (below). The answer of a model then has the
-posterior probability of being right, which is its score.
+independent costs nothing. No gold answer enters: t, w and z are summed out, and skills, offsets, delta, sigma and
+lambda are those under which the recorded answers are most likely, with mild priors (below). The answer of a model then
+has the posterior probability of being right, which is its score.
 
 What this cannot know: with no model outside a family its level is a matter of the prior, and a pool whose majority
 shares its mistakes for another reason than its families is believed. The sums run over options that somebody chose and
-"one that nobody chose", which is exact, and makes a question of ten options as small as one of the few that were chosen.
+"one that nobody chose", which is exact, and makes a question of ten options as small as one of the few chosen.
 
-Rejected: one-coin Dawid-Skene (ranks the wrong model first), rank-one factors of the agreement matrix and agreement with
-the other families' consensus (both in docs/results.md).
+Rejected: one-coin Dawid-Skene (ranks the wrong model first), rank-one factors of the agreement matrix, and agreement
+with the consensus of the other families (docs/design.md).
 """
 
 from __future__ import annotations
@@ -228,7 +228,9 @@ class _Model:
         kind = terms.kind[:, members]
         other = torch.where(kind == OTHER, terms.log_other[:, None], 0.0)
         flat = (terms.region[:, None] * table.shape[1] + members) * 4 + kind
-        return table.reshape(-1, len(self.z)).index_select(0, flat.reshape(-1)).reshape(*flat.shape, -1) + other[..., None]
+        return (
+            table.reshape(-1, len(self.z)).index_select(0, flat.reshape(-1)).reshape(*flat.shape, -1) + other[..., None]
+        )
 
     def _family(
         self, number: int, members: torch.Tensor, right: torch.Tensor, table: torch.Tensor, terms: _Terms

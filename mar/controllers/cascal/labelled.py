@@ -1,7 +1,7 @@
 """Query-answer routers: what learns from generated answers as if they were right (the paper's baselines).
 
-Each takes a table of labels (whether a model's answer equals the generated one) and scores the models for new questions.
-They stand beside the query-only routers on the same generated data.
+Each takes a table of labels (whether a model's answer equals the generated one) and scores the models for new
+questions. They stand beside the query-only routers on the same generated data.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def _mlp(labels: Floats, train: Vectors, test: Vectors, seed: int) -> Floats:
 def _elo(labels: Floats, train: Vectors, test: Vectors, seed: int, *, near: int = 500) -> Floats:
     """Ratings from won and lost games of pairs: one of two models agrees with the generated answer, the other does not.
 
-    Bradley-Terry's likelihood, which Elo's updates climb, is solved by minorisation (Hunter 2004), with one drawn game of
-    each pair as a prior, over all questions and again over the nearest ones; a question's ratings are their mean.
+    Bradley-Terry's likelihood, which Elo's updates climb, is solved by minorisation (Hunter 2004), with one drawn game
+    of each pair as a prior, over all questions and again over the nearest ones; a question's ratings are their mean.
     """
     overall = _ratings(labels)
     found = np.empty((len(test), labels.shape[1]))

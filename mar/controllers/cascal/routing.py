@@ -37,8 +37,8 @@ class RoutingSettings:
     def __post_init__(self) -> None:
         if self.neighbours < 1 or self.temperature <= 0 or self.blend <= 0:
             raise ConfigError(
-                f"neighbours {self.neighbours}, temperature {self.temperature}, blend {self.blend}: expected at least 1 "
-                "and positive numbers"
+                f"neighbours {self.neighbours}, temperature {self.temperature}, blend {self.blend}: "
+                "expected at least 1 and positive numbers"
             )
 
 

@@ -2,8 +2,8 @@
 
 [QUESTION] ... [OPTION A] ... [OPTION B] ... [OPTION C] ... [OPTION D] ... [ANSWER] B
 
-Several blocks of one reply are separated by `#####`. A block without one of its parts, with an empty or repeated option,
-or with another answer than a letter from A to D is malformed: it is skipped and counted, never mended.
+Several blocks of one reply are separated by `#####`. A block without one of its parts, with an empty or repeated
+option, or with another answer than a letter from A to D is malformed: it is skipped and counted, never mended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PROMPT = """You write examination questions. Subject: {subject}.
 {description}
 
 Write {what} with exactly four options, of which exactly one is right. Make them hard enough that a good student has to
-think, vary what they are about, and make the wrong options tempting. Nothing outside a question may be needed to answer it.
+think, vary what they are about, and make the wrong options tempting. Nothing outside a question may be needed for it.
 
 Use this form and add nothing else:
 [QUESTION] the question

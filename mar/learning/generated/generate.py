@@ -51,7 +51,7 @@ class Generated:
 
 
 def generation_calls(generator: str, subjects: Mapping[str, str], settings: GenerateSettings) -> list[Call]:
-    """All calls: every subject gets an equal share of the questions, the first ones one more where it does not divide."""
+    """All calls: subjects get equal shares of the questions, the first ones one more where it does not divide."""
     share, extra = divmod(settings.questions, len(subjects))
     calls: list[Call] = []
     for place, (subject, description) in enumerate(subjects.items()):
@@ -89,9 +89,7 @@ async def generate(
     def record(call: Call, reply: ChatReply | CallError) -> BaseModel:
         if isinstance(reply, CallError):
             return Written(call=call.key, category=subject_of[call.key], failure=reply.kind)
-        return Written(
-            call=call.key, category=subject_of[call.key], text=reply.text, logprob=reply.mean_logprob
-        )
+        return Written(call=call.key, category=subject_of[call.key], text=reply.text, logprob=reply.mean_logprob)
 
     await ask_all(
         pool, calls, journal, done, record, concurrency=settings.concurrency, progress=progress, what="generating"
@@ -126,6 +124,4 @@ def collect(order: Sequence[str], written: Sequence[Written]) -> Generated:
                     answer=said["ANSWER"],
                 )
             )
-    return Generated(
-        questions=tuple(questions), malformed=malformed, repeated=repeated, failed=Counter(lost.values())
-    )
+    return Generated(questions=tuple(questions), malformed=malformed, repeated=repeated, failed=Counter(lost.values()))

@@ -2,7 +2,7 @@
 
 prepared.jsonl                  the benchmark in the published question format
 train.jsonl, test.jsonl         its split
-generated.jsonl                 what the generator wrote (generated.journal.jsonl while it writes; generated.json counts)
+generated.jsonl                 what the generator wrote (generated.journal.jsonl as it came; generated.json counts)
 filtered.jsonl                  what passed both filters (filtered.json counts)
 responses-{train,test}.safetensors   answers of all models (…journal.jsonl with their texts)
 vectors-{train,test}.safetensors     embeddings of the questions
@@ -50,9 +50,7 @@ from mar.learning.generated.respond import RespondSettings, respond, to_response
 from mar.learning.progress import Progress
 from mar.pool.pool import Pool
 
-Step = Literal[
-    "prepare", "split", "generate", "filter", "respond", "embed", "consensus", "train", "infer", "rank"
-]
+Step = Literal["prepare", "split", "generate", "filter", "respond", "embed", "consensus", "train", "infer", "rank"]
 STEPS: tuple[Step, ...] = get_args(Step)
 Part = Literal["train", "test"]
 
@@ -80,6 +78,7 @@ class Pools:
     generator: Pool
     generator_name: str
     responders: Pool
+    subjects: tuple[str, ...] | None = None  # what the generator can write about; None: everything
 
 
 class Pipeline:
@@ -116,7 +115,9 @@ class Pipeline:
             found = prepare(task, path=path if len(tasks) == 1 else None, data=data)
             write_records(self._prepared(task), found.questions)
             left = ", ".join(f"{n} {why}" for why, n in sorted(found.left_out.items()))
-            self.progress.say(f"{task}: {len(found.questions)} questions from {found.source}; left out: {left or 'none'}")
+            self.progress.say(
+                f"{task}: {len(found.questions)} questions from {found.source}; left out: {left or 'none'}"
+            )
 
     def split(self) -> None:
         """Train and test parts."""
@@ -136,10 +137,13 @@ class Pipeline:
     def generate(self, pools: Pools) -> None:
         """Questions by the generator."""
         journal = Journal(self.folder / "generated.journal.jsonl")
+        subjects = {s: d for s, d in self.subjects.items() if pools.subjects is None or s in pools.subjects}
+        if not subjects:
+            raise DataError(f"{pools.generator_name} can write about none of: {', '.join(self.subjects)}")
 
         async def work() -> None:
             made = await generate(
-                pools.generator, pools.generator_name, self.subjects, journal, self.settings.generate, self.progress
+                pools.generator, pools.generator_name, subjects, journal, self.settings.generate, self.progress
             )
             if not made.questions:
                 raise DataError(f"{pools.generator_name} wrote no readable question; {journal.path} has what it wrote")
@@ -239,9 +243,7 @@ class Pipeline:
             responses, vectors = responses.take(rows), vectors[rows]
             subjects = [subjects[i] for i in rows]
             families = self.families(responses)
-            scored = score_responses(
-                responses, self.settings.consensus, vectors, families=families, seed=self._seed
-            )
+            scored = score_responses(responses, self.settings.consensus, vectors, families=families, seed=self._seed)
         model = learn(
             responses,
             scored,

@@ -5,8 +5,8 @@ SuperGPQA    uuid, question, options, answer_letter (or answer, its text), disci
 MedMCQA      id, question, opa..opd, cop (0 to 3; -1: withheld), subject_name          (openlifescienceai/medmcqa)
 BBEH         task, input, target                                                       (BBEH/bbeh)
 
-BBEH puts options into its text; tasks whose answers are no options are left out. Rows that cannot become a question with
-one right option (a withheld answer, a single option) are left out and counted, by reason.
+BBEH puts options into its text; tasks whose answers are no options are left out. Rows that cannot become a question
+with one right option (a withheld answer, a single option) are left out and counted, by reason.
 """
 
 from __future__ import annotations
@@ -72,9 +72,7 @@ def prepare(task: str, *, path: Path | None = None, data: Path | None = None) ->
     questions = tuple(m for m in made if isinstance(m, Question))
     if not questions:
         raise DataError(f"{rows.source}: no row makes a question with options; expected the columns of {HUBS[name][0]}")
-    return Prepared(
-        questions=questions, left_out=Counter(m for m in made if isinstance(m, str)), source=rows.source
-    )
+    return Prepared(questions=questions, left_out=Counter(m for m in made if isinstance(m, str)), source=rows.source)
 
 
 def split_questions(questions: Sequence[Question], *, seed: int) -> tuple[tuple[Question, ...], tuple[Question, ...]]:
@@ -98,7 +96,9 @@ def _rows(name: str, path: Path | None, data: Path | None) -> Rows:
             explicit=path, data_root=data, within=within, hub=lambda: hub_rows(hub, parts=parts), sample="mmlu_pro"
         )
     try:
-        return find_rows(explicit=path, data_root=data, within=within, hub=lambda: hub_rows(hub, parts=parts), sample="")
+        return find_rows(
+            explicit=path, data_root=data, within=within, hub=lambda: hub_rows(hub, parts=parts), sample=""
+        )
     except (FileNotFoundError, IsADirectoryError):
         raise DataError(f"no rows of {name}; give a file, or a folder with {folders[name]}/test.jsonl") from None
 

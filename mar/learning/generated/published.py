@@ -1,11 +1,12 @@
 """Reader for the published, pre-generated outputs.
 
 Data/{TASK}/{train,test}.json                             questions
-Model_Responses/{TASK}-{split}/{nickname}.json            a list of question_id, selected_choice, is_correct, avg_logprob, ...
+Model_Responses/{TASK}-{split}/{nickname}.json            a list of question_id, selected_choice, avg_logprob, ...
 artifacts/{TASK}_only_question_embeddings_early.pt        a dictionary question_id -> vector
 
-Vectors are read with torch.load(weights_only=True), which runs no code. Recorded is_correct, consensus_score and z_score
-are not used: they are computed here. "N/A", an empty choice and a letter that the question does not have are abstentions.
+Vectors are read with torch.load(weights_only=True), which runs no code. Recorded is_correct, consensus_score and
+z_score are not used: they are computed here. "N/A", an empty choice and a letter that the question does not have are
+abstentions.
 """
 
 from __future__ import annotations

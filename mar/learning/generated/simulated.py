@@ -1,14 +1,13 @@
 """A simulated generator and world, so that the whole pipeline runs without a model. Labelled wherever it shows.
 
-The generator rephrases nothing: it hands out questions of the benchmark with four of their options, and believes in the
-right one with a probability that the caller chooses, its skill. A given share of its blocks is malformed. Which answer is
-right is known to the world that answers are simulated in, and to nobody else.
+The generator rephrases nothing: it hands out questions of the benchmark with four of their options, and believes in
+the right one with a probability that the caller chooses, its skill. A given share of its blocks is malformed. Which
+answer is right is known to the world that answers are simulated in, and to nobody else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from mar.errors import ConfigError
 from mar.learning.generated.blocks import LETTERS, SEPARATOR, block
@@ -35,25 +34,36 @@ any other subject takes MMLU-Pro's."""
 RHO = 0.35  # of difficulty with length, as measured on MMLU-Pro
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedGenerator:
     """A chat model that writes blocks from the questions of a benchmark.
 
     Args:
-        questions: What it draws from.
+        questions: What it draws from; those with fewer than four different options are left out.
         skill: Probability that it believes in the right answer.
         malformed: Share of its blocks without an answer line.
         seed: Of its draws.
+
+    Raises:
+        ConfigError: A share is none.
     """
 
-    questions: tuple[Question, ...]
-    skill: float = 0.9
-    malformed: float = 0.02
-    seed: int = 0
+    def __init__(
+        self, questions: Sequence[Question], *, skill: float = 0.9, malformed: float = 0.02, seed: int = 0
+    ) -> None:
+        if not (0 <= skill <= 1 and 0 <= malformed <= 1):
+            raise ConfigError(f"skill {skill}, malformed {malformed}: expected shares from 0 to 1")
+        self.skill = skill
+        self.malformed = malformed
+        self.seed = seed
+        self._sources: dict[str, list[Question]] = {}
+        for question in questions:
+            if len(set(question.options)) >= len(LETTERS):
+                self._sources.setdefault(question.category, []).append(question)
 
-    def __post_init__(self) -> None:
-        if not (0 <= self.skill <= 1 and 0 <= self.malformed <= 1):
-            raise ConfigError(f"skill {self.skill}, malformed {self.malformed}: expected shares from 0 to 1")
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Subjects that it can write about, sorted."""
+        return tuple(sorted(self._sources))
 
     async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
         """Write the questions that the call's context asks for; the prompt is not read."""
@@ -76,7 +86,7 @@ class SimulatedGenerator:
 
     def question(self, subject: str, question_id: str) -> Question | None:
         """The question of an id with its true answer; None where the benchmark has none of the subject."""
-        within = [q for q in self.questions if q.category == subject and len(set(q.options)) >= len(LETTERS)]
+        within = self._sources.get(subject)
         if not within:
             return None
         source = within[int(digest(self.seed, "source", question_id), 16) % len(within)]
