@@ -19,7 +19,7 @@ import numpy as np
 from _shared import RUNS, data_folder, machine
 from safetensors.numpy import load_file, save_file
 
-from mar.controllers.cascal.labelled import query_answer_scores
+from mar.controllers.cascal import train_local
 from mar.controllers.cascal.responses import Floats
 from mar.controllers.cascal.skills import Vectors
 from mar.controllers.embeddings import CachedEncoder, MiniLM
@@ -67,8 +67,9 @@ def one_split(recorded: Recorded, vectors: Vectors, group: str, seed: int) -> Fo
         "best by Dawid-Skene": score_responses(train, "dawid_skene", vectors[parts.train]).scores,
     }
     rows += simple_rules(train, test, gold, overall)
-    labelled = query_answer_scores("knn", right, vectors[parts.train], vectors[parts.test])
-    rows += [judge("kNN with labels", labelled, test, gold), *references(right, test, gold)]
+    labelled = train_local(train.models, right.astype(np.float64), subjects, vectors[parts.train])
+    rows.append(judge("our smoother on labels", labelled.estimate(vectors[parts.test])[0], test, gold))
+    rows += references(right, test, gold)
     found = {
         r.name: {
             "top1": None if r.top1 is None else r.top1.tolist(),

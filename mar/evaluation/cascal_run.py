@@ -252,9 +252,7 @@ def _simulated_pools(run: Pipeline, options: CascalOptions) -> Pools:
     known += [q for w in written if (q := generator.question(w.category, w.question_id)) is not None]
     known += sources if options.split == "train" else []
     pool = simulated_pool(question_world(known), seed=options.seed)
-    return Pools(
-        generator=generator.pool(), generator_name=NAME, responders=pool, subjects=generator.subjects
-    )
+    return Pools(generator=generator.pool(), generator_name=NAME, responders=pool, subjects=generator.subjects)
 
 
 def _report(run: Pipeline, options: CascalOptions, progress: Progress) -> None:

@@ -104,4 +104,3 @@ def _position(letter: str, options: int, path: Path) -> int:
     if len(letter) != 1 or position < 0:
         raise DataError(f"{path}: answer {letter!r}; expected a letter from A to {LETTERS[-1]}, or nothing")
     return position if position < options else ABSTAINED
-

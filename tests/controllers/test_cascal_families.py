@@ -31,7 +31,7 @@ def test_skills_may_differ_between_regions():
     hard, _other = crowd([0.4, 0.8, 0.5, 0.5], "abcd", questions=800, seed=1)
     table = np.concatenate([easy.choices, hard.choices])
     regions = np.repeat([0, 1], 800)
-    fit = family_scores(responses(table, options=8), "abcd", regions)
+    fit = family_scores(responses(table, options=8), "abcd", [regions])
     assert fit.skills[0].argmax() == 0
     assert fit.skills[1].argmax() == 1
 

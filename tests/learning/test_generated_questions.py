@@ -187,7 +187,16 @@ ROWS = {
     ],
     "medmcqa": [
         {"id": "m", "question": "Q?", "opa": "w", "opb": "x", "opc": "y", "opd": "z", "cop": 2, "subject_name": "Skin"},
-        {"id": "n", "question": "Q?", "opa": "w", "opb": "x", "opc": "y", "opd": "z", "cop": -1, "subject_name": "Skin"},
+        {
+            "id": "n",
+            "question": "Q?",
+            "opa": "w",
+            "opb": "x",
+            "opc": "y",
+            "opd": "z",
+            "cop": -1,
+            "subject_name": "Skin",
+        },
     ],
     "bbeh": [
         {"task": "hyperbaton", "input": "Which?\n(A) one\n(B) two", "target": "(B)"},

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from mar.controllers.cascal.responses import Floats
 
@@ -41,15 +42,20 @@ def spherical_kmeans(
     centroids = points[_start(points, weights, k, rng)]
     labels = (points @ centroids.T).argmax(axis=1)
     for _ in range(rounds):
-        members = np.unique(labels)
-        sums = np.stack([weights[labels == j] @ points[labels == j] for j in members])
-        centroids = unit(sums)
+        centroids = unit(_sums(points, weights, labels))
         new = (points @ centroids.T).argmax(axis=1)
-        if np.array_equal(members[new], labels):
+        if np.array_equal(new, labels):
             break
-        labels = new
+        labels = np.unique(new, return_inverse=True)[1]
     found, labels = np.unique((points @ centroids.T).argmax(axis=1), return_inverse=True)
     return Clustering(centroids=centroids[found], labels=labels)
+
+
+def _sums(points: Floats, weights: Floats, labels: Labels) -> Floats:
+    """Weighted vector sum of every cluster, shape (K, D)."""
+    at = (labels, np.arange(len(points)))
+    chosen = csr_array((weights.astype(points.dtype), at), shape=(int(labels.max()) + 1, len(points)))
+    return chosen @ points
 
 
 def _start(points: Floats, weights: Floats, k: int, rng: np.random.Generator) -> list[int]:

@@ -64,6 +64,7 @@ class FamilySettings:
 
     questions: int = 2000  # at most so many, drawn with the seed; all get scores
     iterations: int = 25  # of L-BFGS
+    further_iterations: int = 12  # for each division into regions
     nodes: int = 3  # of the difficulty's quadrature
     skill_spread: float = 1.0  # prior standard deviation of skills around their mean, logits
     offset_spread: float = 0.5  # of a region's offsets, logits
@@ -75,7 +76,7 @@ class FamilySettings:
 class FamilyFit:
     """What was learned about models, and what follows for every answer."""
 
-    skills: Floats  # mean probability of being right by region and model, shape (K, M)
+    skills: Floats  # mean probability of being right by region (of the last division) and model, shape (K, M)
     copying: dict[str, float]  # lambda by family of two or more
     popular: float  # delta
     spread: float  # sigma, logits
@@ -85,30 +86,43 @@ class FamilyFit:
 def family_scores(
     responses: Responses,
     families: Sequence[str],
-    regions: np.ndarray | None = None,
+    divisions: Sequence[np.ndarray] = (),
     settings: FamilySettings | None = None,
 ) -> FamilyFit:
     """Fit the likelihood and score every answer.
 
+    The likelihood is fitted without regions, then once more with those of each division, from where the fit before
+    ended. Scores are the mean over these fits.
+
     Args:
         responses: Answers, Q x M.
         families: Family of each model.
-        regions: Region (a cluster of questions, say) of each question from 0, within which skills may differ.
+        divisions: Each gives every question a region from 0 (a cluster, say), within which skills may differ.
         settings: Default: the settings of every figure in docs/results.md.
     """
     settings = settings or FamilySettings()
-    regions = np.zeros(len(responses.questions), dtype=np.int64) if regions is None else regions
+    whole = np.zeros(len(responses.questions), dtype=np.int64)
     rows = np.flatnonzero(responses.options >= 3)
     if len(rows) > settings.questions:
         rows = np.sort(np.random.default_rng(settings.seed).choice(rows, settings.questions, replace=False))
-    model = _Model(responses.choices, families, int(regions.max(initial=0)) + 1, settings)
-    model.fit(_Terms.of(responses.choices[rows], responses.options[rows], regions[rows]))
-    scores = np.zeros(responses.choices.shape)
-    for start in range(0, len(scores), 4000):
-        part = slice(start, start + 4000)
-        terms = _Terms.of(responses.choices[part], responses.options[part], regions[part])
-        scores[part] = model.posterior(terms, responses.choices[part])
-    return model.summary(scores)
+    model = _Model(responses.choices, families, settings)
+    scores: list[Floats] = []
+    for number, regions in enumerate((whole, *divisions)):
+        model.divide(int(regions.max(initial=0)) + 1)
+        terms = _Terms.of(responses.choices[rows], responses.options[rows], regions[rows])
+        model.fit(terms, settings.iterations if number == 0 else settings.further_iterations)
+        scores.append(_posteriors(model, responses, regions))
+    return model.summary(np.mean(scores, axis=0))
+
+
+def _posteriors(model: _Model, responses: Responses, regions: np.ndarray, block: int = 4000) -> Floats:
+    """Scores of all answers, in blocks that bound the memory."""
+    found: list[Floats] = []
+    for start in range(0, len(regions), block):
+        part = slice(start, start + block)
+        choices = responses.choices[part]
+        found.append(model.posterior(_Terms.of(choices, responses.options[part], regions[part]), choices))
+    return np.concatenate(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +173,7 @@ class _Terms:
 
 
 class _Model:
-    def __init__(self, choices: Choices, families: Sequence[str], regions: int, settings: FamilySettings) -> None:
+    def __init__(self, choices: Choices, families: Sequence[str], settings: FamilySettings) -> None:
         self.settings = settings
         count = choices.shape[1]
         names = np.asarray(families)
@@ -171,16 +185,20 @@ class _Model:
         self.log_z = torch.tensor(np.log(weights / weights.sum()), dtype=torch.float32)
         silent = (choices == ABSTAINED).mean(axis=0)
         self.theta = torch.zeros(count, requires_grad=True)
-        self.offset = torch.zeros(regions, count, requires_grad=regions > 1)
+        self.offset = torch.zeros(1, count)
         self.sigma = torch.tensor(0.4, requires_grad=True)  # log
         self.delta = torch.tensor(-1.0, requires_grad=True)  # logit
         self.silence = torch.tensor(np.log((silent + 0.01) / (1.01 - silent)), dtype=torch.float32, requires_grad=True)
         self.copying = torch.full((len(self.families),), -1.0, requires_grad=True)  # logit
 
-    def fit(self, terms: _Terms) -> None:
+    def divide(self, regions: int) -> None:
+        """Let skills differ between so many regions; everything else stays where it is."""
+        self.offset = torch.zeros(regions, len(self.theta), requires_grad=regions > 1)
+
+    def fit(self, terms: _Terms, iterations: int) -> None:
         every = (self.theta, self.offset, self.sigma, self.delta, self.silence, self.copying)
         free = [p for p in every if p.requires_grad and p.numel()]
-        optimiser = torch.optim.LBFGS(free, max_iter=self.settings.iterations, line_search_fn="strong_wolfe")
+        optimiser = torch.optim.LBFGS(free, max_iter=iterations, line_search_fn="strong_wolfe")
 
         def loss() -> torch.Tensor:
             optimiser.zero_grad()

@@ -43,9 +43,9 @@ class LocalSettings:
 
 def question_regions(vectors: Vectors, count: int, *, seed: int = 0) -> Labels:
     """Regions of similar questions, for likelihoods that let skills differ between them, shape (Q,)."""
-    points = unit(vectors.astype(np.float64))
+    points = unit(vectors.astype(np.float32))
     rng = np.random.default_rng([seed, count])
-    return spherical_kmeans(points, np.ones(len(points)), min(count, len(points)), rng).labels
+    return spherical_kmeans(points, np.ones(len(points), np.float32), min(count, len(points)), rng).labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +169,8 @@ def train_local(
     found = tuple(sorted(set(subjects)))
     sizes = [min(k, len(points)) for k in settings.clusters]
     rng = np.random.default_rng(settings.seed)
-    weight = np.ones(len(points))
-    centroids = [spherical_kmeans(points.astype(np.float64), weight, k, rng).centroids for k in sizes]
+    weight = np.ones(len(points), dtype=np.float32)
+    centroids = [spherical_kmeans(points, weight, k, rng).centroids for k in sizes]
     all_centroids, counts = np.concatenate(centroids), np.array([len(c) for c in centroids])
     means, slopes = _summaries(points, scores.astype(np.float32), all_centroids, counts, settings)
     return LocalSkills(

@@ -33,8 +33,8 @@ from mar.types import ConfidenceScale
 
 Consensus = Literal["families", "consensus", "majority", "dawid_skene", "published"]
 CONSENSUS: tuple[Consensus, ...] = get_args(Consensus)
-REGIONS = (1, 8, 16)
-"""Numbers of regions whose fits are averaged: within a region, skills may differ from the overall ones."""
+REGIONS = (8, 16)
+"""Divisions of the questions whose fits are averaged with the undivided one; skills may differ between regions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +77,10 @@ def score_responses(
 
 
 def _by_families(responses: Responses, vectors: Vectors, families: Sequence[str], seed: int) -> Scored:
-    sizes = [k for k in REGIONS if k == 1 or k <= len(vectors) // 50]  # a region of a few questions says nothing
-    fits = [
-        family_scores(responses, families, question_regions(vectors, k, seed=seed), FamilySettings(seed=seed))
-        for k in sizes
-    ]
-    copying = {f: float(np.mean([fit.copying[f] for fit in fits])) for f in fits[0].copying}
-    return Scored(scores=np.mean([fit.scores for fit in fits], axis=0), copying=copying)
+    sizes = [k for k in REGIONS if k <= len(vectors) // 50]  # a region of a few questions says nothing
+    divisions = [question_regions(vectors, k, seed=seed) for k in sizes]
+    fit = family_scores(responses, families, divisions, FamilySettings(seed=seed))
+    return Scored(scores=fit.scores, copying=fit.copying)
 
 
 def as_published(responses: Responses, seed: int) -> Responses:

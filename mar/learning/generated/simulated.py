@@ -31,6 +31,7 @@ BENCHMARKS: Mapping[str, str] = {
 }
 """Whose published accuracies stand for a subject's, an assumption that gives simulated models strong and weak subjects;
 any other subject takes MMLU-Pro's."""
+_STRIDE = 104_729  # between the questions of one call: a prime, so that they differ
 RHO = 0.35  # of difficulty with length, as measured on MMLU-Pro
 
 
@@ -59,6 +60,10 @@ class SimulatedGenerator:
         for question in questions:
             if len(set(question.options)) >= len(LETTERS):
                 self._sources.setdefault(question.category, []).append(question)
+        for subject, found in self._sources.items():
+            order = shuffled([q.question_id for q in found], f"{seed}/{subject}")
+            by_id = {q.question_id: q for q in found}
+            self._sources[subject] = [by_id[i] for i in order]
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -78,25 +83,35 @@ class SimulatedGenerator:
         made = self.question(subject, question_id)
         if made is None or self._chance("malformed", question_id) < self.malformed:
             return f"[QUESTION] {made.question if made else subject}"
-        believed = made.answer
-        if self._chance("skill", question_id) >= self.skill:
-            believed = shuffled(set(LETTERS) - {made.answer}, f"{self.seed}/{question_id}")[0]
         a, b, c, d = made.options
-        return block(made.question, (a, b, c, d), believed)
+        return block(made.question, (a, b, c, d), self._believed(made))
+
+    def _believed(self, made: Question) -> str:
+        """The letter that it takes for right."""
+        if self._chance("skill", made.question_id) < self.skill:
+            return made.answer
+        return shuffled(set(LETTERS) - {made.answer}, f"{self.seed}/{made.question_id}")[0]
+
+    def believed(self, subject: str, question_id: str) -> int | None:
+        """Position of the answer that it takes for right; None where it has no question of the subject."""
+        made = self.question(subject, question_id)
+        return None if made is None else LETTERS.index(self._believed(made))
 
     def question(self, subject: str, question_id: str) -> Question | None:
         """The question of an id with its true answer; None where the benchmark has none of the subject."""
         within = self._sources.get(subject)
         if not within:
             return None
-        source = within[int(digest(self.seed, "source", question_id), 16) % len(within)]
+        number, _, i = question_id.rsplit("/", 1)[1].partition(".")
+        turn, place = divmod(int(number) + _STRIDE * int(i), len(within))
+        source = within[place]
         right = source.options[source.answer_index]
         others = shuffled({o for o in source.options if o != right}, f"{self.seed}/{question_id}/others")
         options = shuffled([right, *others[: len(LETTERS) - 1]], f"{self.seed}/{question_id}/order")
         return Question(
             question_id=question_id,
             category=subject,
-            question=f"({digest(question_id, size=4)}) {source.question}",
+            question=f"(Variant {turn}) {source.question}" if turn else source.question,
             options=tuple(options),
             answer=LETTERS[options.index(right)],
         )
