@@ -178,8 +178,8 @@ class _Run:
         return Policy(name=name, controller=controller, binder=late, stop_at_budget=self.stop)
 
     def _report(self, results: list[LoadResult], *, simulated: bool) -> None:
-        from mar.evaluation.loadtest import as_markdown, as_table, queue_lines, write_requests
-        from mar.evaluation.plots import plot_goodput, plot_queues
+        from mar.evaluation.loadtest import as_markdown, as_table, goodput_lines, queue_lines, write_requests
+        from mar.evaluation.plots import plot_lines, plot_queues
         from mar.files import write_atomically
 
         label = " (simulated pool)" if simulated else ""
@@ -189,7 +189,13 @@ class _Run:
         write_atomically(self.out / "results.json", json.dumps({"title": title, "rows": rows}, indent=2))
         write_atomically(self.out / "results.md", as_markdown(results, title=title))
         write_requests(self.out / "requests.csv", results)
-        plot_goodput(rows, self.out / "goodput.png", title=title)
+        plot_lines(
+            goodput_lines(results),
+            self.out / "goodput.png",
+            title=title,
+            x="requests per minute",
+            y="solved in time, %",
+        )
         for result in results:
             slug = "".join(c if c.isalnum() else "-" for c in result.policy)
             where = self.out / f"queues-{slug}-{60 * result.arrivals.rate:g}.png"

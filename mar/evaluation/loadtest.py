@@ -302,6 +302,14 @@ def _cells(result: LoadResult) -> list[str]:
     ]
 
 
+def goodput_lines(results: Sequence[LoadResult]) -> dict[str, list[tuple[float, Interval]]]:
+    """Goodput against requests per minute, by policy."""
+    lines: dict[str, list[tuple[float, Interval]]] = {}
+    for result in sorted(results, key=lambda r: r.arrivals.rate):
+        lines.setdefault(result.policy, []).append((60 * result.arrivals.rate, result.goodput))
+    return lines
+
+
 def queue_lines(result: LoadResult) -> dict[str, list[tuple[float, float]]]:
     """Calls running or waiting against seconds, by model."""
     lines: dict[str, list[tuple[float, float]]] = {}

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -15,6 +14,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from mar.evaluation.results import Row
+from mar.evaluation.statistics import Interval
 from mar.files import write_atomically
 from mar.runtime.modes import has_decider
 from mar.types import CallAnswered, Episode, PassedThrough
@@ -73,6 +73,24 @@ def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
     save_figure(figure, path)
 
 
+def plot_lines(
+    lines: Mapping[str, Sequence[tuple[float, Interval]]], path: Path, *, title: str, x: str, y: str
+) -> None:
+    """Shares in percent against a quantity, a line with its 95% band per name."""
+    figure, axis = plt.subplots(figsize=(8, 5), constrained_layout=True)
+    for name, points in lines.items():
+        at = [value for value, _ in points]
+        found = [interval for _, interval in points]
+        (drawn,) = axis.plot(at, [100 * i.mean for i in found], "o-", label=name)
+        low, high = [100 * i.low for i in found], [100 * i.high for i in found]
+        axis.fill_between(at, low, high, color=drawn.get_color(), alpha=0.12, linewidth=0)
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    axis.set_title(title)
+    axis.legend(frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG, whole or not at all, and let go of the figure."""
     picture = io.BytesIO()
@@ -120,23 +138,6 @@ def plot_episode(episode: Episode, path: Path, *, title: str) -> None:
     axis.set_title(title, fontsize=10, loc="left")
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-    save_figure(figure, path)
-
-
-def plot_goodput(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
-    """Share of queries solved in time against the arrival rate, one line per policy; rows as a load test makes them."""
-    figure, axis = plt.subplots(figsize=(8, 5), constrained_layout=True)
-    for policy in dict.fromkeys(r["policy"] for r in rows):
-        own = sorted((r for r in rows if r["policy"] == policy), key=lambda r: r["rate_per_min"])
-        x, y = [r["rate_per_min"] for r in own], [100 * r["goodput"] for r in own]
-        low = [100 * (r["goodput"] - r["goodput_low"]) for r in own]
-        high = [100 * (r["goodput_high"] - r["goodput"]) for r in own]
-        axis.errorbar(x, y, yerr=[low, high], fmt="o-", capsize=2, label=policy)
-    axis.set_xscale("log")
-    axis.set_xlabel("requests per minute")
-    axis.set_ylabel("solved within the budget, %")
-    axis.set_title(title, loc="left", fontsize=10)
-    axis.legend(frameon=False, fontsize=8)
     save_figure(figure, path)
 
 

@@ -188,6 +188,7 @@ class Agent:
             report=source.report,
             feedback=source.feedback,
             mean_logprob=source.mean_logprob,
+            confidence=source.confidence,
             source=source.source or source.message_id,
         )
         self.state.recorder.add(
@@ -316,7 +317,7 @@ class Agent:
             messages=messages,
             max_tokens=None if strategy is None else strategy.max_tokens,
             temperature=runtime.temperature,
-            logprobs=self.state.plan.tie_break == "logprob" and kind != "decider",
+            logprobs=self.state.plan.tie_break != "first" and kind != "decider",
             priority=binding.priority,
             timeout_s=runtime.request_timeout_s,
             sample=self._sample(kind),
@@ -453,7 +454,15 @@ class Agent:
             model=reply.model,
             text=reply.text,
             mean_logprob=reply.mean_logprob,
+            confidence=self._confidence(reply),
         )
+
+    def _confidence(self, reply: ChatReply) -> float | None:
+        """How sure the model is, in the units that the plan states for it."""
+        scale = self.spec.confidence
+        if scale is None or reply.mean_logprob is None or reply.model != self.spec.model:
+            return None
+        return scale.z(reply.mean_logprob)
 
     def _finish(self, said: Utterance) -> Utterance:
         self.state.recorder.add(
