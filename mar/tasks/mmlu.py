@@ -24,8 +24,8 @@ TRAIN_ITEMS = 40 * 16  # published setting of MasRouter: at most 40 batches of 1
 TEST_ITEMS = 80 * 16  # and at most 80 to test
 VALIDATION_ITEMS = 20 * 16  # of the validation part, where there is one
 RHO = 0.29
-"""Correlation of difficulty (share of seven 7-8B models that choose wrongly, RouterDC's recordings) with the number of
-digits in the question and its options, corrected for a reliability of 0.90; 4,213 questions."""
+"""Correlation of difficulty (share of seven 7-8B models that choose wrongly, RouterDC's recordings) with `complexity`,
+corrected for a reliability of 0.90; 4,213 test questions (benchmarks/fit_simulator.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +78,13 @@ class Mmlu:
 
     async def world(self, items: Sequence[OptionItem], sandbox: Sandbox) -> World:
         """Gold letters and the others; harder with more digits in the question."""
-        complexity = [float(sum(c.isdigit() for c in question_with_options(i))) for i in self.all_items]
-        return choice_world(self.query, self.all_items, items, benchmark="mmlu", complexity=complexity, rho=RHO)
+        digits = [complexity(i) for i in self.all_items]
+        return choice_world(self.query, self.all_items, items, benchmark="mmlu", complexity=digits, rho=RHO)
+
+
+def complexity(item: OptionItem) -> float:
+    """What makes a question hard: the number of digits in it and its options."""
+    return float(sum(c.isdigit() for c in question_with_options(item)))
 
 
 def _cells(at: Located) -> list[str] | None:
