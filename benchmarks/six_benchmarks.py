@@ -35,9 +35,9 @@ from mar.tasks.registry import TASKS, load_task
 from mar.tasks.task import Score, Split, Task, subset
 from mar.types import Domain, Query
 
-SAMPLES: Mapping[Split, int] = {"train": 200, "validation": 40, "test": 200}
-EPOCHS = {"humaneval": 40}  # by benchmark; it has 28 training items, so a pass over them is two updates
-FEW_EPOCHS = 5  # of the others: the published number on GSM8K and MATH, half of that on MMLU
+SAMPLES: Mapping[Split, int] = {"train": 128, "validation": 30, "test": 200}
+EPOCHS = 6  # 48 updates
+MORE_EPOCHS = {"humaneval": 24}  # of its 28 training items, which are two updates
 DRAWS = 2
 
 
@@ -112,7 +112,7 @@ def measure_excerpt(name: str, effects: float, seeds: Sequence[int]) -> Measured
     for seed, folder in zip(seeds, folders, strict=True):
         if not (folder / "items.json").is_file():
             run_experiment(
-                task, RunOptions(seed=seed, epochs=EPOCHS.get(name, FEW_EPOCHS), baselines=False, out=folder, **how)
+                task, RunOptions(seed=seed, epochs=MORE_EPOCHS.get(name, EPOCHS), baselines=False, out=folder, **how)
             )
     cost_rate = _cost_rate(folders[0])
     fixed = RunOptions(epochs=0, cost_rate=cost_rate, out=RUNS / f"six-{name}-{effects:g}-fixed", **how)
