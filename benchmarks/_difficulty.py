@@ -35,10 +35,9 @@ def show_difficulty(data: Path, *, encode: bool) -> None:
     print("3. Difficulty (1 - mean solve rate over models) and what it can be told from, in normal scores")
     _show_mbpp(data, encode=encode)
     for found in _others(data):
-        hard = difficulty_from_complexity(
-            (1 - found.outcomes.successes.mean(axis=1) / found.outcomes.attempts).tolist()
-        )
-        reliability = split_half_reliability(found.outcomes.successes)
+        solved = found.outcomes.successes
+        hard = difficulty_from_complexity((-solved.mean(axis=1)).tolist())
+        reliability = split_half_reliability(solved)
         r = correlation(difficulty_from_complexity(found.complexity), hard)
         print(f"   {found.name}: {len(hard)} items, {solved.shape[1]} models, reliability {reliability:.2f}")
         print(_line(found.what, r, reliability, found.packaged))
