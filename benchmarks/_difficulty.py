@@ -78,9 +78,9 @@ def _others(data: Path) -> Iterator[Measured]:
     parts = ("train", "test")
     yield _of_seven(data, "humaneval", "syntax tree nodes of the solution", sizes, humaneval.RHO, parts, attempts=10)
     options = mmlu.Mmlu.load(data=data, full_test=True).all_items
-    digits = {_key(question_with_options(i)): mmlu.complexity(i) for i in options}
+    digits = {_key(question_with_options(i)): mmlu.Mmlu.complexity(i) for i in options}
     yield _of_seven(data, "mmlu", "digits of question and options", digits, mmlu.RHO, ("test",), attempts=1)
-    words = {i.id: mmlu_pro.complexity(i) for i in mmlu_pro.MmluPro.load(data=data).all_items}
+    words = {i.id: mmlu_pro.MmluPro.complexity(i) for i in mmlu_pro.MmluPro.load(data=data).all_items}
     yield Measured(
         name="mmlu_pro",
         what="words of the question",

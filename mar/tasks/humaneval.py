@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from mar.errors import DataError
 from mar.pool.simulated import World, item_difficulties, program_complexity
@@ -81,7 +82,7 @@ class HumanEval:
     protocol: str
 
     name = "humaneval"
-    domain: Domain = "Code"
+    domain: ClassVar[Domain] = "Code"
 
     @classmethod
     def load(cls, *, path: Path | None = None, data: Path | None = None) -> HumanEval:
