@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar
 
 from mar.errors import DataError
 from mar.pool.simulated import SimItem, World, item_difficulties
@@ -50,7 +49,7 @@ class Gsm8k:
     protocol: str
 
     name = "gsm8k"
-    domain: ClassVar[Domain] = "Math"
+    domain: Domain = "Math"
 
     @classmethod
     def load(cls, *, path: Path | None = None, data: Path | None = None, own_train: bool = False) -> Gsm8k:

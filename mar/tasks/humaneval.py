@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 from mar.errors import DataError
 from mar.pool.simulated import World, item_difficulties, program_complexity
@@ -82,7 +81,7 @@ class HumanEval:
     protocol: str
 
     name = "humaneval"
-    domain: ClassVar[Domain] = "Code"
+    domain: Domain = "Code"
 
     @classmethod
     def load(cls, *, path: Path | None = None, data: Path | None = None) -> HumanEval:

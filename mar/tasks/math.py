@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import anyio.to_thread
 
@@ -60,7 +59,7 @@ class Math:
     protocol: str
 
     name = "math"
-    domain: ClassVar[Domain] = "Math"
+    domain: Domain = "Math"
 
     @classmethod
     def load(cls, *, path: Path | None = None, data: Path | None = None) -> Math:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from mar.errors import ConfigError, DataError
 from mar.pool.simulated import MBPP_RHO, World, item_difficulties, program_complexity
@@ -59,7 +59,7 @@ class Mbpp:
     show_tests: ShowTests = "first"
 
     name = "mbpp"
-    domain: ClassVar[Domain] = "Code"
+    domain: Domain = "Code"
 
     @classmethod
     def load(cls, *, path: Path | None = None, data: Path | None = None, show_tests: str = "first") -> Mbpp:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from mar.errors import DataError
 from mar.pool.simulated import SimItem, World, item_difficulties
@@ -43,10 +43,11 @@ class OptionTask:
     source: str
     protocol: str
 
-    name: ClassVar[str]
-    domain: ClassVar[Domain] = "Commonsense"
-    final_role: ClassVar[str]  # the decider's role
-    rho: ClassVar[float]  # correlation of difficulty with `complexity`, for the simulated pool
+    # Each benchmark's own; no annotation, since they are no fields.
+    name = ""
+    final_role = ""  # the decider's role
+    rho = 0.0  # correlation of difficulty with `complexity`, for the simulated pool
+    domain: Domain = "Commonsense"
 
     @staticmethod
     def complexity(item: OptionItem) -> float:

@@ -41,7 +41,7 @@ TASKS: Mapping[str, Entry] = {
         Entry(
             name="gsm8k",
             title="GSM8K",
-            domain=gsm8k.Gsm8k.domain,
+            domain="Math",
             load=gsm8k.Gsm8k.load,
             hub=gsm8k.HUB,
             files=gsm8k.FILES,
@@ -50,7 +50,7 @@ TASKS: Mapping[str, Entry] = {
         Entry(
             name="humaneval",
             title="HumanEval",
-            domain=humaneval.HumanEval.domain,
+            domain="Code",
             load=humaneval.HumanEval.load,
             hub=humaneval.HUB,
             files=humaneval.FILES,
@@ -59,7 +59,7 @@ TASKS: Mapping[str, Entry] = {
         Entry(
             name="math",
             title="MATH",
-            domain=math.Math.domain,
+            domain="Math",
             load=math.Math.load,
             hub=math.HUB,
             files=math.FILES,
@@ -68,7 +68,7 @@ TASKS: Mapping[str, Entry] = {
         Entry(
             name="mbpp",
             title="MBPP",
-            domain=mbpp.Mbpp.domain,
+            domain="Code",
             load=mbpp.Mbpp.load,
             hub=mbpp.HUB,
             files=mbpp.FILES,
@@ -77,7 +77,7 @@ TASKS: Mapping[str, Entry] = {
         Entry(
             name="mmlu",
             title="MMLU",
-            domain=mmlu.Mmlu.domain,
+            domain="Commonsense",
             load=mmlu.Mmlu.load,
             hub=mmlu.HUB,
             files=mmlu.FILES,
@@ -86,7 +86,7 @@ TASKS: Mapping[str, Entry] = {
         Entry(
             name="mmlu_pro",
             title="MMLU-Pro",
-            domain=mmlu_pro.MmluPro.domain,
+            domain="Commonsense",
             load=mmlu_pro.MmluPro.load,
             hub=mmlu_pro.HUB,
             files=mmlu_pro.FILES,
