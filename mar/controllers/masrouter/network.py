@@ -215,6 +215,14 @@ class Cascade(nn.Module):
             query_latents=(for_mode, for_count),
         )
 
+    def query_context(self, queries: Tensor, price: Tensor) -> Tensor:
+        """What the task classifier and the later stages know of queries (B, E) at log10 prices (B,): (B, h)."""
+        return self._query_context(queries, price)[0]
+
+    def domain_logits(self, context: Tensor, domains: Tensor) -> Tensor:
+        """The task classifier: logits (B, D) of query contexts (B, h) over domains by their embeddings (D, E)."""
+        return self.task_stage(context, normalize(self.domain_projection(domains), dim=-1))
+
     def vae_loss(self, output: CascadeOutput, encoded: Encoded, queries: Tensor) -> Tensor:
         """Sum of the five autoencoders' losses."""
         known, (for_mode, for_count) = encoded.candidates, output.query_latents
