@@ -221,7 +221,7 @@ class Cascade(nn.Module):
 
     def domain_logits(self, context: Tensor, domains: Tensor) -> Tensor:
         """The task classifier: logits (B, D) of query contexts (B, h) over domains by their embeddings (D, E)."""
-        return self.task_stage(context, normalize(self.domain_projection(domains), dim=-1))
+        return self.task_stage(context, self.task_stage.keys(self.domain_projection(domains)))
 
     def vae_loss(self, output: CascadeOutput, encoded: Encoded, queries: Tensor) -> Tensor:
         """Sum of the five autoencoders' losses."""
