@@ -11,6 +11,7 @@ from mar.cli.pool import pool_command
 from mar.cli.report import report_command
 from mar.cli.script import run_script
 from mar.cli.train import register as register_train
+from mar.cli.vllm import vllm_app
 
 app = typer.Typer(
     name="mar",
@@ -25,6 +26,7 @@ app.command("pool")(pool_command)
 app.command("report")(report_command)
 app.add_typer(cache_app, name="cache")
 app.add_typer(data_app, name="data")
+app.add_typer(vllm_app, name="vllm")
 register_train(app)
 
 
