@@ -19,7 +19,6 @@ from mar.concurrency import gather
 from mar.errors import BadReply, ConfigError
 from mar.pool.cards import ModelCard
 from mar.pool.environment import read_environment
-from mar.pool.files import VLLM_TAG
 from mar.pool.metrics import ServerMetrics
 from mar.pool.servers import Key, Server, State, Watch, start, stop
 from mar.pool.serving import DEVICES, Device, server_specs
@@ -42,10 +41,10 @@ def serve_command(
         str | None,
         typer.Option("--api-key", help="Name of the variable (.env or environment) with the key to ask for."),
     ] = None,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds until all must be healthy.")] = 900.0,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds until all must be ready.")] = 900.0,
     state: StateOption = DEFAULT_STATE,
 ) -> None:
-    """Start all servers of a pool file at once and wait until they are healthy. Those that run are left alone."""
+    """Start all servers of a pool file at once and wait until they are ready. Those that run are left alone."""
     console = Console()
     specs = server_specs(pool, device=_device(device), host=host, only=only or ())
     with _progress(console) as watch:
@@ -124,7 +123,7 @@ async def _look(servers: Sequence[Server]) -> list[_Look]:
     async with httpx.AsyncClient(timeout=3.0) as client:
 
         async def reading(server: Server) -> ServerMetrics | None:
-            card = ModelCard(name=server.name, base_url=server.url, tags=(VLLM_TAG,))
+            card = ModelCard(name=server.name, served_name=server.served_name, base_url=server.url)
             try:
                 return await fetch_metrics(client, card)
             except (httpx.HTTPError, BadReply):

@@ -71,10 +71,10 @@ def read_metrics(text: str, served_name: str) -> ServerMetrics:
         BadReply: It is no Prometheus text, or holds none of the figures.
     """
     try:
-        families = {family.name: family for family in text_string_to_metric_families(text)}
+        families = list(text_string_to_metric_families(text))
     except (ValueError, KeyError, IndexError) as error:
         raise BadReply(f"/metrics is no Prometheus text: {str(error)[:100]}") from None
-    values = _values(families.values(), served_name)
+    values = _values(families, served_name)
     if not any(_first(values, names) is not None for names in (RUNNING, WAITING)):
         raise BadReply("/metrics holds no queue figures; expected those of vLLM, such as vllm:num_requests_running")
     return ServerMetrics(

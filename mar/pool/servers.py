@@ -15,6 +15,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ class Server:
     pid: int
     born: int  # when the process began, in the kernel's ticks since boot
     url: str
+    served_name: str  # the server's name for the model
     log: str
     digest: str  # of the command and settings that it was started with
 
@@ -113,13 +115,13 @@ class Key:
 def start(
     specs: Sequence[ServerSpec], state: State, *, key: Key | None = None, timeout_s: float, watch: Watch | None = None
 ) -> list[Server]:
-    """Start all servers at once and wait until each is healthy. Those that already run are left as they are.
+    """Start all servers at once and wait until each is ready. Those that already run are left as they are.
 
     Args:
         specs: What to serve.
         state: Where it is written down.
         key: What clients must show; None: nothing.
-        timeout_s: Time for all to become healthy.
+        timeout_s: Seconds for all to become ready.
         watch: Is told what goes on.
 
     Returns:
@@ -127,7 +129,7 @@ def start(
 
     Raises:
         ConfigError: A server runs with other settings, or a port is taken.
-        ServerNotStarted: One ended or was not healthy in time; everything that this call started was stopped.
+        ServerNotStarted: One ended or was not ready in time; everything that this call started was stopped.
     """
     watch = watch or Watch()
     with state.locked():
@@ -141,7 +143,7 @@ def start(
                 started[spec.name] = _spawn(spec, state.folder, key)
                 state.write(known | started)  # at once, so that a kill leaves no unknown server behind
                 watch.say(f"{spec.name}: starting at {spec.url}, log {started[spec.name].log}")
-            _wait([(known | started)[spec.name] for spec in specs], timeout_s, watch)
+            _wait([(known | started)[spec.name] for spec in specs], key, timeout_s, watch)
         except BaseException:
             _end(list(started.values()), watch)
             state.write(known)
@@ -207,7 +209,13 @@ def _spawn(spec: ServerSpec, folder: Path, key: Key | None) -> Server:
         )
     born = born_of(process.pid)
     return Server(
-        name=spec.name, pid=process.pid, born=born or 0, url=spec.url, log=str(log), digest=spec.digest
+        name=spec.name,
+        pid=process.pid,
+        born=born or 0,
+        url=spec.url,
+        served_name=spec.served_name,
+        log=str(log),
+        digest=spec.digest,
     )
 
 
@@ -221,27 +229,52 @@ def born_of(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def _wait(servers: Sequence[Server], timeout_s: float, watch: Watch) -> None:
-    """Return when all are healthy."""
+def _wait(servers: Sequence[Server], key: Key | None, timeout_s: float, watch: Watch) -> None:
+    """Return when all are ready.
+
+    Raises:
+        ServerNotStarted: One ended, or is not ready in time.
+    """
+    threads = ThreadPoolExecutor(max(1, len(servers)))
+    try:
+        _wait_with(threads, servers, key, timeout_s, watch)
+    finally:  # a request under way is not waited for: it ends when its server does
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _wait_with(
+    threads: ThreadPoolExecutor, servers: Sequence[Server], key: Key | None, timeout_s: float, watch: Watch
+) -> None:
     began = time.monotonic()
-    waiting = list(servers)
+    waiting = {server.name: server for server in servers}
+    asked: dict[str, Future[bool]] = {}  # one request to each server at a time: the first answer can take long
     while waiting:
-        for server in list(waiting):
+        for name, server in list(waiting.items()):
             if not server.alive:
-                raise ServerNotStarted(f"{server.name} ended before it was healthy; {_tail(server)}")
-            if _healthy(server):
-                waiting.remove(server)
-                watch.say(f"{server.name}: healthy after {time.monotonic() - began:.0f} s")
+                raise ServerNotStarted(f"{name} ended before it was ready; {_tail(server)}")
+            asking = asked.get(name)
+            if asking is None or (asking.done() and not asking.result()):
+                asked[name] = threads.submit(_ready, server, key, timeout_s)
+            elif asking.done():
+                del waiting[name]
+                watch.say(f"{name}: ready after {time.monotonic() - began:.0f} s")
         seconds = time.monotonic() - began
         if waiting and seconds > timeout_s:
-            raise ServerNotStarted(f"{waiting[0].name} was not healthy within {timeout_s:g} s; {_tail(waiting[0])}")
-        watch.waiting([server.name for server in waiting], seconds)
+            late = next(iter(waiting.values()))
+            raise ServerNotStarted(f"{late.name} was not ready within {timeout_s:g} s; {_tail(late)}")
+        watch.waiting(list(waiting), seconds)
         time.sleep(POLL_S if waiting else 0)
 
 
-def _healthy(server: Server) -> bool:
+def _ready(server: Server, key: Key | None, timeout_s: float) -> bool:
+    """Whether a server is healthy and has answered: its first answer is slow, so it is not left to a user."""
+    headers = {} if key is None else {"Authorization": f"Bearer {key.value.get_secret_value()}"}
+    body = {"model": server.served_name, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     try:
-        return httpx.get(f"{server.url.removesuffix('/v1')}/health", timeout=2.0).status_code == 200
+        if httpx.get(f"{server.url.removesuffix('/v1')}/health", timeout=2.0).status_code != 200:
+            return False
+        url = f"{server.url}/chat/completions"
+        return httpx.post(url, json=body, headers=headers, timeout=timeout_s).status_code < 500
     except httpx.HTTPError:
         return False
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -26,6 +26,7 @@ class ServerSpec:
     """One server to start."""
 
     name: str  # of the model
+    served_name: str  # the server's name for it
     port: int
     url: str
     command: tuple[str, ...]
@@ -38,9 +39,7 @@ class ServerSpec:
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def server_specs(
-    path: Path, *, device: Device, host: str = "127.0.0.1", only: Sequence[str] = ()
-) -> list[ServerSpec]:
+def server_specs(path: Path, *, device: Device, host: str = "127.0.0.1", only: Sequence[str] = ()) -> list[ServerSpec]:
     """What a pool file says about serving.
 
     Args:
@@ -60,29 +59,29 @@ def server_specs(
         raise ConfigError(f"{path}: serves no model {unknown[0]!r}; it serves {', '.join(models)}")
     chosen = [models[name] for name in only] or list(models.values())
     _check_ports(chosen, path)
-    program = find_vllm(device)
-    return [_spec(m, m.vllm, device, host, program, path.parent) for m in chosen if m.vllm is not None]
+    python = find_python(device)
+    return [_spec(m, m.vllm, device, host, python, path.parent) for m in chosen if m.vllm is not None]
 
 
-def find_vllm(device: Device) -> Path:
-    """The program `vllm`: of the environment MAR_VLLM_ENV; else, for the CPU, of the one that install_cpu.sh makes;
-    else of the environment that mar runs in; else on the path.
+def find_python(device: Device) -> Path:
+    """The Python that has vLLM: of the environment MAR_VLLM_ENV; else, for the CPU, of the one that install_cpu.sh
+    makes; else the one that mar runs in.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: vLLM is not installed there.
     """
-    folder = os.environ.get(ENVIRONMENT_VARIABLE)
-    if folder is None and device == "cpu":
-        folder = str(cache_folder() / "vllm")
-    places = [Path(folder) / "bin"] if folder else []
-    for place in (*places, Path(sys.executable).parent):
-        if (place / "vllm").is_file():
-            return place / "vllm"
-    found = shutil.which("vllm")
-    if found is None:
+    given = os.environ.get(ENVIRONMENT_VARIABLE)
+    folder = given or (str(cache_folder() / "vllm") if device == "cpu" else None)
+    if folder is None:
+        found, python = find_spec("vllm") is not None, Path(sys.executable)
+    else:
+        python = Path(folder) / "bin" / "python"
+        found = (Path(folder) / "bin" / "vllm").is_file()
+    if not found:
         how = "scripts/vllm/install_cpu.sh" if device == "cpu" else "uv sync --extra serve"
-        raise ConfigError(f"vLLM for {device} is not installed; install it with {how}, or set {ENVIRONMENT_VARIABLE}")
-    return Path(found)
+        where = f" in {folder}" if given else ""
+        raise ConfigError(f"vLLM for {device} is not installed{where}; {how} installs it")
+    return python
 
 
 def _check_ports(models: Sequence[PoolModel], path: Path) -> None:
@@ -96,10 +95,12 @@ def _check_ports(models: Sequence[PoolModel], path: Path) -> None:
         taken[model.vllm.port] = model.name
 
 
-def _spec(card: PoolModel, serve: ServeSettings, device: Device, host: str, program: Path, folder: Path) -> ServerSpec:
+def _spec(card: PoolModel, serve: ServeSettings, device: Device, host: str, python: Path, folder: Path) -> ServerSpec:
     checkpoint = folder / serve.model  # an absolute path stays itself
     local = checkpoint.is_dir()
-    words = [str(program), "serve", str(checkpoint.resolve()) if local else serve.model]
+    # Not the command `vllm`: that of the CPU build looks for a package of another name.
+    words = [str(python), "-m", "vllm.entrypoints.openai.api_server"]
+    words += ["--model", str(checkpoint.resolve()) if local else serve.model]
     words += ["--served-model-name", card.served_name or card.name, "--host", host, "--port", str(serve.port)]
     words += ["--max-model-len", str(card.context_tokens), "--dtype", serve.dtype, "--scheduling-policy", "priority"]
     more, environment = _on_cpu(serve) if device == "cpu" else _on_gpu(serve)
@@ -107,6 +108,7 @@ def _spec(card: PoolModel, serve: ServeSettings, device: Device, host: str, prog
         environment["HF_HUB_OFFLINE"] = "1"
     return ServerSpec(
         name=card.name,
+        served_name=card.served_name or card.name,
         port=serve.port,
         url=serve.url,
         command=(*words, *more, *serve.flags),

@@ -219,7 +219,7 @@ class WatchedModel:
 
     def telemetry(self) -> Mapping[str, ModelTelemetry]:
         """The latest figures of every model; a server's own hold all its clients' requests, so they come first."""
-        estimates = self.model.telemetry() if isinstance(self.model, ReportsTelemetry) else {}
+        estimates = self.model.telemetry() if isinstance(self.model, ReportsTelemetry) else dict[str, ModelTelemetry]()
         return {**estimates, **self.watcher.snapshot()}
 
     def stated_costs(self) -> frozenset[str]:
