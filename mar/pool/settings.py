@@ -33,6 +33,8 @@ from mar.pool.files import VLLM_TAG, Source, check_url, parse_source, read_sourc
 from mar.pool.hosted import default_hosted_cards
 from mar.pool.openai_client import OpenAIModel
 from mar.pool.pool import Pool
+from mar.pool.watcher import TelemetryWatcher, WatchedModel
+from mar.types import ChatModel
 
 TEST_CONFIG = Path("config_test.json")
 POOL_FILES = (Path("pool.toml"), Path("pool.json"))
@@ -78,7 +80,10 @@ def pool_from_env(
     if config is None:
         return None
     config.require_keys()
-    model = OpenAIModel(config.cards, config.keys)
+    model: ChatModel = OpenAIModel(config.cards, config.keys)
+    served = [card for card in config.cards if VLLM_TAG in card.tags]
+    if served:
+        model = WatchedModel(model, TelemetryWatcher(served, config.keys))
     if cache is False:
         return Pool(config.cards, model, kind="live")
     return Pool(config.cards, CachedModel(model, find_cache_path(env_file=env_file)), kind="live")

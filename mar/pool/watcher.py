@@ -142,7 +142,7 @@ class TelemetryWatcher:
                 metrics = await fetch_metrics(client, watched.card, headers=watched.headers)
                 watched.add(Reading(at=anyio.current_time(), metrics=metrics), self.settings.window_s)
                 problem, watched.silent = "", False
-            except (httpx.HTTPError, BadReply) as error:
+            except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, BadReply) as error:
                 problem = str(error) or type(error).__name__
                 watched.silent = watched.silent or (not watched.readings and _has_no_metrics(error))
         watched.problem = problem

@@ -1,9 +1,11 @@
+import contextlib
 from dataclasses import dataclass
 
 import anyio
 import pytest
 
-from mar.pool import ModelCard, OpenAIModel, Pool, TelemetryWatcher, WatchedModel, WatchSettings
+from mar.errors import CallError
+from mar.pool import ModelCard, OpenAIModel, Pool, RetryPolicy, TelemetryWatcher, WatchedModel, WatchSettings
 from mar.pool.metrics import ServerMetrics, Total
 from mar.pool.watcher import Reading, Watched, metrics_url
 from mar.testing import ChatServer
@@ -42,7 +44,7 @@ def card(server, name="m", **fields):
 
 async def until(condition):
     with anyio.fail_after(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in a server
             await anyio.sleep(0.005)
 
 
@@ -70,15 +72,14 @@ async def test_means_are_of_what_was_answered_while_watching():
 
 async def test_a_server_that_falls_silent_is_stale_and_keeps_its_last_figures_instead_of_looking_idle():
     figures = Figures(running=5, waiting=7)
-    async with ChatServer(metrics=figures) as server:
-        async with TelemetryWatcher([card(server)], settings=QUICK) as watcher:
-            await until(lambda: watcher.snapshot()["m"].running == 5)
-            await server.__aexit__(None, None, None)
-            await until(lambda: watcher.snapshot()["m"].stale)
-            seen = watcher.snapshot()["m"]
-            assert (seen.running, seen.waiting) == (5, 7)
-            assert seen.age_s > QUICK.stale_after_s
-            assert "m" in watcher.problems()
+    async with ChatServer(metrics=figures) as server, TelemetryWatcher([card(server)], settings=QUICK) as watcher:
+        await until(lambda: watcher.snapshot()["m"].running == 5)
+        await server.__aexit__(None, None, None)
+        await until(lambda: watcher.snapshot()["m"].stale)
+        seen = watcher.snapshot()["m"]
+        assert (seen.running, seen.waiting) == (5, 7)
+        assert seen.age_s > QUICK.stale_after_s
+        assert "m" in watcher.problems()
 
 
 async def test_a_server_that_never_answered_is_stale_with_nothing_known():
@@ -125,7 +126,7 @@ async def test_readings_older_than_the_window_are_forgotten():
 
 
 @pytest.mark.parametrize("given", ["http://h:1/v1", "http://h:1"])
-def test_metrics_lie_beside_the_api(given):
+async def test_metrics_lie_beside_the_api(given):
     assert metrics_url(ModelCard(name="m", base_url=given)) == "http://h:1/metrics"
 
 
@@ -141,3 +142,27 @@ async def test_a_pool_shows_the_servers_figures_where_it_has_them_and_its_own_el
             assert (seen["m"].waiting, seen["m"].stale) == (9, False)
             assert (seen["api"].waiting, seen["api"].stale) == (0, False)
             assert seen["api"].e2e_s > 0
+
+
+async def test_a_hosted_api_says_in_its_headers_what_its_limits_leave():
+    headers = "x-ratelimit-remaining-requests: 41\r\nX-RateLimit-Remaining-Tokens: 9000\r\n"
+    async with ChatServer(headers=headers) as server:
+        cards = [card(server), card(server, name="other")]
+        async with Pool(cards, OpenAIModel(cards), kind="live") as pool:
+            assert pool.telemetry()["m"].requests_left is None
+            await pool.chat(ChatRequest(model="m", messages=(Message(speaker="user", text="why"),)))
+            seen = pool.telemetry()
+            assert (seen["m"].requests_left, seen["m"].tokens_left) == (41, 9000)
+            assert seen["other"].requests_left is None
+
+
+async def test_a_server_without_metrics_that_fails_is_stale_until_it_answers():
+    request = ChatRequest(model="m", messages=(Message(speaker="user", text="why"),))
+    async with ChatServer() as server:
+        cards = [card(server)]
+        async with Pool(cards, OpenAIModel(cards, retry=RetryPolicy(attempts=1)), kind="live") as pool:
+            for fault, stale in (("server_error", True), (None, False), ("closed", True), ("bad_key", True)):
+                server.next_faults.append(fault)
+                with contextlib.suppress(CallError):
+                    await pool.chat(request)
+                assert pool.telemetry()["m"].stale is stale
