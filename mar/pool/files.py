@@ -47,6 +47,7 @@ class ServeSettings(_FileModel):
     devices: tuple[int, ...] = ()  # GPUs, by number; several share the model. None named: the first
     memory: float | None = Field(default=None, gt=0, le=1)  # share of each GPU's memory
     kv_cache_gib: int = Field(default=4, gt=0)  # memory for the KV cache on a CPU
+    threads: int | None = Field(default=None, gt=0)  # that compute on a CPU; None: one for every core
     dtype: str = Field(default="auto", min_length=1)
     flags: tuple[str, ...] = ()  # further words of vLLM's command line
 

@@ -19,6 +19,7 @@ from mar.pool.files import PoolModel, ServeSettings, read_pool_file
 Device = Literal["cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 ENVIRONMENT_VARIABLE = "MAR_VLLM_ENV"
+ENVIRONMENTS: Mapping[Device, str] = {"cpu": "vllm", "cuda": "vllm-gpu"}  # folders in the cache folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,24 +65,20 @@ def server_specs(path: Path, *, device: Device, host: str = "127.0.0.1", only: S
 
 
 def find_python(device: Device) -> Path:
-    """The Python that has vLLM: of the environment MAR_VLLM_ENV; else, for the CPU, of the one that install_cpu.sh
-    makes; else the one that mar runs in.
+    """The Python that has vLLM: of the environment MAR_VLLM_ENV; else of the one that install_cpu.sh or install_gpu.sh
+    makes; else, for GPUs, the one that mar runs in.
 
     Raises:
         ConfigError: vLLM is not installed there.
     """
     given = os.environ.get(ENVIRONMENT_VARIABLE)
-    folder = given or (str(cache_folder() / "vllm") if device == "cpu" else None)
-    if folder is None:
-        found, python = find_spec("vllm") is not None, Path(sys.executable)
-    else:
-        python = Path(folder) / "bin" / "python"
-        found = (Path(folder) / "bin" / "vllm").is_file()
-    if not found:
-        how = "scripts/vllm/install_cpu.sh" if device == "cpu" else "uv sync --extra serve"
-        where = f" in {folder}" if given else ""
-        raise ConfigError(f"vLLM for {device} is not installed{where}; {how} installs it")
-    return python
+    folder = Path(given) if given else cache_folder() / ENVIRONMENTS[device]
+    if (folder / "bin" / "vllm").is_file():
+        return folder / "bin" / "python"
+    if not given and device == "cuda" and find_spec("vllm") is not None:
+        return Path(sys.executable)
+    how = f"scripts/vllm/install_{'gpu' if device == 'cuda' else 'cpu'}.sh"
+    raise ConfigError(f"vLLM for {device} is not installed in {folder}; {how} installs it")
 
 
 def _check_ports(models: Sequence[PoolModel], path: Path) -> None:
@@ -120,6 +117,8 @@ def _on_cpu(serve: ServeSettings) -> tuple[list[str], dict[str, str]]:
     """Words and variables of a server on the processor."""
     # By default every server would bind its threads to the same first cores.
     variables = {"VLLM_CPU_KVCACHE_SPACE": str(serve.kv_cache_gib), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    if serve.threads is not None:
+        variables["OMP_NUM_THREADS"] = str(serve.threads)
     return ["--enforce-eager"], variables
 
 

@@ -90,6 +90,7 @@ def tiny_card(name: str) -> ModelCard:
         price_out=price,
         context_tokens=CONTEXT,
         max_output_tokens=LONGEST_ANSWER + 4,
+        concurrency=64,  # so that queues form on the server, where priorities count
         timeout_s=60.0,
     )
 
@@ -114,6 +115,7 @@ def write_pool_file(
             "port": first_port + number,
             "dtype": "float32",
             "kv_cache_gib": 1,
+            "threads": 1,  # more of them would wait for each other, the longer the busier the machine is
             "flags": ["--max-num-seqs", str(max_num_seqs)],
         }
         fields += ["[models.vllm]", *(f"{key} = {_toml(value)}" for key, value in serve.items())]

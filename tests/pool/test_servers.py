@@ -190,10 +190,10 @@ def test_the_command_line_says_what_the_pool_file_does(tmp_path):
 
 
 def test_a_processor_gets_settings_of_its_own(tmp_path):
-    (spec,) = specs(tmp_path, "a", a="memory = 0.4\nkv_cache_gib = 2")
+    (spec,) = specs(tmp_path, "a", a="memory = 0.4\nkv_cache_gib = 2\nthreads = 1")
     assert "--enforce-eager" in spec.command
     assert "--gpu-memory-utilization" not in spec.command
-    assert spec.environment["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert (spec.environment["VLLM_CPU_KVCACHE_SPACE"], spec.environment["OMP_NUM_THREADS"]) == ("2", "1")
 
 
 def test_a_checkpoint_beside_the_pool_file_is_found(tmp_path):
@@ -229,7 +229,7 @@ def test_one_port_for_two_models_is_refused(tmp_path):
 def test_an_environment_without_vllm_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.delenv("MAR_VLLM_ENV")
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "nothing"))
-    with pytest.raises(ConfigError, match=r"vLLM for cpu is not installed; scripts/vllm/install_cpu.sh installs it"):
+    with pytest.raises(ConfigError, match=r"vLLM for cpu is not installed in .*; scripts/vllm/install_cpu.sh installs it"):
         specs(tmp_path, "a")
 
 
