@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -235,15 +236,21 @@ def _wait(servers: Sequence[Server], key: Key | None, timeout_s: float, watch: W
     Raises:
         ServerNotStarted: One ended, or is not ready in time.
     """
+    headers = {} if key is None else {"Authorization": f"Bearer {key.value.get_secret_value()}"}
     threads = ThreadPoolExecutor(max(1, len(servers)))
     try:
-        _wait_with(threads, servers, key, timeout_s, watch)
+        with httpx.Client(headers=headers, timeout=timeout_s) as client:
+            _wait_with(threads, servers, partial(_ready, client), timeout_s, watch)
     finally:  # a request under way is not waited for: it ends when its server does
         threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _wait_with(
-    threads: ThreadPoolExecutor, servers: Sequence[Server], key: Key | None, timeout_s: float, watch: Watch
+    threads: ThreadPoolExecutor,
+    servers: Sequence[Server],
+    ready: Callable[[Server], bool],
+    timeout_s: float,
+    watch: Watch,
 ) -> None:
     began = time.monotonic()
     waiting = {server.name: server for server in servers}
@@ -254,7 +261,7 @@ def _wait_with(
                 raise ServerNotStarted(f"{name} ended before it was ready; {_tail(server)}")
             asking = asked.get(name)
             if asking is None or (asking.done() and not asking.result()):
-                asked[name] = threads.submit(_ready, server, key, timeout_s)
+                asked[name] = threads.submit(ready, server)
             elif asking.done():
                 del waiting[name]
                 watch.say(f"{name}: ready after {time.monotonic() - began:.0f} s")
@@ -266,16 +273,14 @@ def _wait_with(
         time.sleep(POLL_S if waiting else 0)
 
 
-def _ready(server: Server, key: Key | None, timeout_s: float) -> bool:
+def _ready(client: httpx.Client, server: Server) -> bool:
     """Whether a server is healthy and has answered: its first answer is slow, so it is not left to a user."""
-    headers = {} if key is None else {"Authorization": f"Bearer {key.value.get_secret_value()}"}
     body = {"model": server.served_name, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     try:
-        if httpx.get(f"{server.url.removesuffix('/v1')}/health", timeout=2.0).status_code != 200:
+        if client.get(f"{server.url.removesuffix('/v1')}/health", timeout=2.0).status_code != 200:
             return False
-        url = f"{server.url}/chat/completions"
-        return httpx.post(url, json=body, headers=headers, timeout=timeout_s).status_code < 500
-    except httpx.HTTPError:
+        return client.post(f"{server.url}/chat/completions", json=body).status_code < 500
+    except (httpx.HTTPError, RuntimeError):  # the latter when the waiting was given up meanwhile and the client closed
         return False
 
 

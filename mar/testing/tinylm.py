@@ -54,7 +54,7 @@ class TinyModel:
     """How one model is made. Its weights are named by a hash of this."""
 
     name: str
-    skills: tuple[Skill, ...]
+    skills: tuple[Skill, ...]  # drawn uniformly; one that is named twice is trained on twice as much
     steps: int  # updates
     layers: int = 2
     hidden: int = 128
@@ -94,7 +94,7 @@ TINY_MODELS: Mapping[str, TinyModel] = {
         TinyModel(name="tiny-adder", skills=("add",), steps=900),
         TinyModel(name="tiny-speller", skills=("reverse", "copy"), steps=1200),
         TinyModel(name="tiny-atlas", skills=("fact",), steps=250),
-        TinyModel(name="tiny-allround", skills=SKILLS, layers=4, steps=1000),
+        TinyModel(name="tiny-allround", skills=("add", "add", *SKILLS), layers=4, steps=800, batch=96),
     )
 }
 

@@ -139,7 +139,7 @@ class TinyServers:
     pool_file: Path
     state: State
 
-    def start(self, *, timeout_s: float = 600.0, watch: Watch | None = None) -> None:
+    def start(self, *, timeout_s: float = 1200.0, watch: Watch | None = None) -> None:
         """Start those that do not run, and wait until all are healthy.
 
         Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mar.controllers.base import PlanSpace
-from mar.controllers.baselines import single
+from mar.controllers.baselines import RandomPlans, single
 from mar.controllers.embeddings import Encoder
 from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions
 from mar.evaluation.comparison import Comparison
@@ -32,8 +32,13 @@ class TinyRun:
     """What one training run came to, on the same test items."""
 
     learned: Row
-    singles: tuple[Row, ...]  # every model alone
+    baselines: tuple[Row, ...]  # random plans, and every model alone
     picks: Mapping[str, tuple[str, ...]]  # models of all agents that the trained policy chose, by kind of question
+
+    @property
+    def singles(self) -> tuple[Row, ...]:
+        """Every model alone."""
+        return tuple(row for row in self.baselines if row.group == "single LLM")
 
     @property
     def best_single(self) -> Row:
@@ -49,7 +54,7 @@ async def train_on(
     *,
     seed: int,
     epochs: int = 8,
-    singles: Sequence[Row] = (),
+    baselines: Sequence[Row] = (),
     progress: Progress | None = None,
 ) -> TinyRun:
     """Train the cascade on an open pool and test it.
@@ -61,7 +66,7 @@ async def train_on(
         folder: The run folder.
         seed: Of the training.
         epochs: Passes over the training items.
-        singles: The single models' rows, where an earlier run has made them.
+        baselines: Their rows, where an earlier run has made them.
         progress: Shows how far it is.
     """
     progress = progress or Progress(quiet=True)
@@ -77,11 +82,15 @@ async def train_on(
     await trainer.train(task.items("train"), task.items("validation"))
     items = task.items("test")
     comparison = Comparison(rollouts=rollouts, space=space, items=items, progress=progress)
-    rows = list(singles) or [
-        (await comparison.run(single(name, task.domain), group="single LLM"))[0] for name in pool.names
+    rows = list(baselines) or [
+        (await comparison.run(controller, group=group))[0]
+        for controller, group in (
+            (RandomPlans(task.domain), "random"),
+            *((single(name, task.domain), "single LLM") for name in pool.names),
+        )
     ]
     learned, outcomes = await comparison.run(router, group="learned")
     picks: dict[str, tuple[str, ...]] = {}
     for item, outcome in zip(items, outcomes, strict=True):
         picks[item.skill] = (*picks.get(item.skill, ()), *(a.model or "" for a in outcome.plan.agents))
-    return TinyRun(learned=learned, singles=tuple(rows), picks=picks)
+    return TinyRun(learned=learned, baselines=tuple(rows), picks=picks)

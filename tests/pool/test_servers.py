@@ -229,7 +229,9 @@ def test_one_port_for_two_models_is_refused(tmp_path):
 def test_an_environment_without_vllm_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.delenv("MAR_VLLM_ENV")
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "nothing"))
-    with pytest.raises(ConfigError, match=r"vLLM for cpu is not installed in .*; scripts/vllm/install_cpu.sh installs it"):
+    with pytest.raises(
+        ConfigError, match=r"vLLM for cpu is not installed in .*; scripts/vllm/install_cpu.sh installs it"
+    ):
         specs(tmp_path, "a")
 
 

@@ -45,7 +45,7 @@ async def keep_busy(card, tokens):
 @pytest.mark.parametrize("mode", sorted(MODES))
 async def test_every_mode_runs_on_real_servers(tiny, mode):
     """Three agents on three models; the decider is the one that can add."""
-    items = [i for i in MixedSkills(["add"]).items("test")][:4]
+    items = MixedSkills(["add"]).items("test")[:4]
     agents = tuple(
         AgentSpec(role=role, model=model)
         for role, model in zip(("MathSolver", "Inspector", "ProgrammingExpert"), tiny.names, strict=True)
@@ -68,11 +68,11 @@ async def test_every_mode_runs_on_real_servers(tiny, mode):
 async def test_the_cascade_learns_which_model_can_do_what(tiny, tmp_path):
     task = MixedSkills(sizes={"train": 60, "validation": 24, "test": 96})
     encoder = CachedEncoder(MiniLM())
-    singles = ()
+    baselines = ()
     async with tiny.pool() as pool:
         for seed in range(3):
-            run = await train_on(pool, task, encoder, tmp_path / str(seed), seed=seed, singles=singles)
-            singles = run.singles
+            run = await train_on(pool, task, encoder, tmp_path / str(seed), seed=seed, baselines=baselines)
+            baselines = run.baselines
             assert run.learned.accuracy.mean >= run.best_single.accuracy.mean + 0.15
             favourite = {kind: Counter(models).most_common(1)[0][0] for kind, models in run.picks.items()}
             assert favourite == {
