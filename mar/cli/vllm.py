@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -140,13 +141,13 @@ async def _look(servers: Sequence[Server]) -> list[_Look]:
 def _status_table(servers: Sequence[Server], looks: Sequence[_Look]) -> Table:
     table = Table(title="vLLM servers")
     table.add_column("model", overflow="fold")
-    for name in ("process", "state", "address"):
+    for name in ("process", "port", "state"):
         table.add_column(name)
-    for name in ("running", "waiting", "KV cache", "tokens/s"):
+    for name in ("running", "waiting", "KV", "tokens/s"):
         table.add_column(name, justify="right")
     for server, look in zip(servers, looks, strict=True):
         state = "[green]up[/]" if look.now else "[yellow]starting or stuck[/]" if server.alive else "[red]gone[/]"
-        table.add_row(escape(server.name), str(server.pid), state, server.url, *_figures(look))
+        table.add_row(escape(server.name), str(server.pid), str(urlsplit(server.url).port), state, *_figures(look))
     return table
 
 

@@ -153,8 +153,12 @@ class TinyServers:
 
     def cards(self) -> tuple[ModelCard, ...]:
         """The cards with their addresses."""
-        source = read_source(self.pool_file)
-        return source.cards
+        return read_source(self.pool_file).cards
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return tuple(card.name for card in self.cards())
 
     def pool(self, *, retry: RetryPolicy | None = None, watch: WatchSettings | None = None) -> Pool:
         """A live pool over the servers, watched, without a response cache."""

@@ -53,7 +53,7 @@ async def train_on(
     folder: Path,
     *,
     seed: int,
-    epochs: int = 8,
+    epochs: int = 5,
     baselines: Sequence[Row] = (),
     progress: Progress | None = None,
 ) -> TinyRun:

@@ -66,7 +66,7 @@ async def test_every_mode_runs_on_real_servers(tiny, mode):
 
 
 async def test_the_cascade_learns_which_model_can_do_what(tiny, tmp_path):
-    task = MixedSkills(sizes={"train": 60, "validation": 24, "test": 96})
+    task = MixedSkills(sizes={"train": 48, "validation": 16, "test": 80})
     encoder = CachedEncoder(MiniLM())
     baselines = ()
     async with tiny.pool() as pool:
