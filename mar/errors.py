@@ -10,6 +10,7 @@
     │   │   ├── RateLimited, ServerFault, CallTimeout, ConnectionLost, BadReply      (retryable)
     │   │   └── BadKey, UnknownModel, ContextOverflow, BadRequest, Refused, NoRecording   (final)
     │   ├── LookupUnavailable  a look-up service that gave no answer
+    │   ├── ServerNotStarted   a model server that was to be started ended or did not become healthy
     │   └── SandboxUnavailable the sandbox could not be started on this machine
     ├── LimitReached         a budget the user set (USD, tokens, seconds) is spent
     └── InternalError        ours: a broken invariant; please report it
@@ -136,6 +137,10 @@ class NoRecording(CallError):
 
 class LookupUnavailable(OutsideError):
     """A look-up service gave no answer."""
+
+
+class ServerNotStarted(OutsideError):
+    """A model server that was to be started ended, or was not healthy in time."""
 
 
 class SandboxUnavailable(OutsideError):

@@ -14,6 +14,7 @@ from mar.cli.report import report_command
 from mar.cli.routereval import register as register_routereval
 from mar.cli.script import run_script
 from mar.cli.train import register as register_train
+from mar.cli.vllm import vllm_app
 
 app = typer.Typer(
     name="mar",
@@ -30,6 +31,7 @@ app.command("report")(report_command)
 app.command("loadtest")(loadtest_command)
 app.add_typer(cache_app, name="cache")
 app.add_typer(data_app, name="data")
+app.add_typer(vllm_app, name="vllm")
 register_train(app)
 register_routereval(app)
 

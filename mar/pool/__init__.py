@@ -20,6 +20,7 @@ from mar.pool.recordings import (
 from mar.pool.replay import Recording, RecordingKey, ReplayModel, replay_pool
 from mar.pool.scripted import ScriptedModel, scripted_pool
 from mar.pool.settings import PoolConfig, find_cache_path, find_pool_config, pool_from_env
+from mar.pool.watcher import TelemetryWatcher, WatchedModel, WatchSettings
 
 __all__ = [
     "CacheStats",
@@ -40,6 +41,9 @@ __all__ = [
     "RouterBenchItem",
     "ScriptedModel",
     "StatesCosts",
+    "TelemetryWatcher",
+    "WatchSettings",
+    "WatchedModel",
     "cache_key",
     "default_cache_path",
     "find_cache_path",

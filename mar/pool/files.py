@@ -3,7 +3,8 @@
 Four shapes are understood, told apart by their fields:
 
 - mar's own: `models` with one table per model card, and optionally `base_url` and `key_env` for all that have none;
-- `{key, model_base_urls}`: addresses by model name;
+  a card with a table `vllm` is served by `mar vllm serve`, on this machine unless it has a base_url;
+- `{key, key_env, model_base_urls}`: addresses by model name;
 - `{global_settings, models: [{Name, Description, MaxModelLen, MaxOutputTokens, vllm_config}], model_base_urls}`:
   profiles of models served by vLLM;
 - `{name: url}`: addresses alone.
@@ -38,10 +39,43 @@ class _FileModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), hide_input_in_errors=True)
 
 
+class ServeSettings(_FileModel):
+    """How vLLM serves a model: the table `vllm` of its card. Its context is the card's."""
+
+    model: str = Field(min_length=1)  # name on the hub, or the folder of a checkpoint
+    port: int = Field(gt=0, lt=65536)
+    devices: tuple[int, ...] = ()  # GPUs, by number; several share the model. None named: the first
+    memory: float | None = Field(default=None, gt=0, le=1)  # share of each GPU's memory
+    kv_cache_gib: int = Field(default=4, gt=0)  # memory for the KV cache on a CPU
+    threads: int | None = Field(default=None, gt=0)  # that compute on a CPU; None: one for every core
+    dtype: str = Field(default="auto", min_length=1)
+    flags: tuple[str, ...] = ()  # further words of vLLM's command line
+
+    @property
+    def url(self) -> str:
+        """Where the server listens, as clients on the same machine see it."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+
+class PoolModel(ModelCard):
+    """A model card as pool files hold it."""
+
+    vllm: ServeSettings | None = None
+
+    @property
+    def card(self) -> ModelCard:
+        """The card alone; a served model has vLLM's tag and, unless stated otherwise, its server's address."""
+        fields = self.model_dump(exclude={"vllm"})
+        if self.vllm is not None:
+            fields["base_url"] = self.base_url or self.vllm.url
+            fields["tags"] = tuple(dict.fromkeys((*self.tags, VLLM_TAG)))
+        return ModelCard(**fields)
+
+
 class PoolFile(_FileModel):
     """mar's own shape."""
 
-    models: tuple[ModelCard, ...] = Field(min_length=1)
+    models: tuple[PoolModel, ...] = Field(min_length=1)
     base_url: str | None = None  # of every model that has none
     key_env: str | None = None  # of every model that names none
 
@@ -51,6 +85,7 @@ class EndpointFile(_FileModel):
 
     model_base_urls: dict[str, str] = Field(min_length=1)
     key: SecretStr | None = None
+    key_env: str | None = None  # name of the variable that holds the key, instead of the key itself
 
 
 class Profile(_FileModel):
@@ -113,8 +148,19 @@ def parse_source(text: str, where: str, *, toml: bool = False) -> Source:
         return _from_pool_file(_validate(PoolFile, data, where), where)
     if "model_base_urls" in data:
         endpoints = _validate(EndpointFile, data, where)
-        return _from_urls(endpoints.model_base_urls, endpoints.key, where)
-    return _from_urls(_validate(EndpointFile, {"model_base_urls": data}, where).model_base_urls, None, where)
+        return _from_endpoints(endpoints, where)
+    return _from_endpoints(_validate(EndpointFile, {"model_base_urls": data}, where), where)
+
+
+def read_pool_file(path: Path) -> PoolFile:
+    """Read a pool file of mar's own shape as it stands, with what it says about serving.
+
+    Raises:
+        ConfigError: See `read_source`; also when it is of another shape.
+    """
+    read_source(path)  # all that is wrong with any pool file
+    data = _decode(path.read_text(encoding="utf-8-sig"), str(path), toml=path.suffix.lower() == ".toml")
+    return _validate(PoolFile, data, str(path))
 
 
 def check_url(url: str, where: str) -> str:
@@ -183,7 +229,8 @@ def _from_pool_file(file: PoolFile, where: str) -> Source:
     shared = None if file.base_url is None else check_url(file.base_url, f"{where}: base_url")
     urls: dict[str, str] = {}
     cards: list[ModelCard] = []
-    for number, card in enumerate(file.models):
+    for number, model in enumerate(file.models):
+        card = model.card
         card = card if card.key_env or not file.key_env else card.model_copy(update={"key_env": file.key_env})
         if card.base_url is not None:
             urls[card.name] = check_url(card.base_url, f"{where}: models[{number}].base_url")
@@ -209,8 +256,9 @@ def _from_profiles(file: ProfileFile, where: str) -> Source:
     return Source(where=where, urls=_checked(file.model_base_urls, where), cards=cards, key=file.key)
 
 
-def _from_urls(urls: Mapping[str, str], key: SecretStr | None, where: str) -> Source:
-    return Source(where=where, urls=_checked(urls, where), cards=tuple(ModelCard(name=n) for n in urls), key=key)
+def _from_endpoints(file: EndpointFile, where: str) -> Source:
+    cards = tuple(ModelCard(name=name, key_env=file.key_env) for name in file.model_base_urls)
+    return Source(where=where, urls=_checked(file.model_base_urls, where), cards=cards, key=file.key)
 
 
 def _checked(urls: Mapping[str, str], where: str) -> dict[str, str]:

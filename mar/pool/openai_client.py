@@ -12,6 +12,7 @@ for the limits is `ModelTelemetry.queue_s`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from json import JSONDecodeError
 from types import TracebackType
@@ -19,12 +20,13 @@ from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 import anyio
+import httpx
 import openai
 from openai.types.chat import ChatCompletionChunk
 from pydantic import SecretStr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from mar.errors import BadReply, CallError, CallTimeout, ConfigError
+from mar.errors import BadReply, CallError, CallTimeout, ConfigError, ConnectionLost, ServerFault
 from mar.pool.cards import ModelCard
 from mar.pool.limits import CallTiming, ModelLimits
 from mar.pool.openai_errors import from_openai
@@ -34,6 +36,9 @@ from mar.types import ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
 NO_KEY = "EMPTY"  # what servers that want no key are sent: the SDK insists on one
 VLLM = "vllm"  # tag of a model whose server takes `priority`
 REASONING = "reasoning"  # tag of a hosted reasoning model: it takes max_completion_tokens and no sampling settings
+UNANSWERED = (ConnectionLost, CallTimeout, ServerFault)  # failures after which a server is not taken for idle
+# Whose reply this task awaits: a connection pool that all models share cannot tell its hook otherwise.
+_UNDER_WAY: ContextVar[ModelLimits] = ContextVar("mar_call_under_way")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +111,7 @@ class OpenAIModel:
     async def __aenter__(self) -> Self:
         # Counted, because a pool and its restricted copies share one model.
         if self._entered == 0:
-            self._http = openai.DefaultAsyncHttpxClient(timeout=None)
+            self._http = openai.DefaultAsyncHttpxClient(timeout=None, event_hooks={"response": [_note_headers]})
             self._clients = {name: self._client(card) for name, card in self._cards.items()}
         self._entered += 1
         return self
@@ -155,10 +160,16 @@ class OpenAIModel:
         timeout_s = request.timeout_s or card.timeout_s
         async with limits.slot() as queued_s:
             with anyio.move_on_after(timeout_s) as scope:
-                reply = await self._guarded(card, request, on_delta)
+                _UNDER_WAY.set(limits)
+                try:
+                    reply = await self._guarded(card, request, on_delta)
+                except UNANSWERED:
+                    limits.record_failure()
+                    raise
                 limits.record(_timing(reply, queued_s))
                 return reply
         if scope.cancelled_caught:
+            limits.record_failure()
             raise CallTimeout(f"{card.name} at {_host(card)}: no complete answer within {timeout_s:g} s")
         raise AssertionError("unreachable: the scope returns or is cancelled")
 
@@ -249,6 +260,10 @@ def _timing(reply: ChatReply, queued_s: float) -> CallTiming:
         ttft_s=reply.ttft_s,
         inter_token_s=(reply.latency_s - (reply.ttft_s or 0.0)) / later_tokens if streamed else None,
     )
+
+
+async def _note_headers(response: httpx.Response) -> None:
+    _UNDER_WAY.get().record_headers(response.headers)
 
 
 def _host(card: ModelCard) -> str:

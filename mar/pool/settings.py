@@ -32,6 +32,8 @@ from mar.pool.environment import DEFAULT_ENV_FILE, Environment, Setting, read_en
 from mar.pool.files import VLLM_TAG, Source, check_url, parse_source, read_source
 from mar.pool.hosted import default_hosted_cards
 from mar.pool.pool import Pool
+from mar.pool.watcher import TelemetryWatcher, WatchedModel
+from mar.types import ChatModel
 
 TEST_CONFIG = Path("config_test.json")
 POOL_FILES = (Path("pool.toml"), Path("pool.json"))
@@ -79,7 +81,10 @@ def pool_from_env(
     config.require_keys()
     from mar.pool.openai_client import OpenAIModel  # its SDK takes a second to load, and `mar --help` needs none of it
 
-    model = OpenAIModel(config.cards, config.keys)
+    model: ChatModel = OpenAIModel(config.cards, config.keys)
+    served = [card for card in config.cards if VLLM_TAG in card.tags]
+    if served:
+        model = WatchedModel(model, TelemetryWatcher(served, config.keys))
     if cache is False:
         return Pool(config.cards, model, kind="live")
     return Pool(config.cards, CachedModel(model, find_cache_path(env_file=env_file)), kind="live")

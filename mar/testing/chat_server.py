@@ -2,7 +2,7 @@
 
 A test tool: it lets the real client be tested against real sockets, with every fault that servers are known for, and
 benchmarks be run against a server of known latency. It answers /v1/models and /v1/chat/completions, plain and
-streamed, any number of requests at once.
+streamed, any number of requests at once, and /metrics.
 
     async with ChatServer(delay_s=0.2, faults=evenly(0.3, ("rate_limited", "server_error"))) as server:
         model = OpenAIModel([ModelCard(name="m", base_url=server.base_url)])
@@ -84,6 +84,8 @@ class ChatServer:
     seed: int = 0
     key: str | None = None  # when set, any other key is refused with 401
     models: tuple[str, ...] = ()  # when given, any other model is refused with 404
+    metrics: Callable[[], str] | None = None  # gives the text of /metrics; None: there is none
+    headers: str = ""  # further headers of completions, a line each
     retry_after_s: float = 0.02  # what a 429 with a wait asks for
     next_faults: deque[Fault | None] = field(default_factory=deque["Fault | None"])  # served before any draw
     requests: list[ServedRequest] = field(default_factory=list[ServedRequest])
@@ -130,6 +132,9 @@ class ChatServer:
 
     async def _respond(self, request: HttpRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; says whether the connection may be used again."""
+        if request.path == "/metrics" and self.metrics is not None:
+            await send(writer, 200, self.metrics())
+            return True
         if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
             return await self._fail(
                 writer, 401, "Incorrect API key provided: " + request.headers.get("authorization", "")
@@ -184,7 +189,7 @@ class ChatServer:
         if served.stream:
             return await self._stream(served, answer, writer, pieces)
         body = json.dumps(_completion(served, answer))
-        await send(writer, 200, body, cut=None if pieces is None else len(body) // 2)
+        await send(writer, 200, body, headers=self.headers, cut=None if pieces is None else len(body) // 2)
         return pieces is None
 
     async def _stream(

@@ -17,5 +17,7 @@ class ModelTelemetry:
     inter_token_s: float | None = None  # recent mean time between tokens
     e2e_s: float | None = None  # recent mean end-to-end latency
     queue_s: float | None = None  # recent mean time in the queue
+    requests_left: int | None = None  # calls that a hosted API's rate limit still allows in its present window
+    tokens_left: int | None = None  # tokens, likewise
     age_s: float = 0.0  # how old these figures are
     stale: bool = False  # the server has not answered for too long

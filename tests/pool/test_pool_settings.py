@@ -1,15 +1,18 @@
 import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mar.errors import ConfigError
-from mar.pool import CachedModel, find_cache_path, find_pool_config, pool_from_env
-from mar.pool.files import check_url, parse_source
+from mar.pool import CachedModel, WatchedModel, find_cache_path, find_pool_config, pool_from_env
+from mar.pool.files import check_url, parse_source, read_pool_file
 from mar.pool.hosted import default_hosted_cards
 from mar.pool.openai_client import OpenAIModel
 
+ROOT = Path(__file__).parents[2]
 VARIABLES = ("URL", "KEY", "MODEL_BASE_URLS", "MAR_CACHE", "OPENAI_API_KEY", "GEMINI_API_KEY", "OTHER_KEY")
 
 
@@ -121,6 +124,39 @@ def test_profiles_of_served_models_become_cards(empty_folder):
     (card,) = find_pool_config().cards
     assert (card.description, card.context_tokens, card.max_output_tokens) == ("small", 4096, 512)
     assert (card.base_url, card.tags) == ("http://127.0.0.1:8001/v1", ("vllm",))
+
+
+def test_a_model_that_a_pool_file_serves_has_its_servers_address_and_is_watched(empty_folder):
+    serve = {"model": "org/a", "port": 8001}
+    models = [{"name": "a", "vllm": serve}, {"name": "b", "vllm": serve | {"port": 2}, "base_url": "http://host:3/v1"}]
+    path = write(empty_folder / "pool.json", {"models": models})
+    config = find_pool_config(path)
+    assert urls(config) == {"a": "http://127.0.0.1:8001/v1", "b": "http://host:3/v1"}
+    assert [c.tags for c in config.cards] == [("vllm",), ("vllm",)]
+    watched = pool_from_env(path, cache=False).model
+    assert isinstance(watched, WatchedModel)
+    assert set(watched.watcher.cards) == {"a", "b"}
+
+
+def test_addresses_may_name_the_variable_of_their_key(empty_folder, monkeypatch):
+    write(
+        empty_folder / "logs/vllm/model_base_urls.json",
+        {"key_env": "OTHER_KEY", "model_base_urls": {"a": "http://a/v1"}},
+    )
+    assert find_pool_config().missing_keys == {"a": "OTHER_KEY"}
+    monkeypatch.setenv("OTHER_KEY", "k")
+    assert keys(find_pool_config()) == {"a": "k"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts" / "vllm").glob("*.toml")), ids=lambda p: p.stem)
+def test_the_pool_files_that_come_with_mar_fit_their_devices(path):
+    models = read_pool_file(path).models
+    assert len({m.vllm.port for m in models}) == len(models)
+    share = Counter()
+    for model in models:
+        for device in model.vllm.devices:
+            share[device] += model.vllm.memory
+    assert all(total <= 0.92 for total in share.values())  # the rest is the devices' own
 
 
 def test_a_named_key_goes_to_its_model_alone_and_knows_its_vendor(empty_folder):

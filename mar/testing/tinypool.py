@@ -1,0 +1,201 @@
+"""A pool of tiny skilled models on real vLLM servers, in a few lines:
+
+    with serve_tiny_pool(folder) as tiny:          # installs nothing; about a minute to start on two cores
+        pool = tiny.pool()                         # mar.Pool over real HTTP
+        runtime = Runtime(pool, prompts=tiny_prompts())
+
+Agents on tiny models work with short prompts of their own (`tiny_prompts`): the question stands last, and roles are a
+few words, so that several agents fit into 1,024 tokens. Roles carry the names of the fixed teams' roles, so that
+every baseline runs as it does with large models.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from os import killpg
+from pathlib import Path
+from types import MappingProxyType
+
+from mar.controllers.baselines import DEFAULT_TEAM
+from mar.errors import ConfigError
+from mar.files import write_atomically
+from mar.pool import ModelCard, OpenAIModel, Pool, RetryPolicy, TelemetryWatcher, WatchedModel, WatchSettings
+from mar.pool.files import read_source
+from mar.pool.servers import State, Watch, start, stop
+from mar.pool.serving import find_python, server_specs
+from mar.runtime.prompts import PromptLibrary, Role
+from mar.runtime.prompts.messages import UserTemplates
+from mar.testing.tinylm import CONTEXT, TINY_MODELS, skills, write_checkpoint
+from mar.testing.tinyskills import LONGEST_ANSWER, Skill
+
+SPECIALISTS = ("tiny-adder", "tiny-speller", "tiny-atlas")
+PRICES = {"tiny-allround": 4.0}  # USD per million tokens; the others 1
+SKILL_WORDS: Mapping[Skill, str] = {
+    "add": "adds numbers",
+    "reverse": "reverses words",
+    "copy": "copies words",
+    "fact": "knows the capitals of countries",
+}
+_QUESTION = "{% for peer in peers %}\n{{ peer.text }}\n{% endfor %}\n{{ question }}"
+_TEMPLATES = {
+    "user": f"{_QUESTION}",
+    "decide": f"{_QUESTION}",
+    "revise": "{{ report }}",
+}
+_SYSTEM = ("Solve it.", "Check it.", "Be exact.")
+
+
+def tiny_prompts() -> PromptLibrary:
+    """The prompt library that tiny models were trained for: short roles, bare messages, the question last."""
+    library = PromptLibrary.load()
+    roles = {domain: {n: _role(n, domain, i) for i, n in enumerate(names)} for domain, names in DEFAULT_TEAM.items()}
+    roles["Final"] = {"Plain": _role("Plain", "Final", 0, system="Decide.")}
+    return replace(
+        library,
+        roles=MappingProxyType({domain: MappingProxyType(dict(sorted(r.items()))) for domain, r in roles.items()}),
+        templates=UserTemplates.compile(_TEMPLATES),
+        hash=f"tiny-{library.hash}",
+    )
+
+
+def _role(name: str, domain: str, place: int, *, system: str | None = None) -> Role:
+    system = system or _SYSTEM[place]
+    return Role.model_validate(
+        {
+            "name": name,
+            "domain": domain,
+            "description": f"{name}. {system}",
+            "aggregate": "plain",
+            "output": "answer",
+            "post": "none",
+            "revise": False,
+            "system": system,
+        }
+    )
+
+
+def tiny_card(name: str) -> ModelCard:
+    """What controllers are told of a tiny model: its measured skills in words."""
+    known = ", ".join(
+        f"{SKILL_WORDS[skill]} ({share:.0%} right)" for skill, share in skills(name).items() if share >= 0.05
+    )
+    price = PRICES.get(name, 1.0)
+    return ModelCard(
+        name=name,
+        description=f"Tiny model that {known}; {TINY_MODELS[name].layers} layers.",
+        price_in=price,
+        price_out=price,
+        context_tokens=CONTEXT,
+        max_output_tokens=LONGEST_ANSWER + 4,
+        concurrency=64,  # so that queues form on the server, where priorities count
+        timeout_s=60.0,
+    )
+
+
+def write_pool_file(
+    folder: Path, names: Sequence[str] = SPECIALISTS, *, first_port: int = 8470, max_num_seqs: int = 8
+) -> Path:
+    """Write checkpoints' addresses and cards into a pool file that `mar vllm serve` and `--pool` take.
+
+    Args:
+        folder: Where the file goes.
+        names: Which tiny models.
+        first_port: Port of the first; the others follow.
+        max_num_seqs: Requests that a server computes at once; the others queue.
+    """
+    tables: list[str] = []
+    for number, name in enumerate(names):
+        card = tiny_card(name).model_dump(exclude_defaults=True)
+        fields = [f"{key} = {_toml(value)}" for key, value in card.items()]
+        serve = {
+            "model": str(write_checkpoint(name)),
+            "port": first_port + number,
+            "dtype": "float32",
+            "kv_cache_gib": 1,
+            "threads": 1,  # more of them would wait for each other, the longer the busier the machine is
+            "flags": ["--max-num-seqs", str(max_num_seqs)],
+        }
+        fields += ["[models.vllm]", *(f"{key} = {_toml(value)}" for key, value in serve.items())]
+        tables.append("\n".join(["[[models]]", *fields]))
+    path = folder / "pool.toml"
+    write_atomically(path, "\n\n".join(tables) + "\n")
+    return path
+
+
+def _toml(value: object) -> str:
+    """Texts, numbers and lists of texts as TOML writes them."""
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value).replace("'", '"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TinyServers:
+    """Running servers of tiny models."""
+
+    pool_file: Path
+    state: State
+
+    def start(self, *, timeout_s: float = 1200.0, watch: Watch | None = None) -> None:
+        """Start those that do not run, and wait until all are healthy.
+
+        Raises:
+            ServerNotStarted: One does not come up.
+        """
+        start(server_specs(self.pool_file, device="cpu"), self.state, timeout_s=timeout_s, watch=watch)
+
+    def kill(self, name: str) -> None:
+        """End one server at once, as a crash would."""
+        killpg(self.state.read()[name].pid, signal.SIGKILL)
+
+    def cards(self) -> tuple[ModelCard, ...]:
+        """The cards with their addresses."""
+        return read_source(self.pool_file).cards
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return tuple(card.name for card in self.cards())
+
+    def pool(self, *, retry: RetryPolicy | None = None, watch: WatchSettings | None = None) -> Pool:
+        """A live pool over the servers, watched, without a response cache."""
+        cards = self.cards()
+        return Pool(
+            cards, WatchedModel(OpenAIModel(cards, retry=retry), TelemetryWatcher(cards, settings=watch)), kind="live"
+        )
+
+
+@contextmanager
+def serve_tiny_pool(
+    folder: Path, names: Sequence[str] = SPECIALISTS, *, first_port: int = 8470, watch: Watch | None = None
+) -> Generator[TinyServers]:
+    """Serve tiny models on vLLM's CPU build for as long as the block runs.
+
+    Args:
+        folder: Where the pool file, logs and process ids go.
+        names: Which tiny models.
+        first_port: Port of the first; the others follow.
+        watch: Is told what goes on.
+
+    Raises:
+        ConfigError: The CPU build of vLLM is not installed (scripts/vllm/install_cpu.sh installs it).
+        ServerNotStarted: A server does not come up.
+    """
+    servers = TinyServers(pool_file=write_pool_file(folder, names, first_port=first_port), state=State(folder))
+    try:
+        servers.start(watch=watch)
+        yield servers
+    finally:
+        stop(servers.state, watch=watch)
+
+
+def missing_vllm() -> str | None:
+    """Why no tiny pool can be served here, or None when one can."""
+    try:
+        find_python("cpu")
+    except ConfigError as error:
+        return str(error)
+    return None

@@ -1,0 +1,96 @@
+"""The cascade trained on a pool of tiny models, beside every one of them alone: a whole run in a minute or two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mar.controllers.base import PlanSpace
+from mar.controllers.baselines import RandomPlans, single
+from mar.controllers.embeddings import Encoder
+from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions
+from mar.evaluation.comparison import Comparison
+from mar.evaluation.results import Row
+from mar.learning.progress import Progress
+from mar.learning.reinforce import Trainer, TrainSettings
+from mar.learning.rollouts import Rollouts
+from mar.learning.rundir import RunDir
+from mar.pool.pool import Pool
+from mar.runtime import Runtime
+from mar.runtime.sandbox import Sandbox
+from mar.testing.tinypool import tiny_prompts
+from mar.testing.tinyskills import MixedSkills
+
+MAX_AGENTS = 2
+COST_RATE = 500.0  # utility per USD: a call of forty tokens at a dollar per million costs 0.02
+MODES = ("IO", "Chain", "Debate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TinyRun:
+    """What one training run came to, on the same test items."""
+
+    learned: Row
+    baselines: tuple[Row, ...]  # random plans, and every model alone
+    picks: Mapping[str, tuple[str, ...]]  # models of all agents that the trained policy chose, by kind of question
+
+    @property
+    def singles(self) -> tuple[Row, ...]:
+        """Every model alone."""
+        return tuple(row for row in self.baselines if row.group == "single LLM")
+
+    @property
+    def best_single(self) -> Row:
+        """The single model with the highest accuracy on the test items, picked in hindsight."""
+        return max(self.singles, key=lambda row: row.accuracy.mean)
+
+
+async def train_on(
+    pool: Pool,
+    task: MixedSkills,
+    encoder: Encoder,
+    folder: Path,
+    *,
+    seed: int,
+    epochs: int = 5,
+    baselines: Sequence[Row] = (),
+    progress: Progress | None = None,
+) -> TinyRun:
+    """Train the cascade on an open pool and test it.
+
+    Args:
+        pool: The pool, opened.
+        task: The questions; its training, validation and test items are used as they are.
+        encoder: Where text embeddings come from.
+        folder: The run folder.
+        seed: Of the training.
+        epochs: Passes over the training items.
+        baselines: Their rows, where an earlier run has made them.
+        progress: Shows how far it is.
+    """
+    progress = progress or Progress(quiet=True)
+    prompts = tiny_prompts()
+    runtime = Runtime(pool, prompts=prompts, temperature=0.0, keep_prompts=False)
+    rollouts = Rollouts(runtime=runtime, task=task, sandbox=Sandbox(), concurrency=32)
+    space = PlanSpace(cards=tuple(pool.cards.values()), prompts=prompts, modes=MODES, max_agents=MAX_AGENTS)
+    settings = NetworkSettings(embedding=encoder.width, max_agents=MAX_AGENTS, price_conditioned=False)
+    router = MasRouter(settings, encoder, cost_rate=COST_RATE, options=PlanOptions(), seed=seed)
+    training = TrainSettings(epochs=epochs, cost_rate=COST_RATE, seed=seed, batch_size=15, validation_rollouts=1)
+    run = RunDir.open(folder, arguments={"seed": seed, "epochs": epochs}, prompts=prompts.hash)
+    trainer = Trainer(router, space, rollouts, training, run, progress)
+    await trainer.train(task.items("train"), task.items("validation"))
+    items = task.items("test")
+    comparison = Comparison(rollouts=rollouts, space=space, items=items, progress=progress)
+    rows = list(baselines) or [
+        (await comparison.run(controller, group=group))[0]
+        for controller, group in (
+            (RandomPlans(task.domain), "random"),
+            *((single(name, task.domain), "single LLM") for name in pool.names),
+        )
+    ]
+    learned, outcomes = await comparison.run(router, group="learned")
+    picks: dict[str, tuple[str, ...]] = {}
+    for item, outcome in zip(items, outcomes, strict=True):
+        picks[item.skill] = (*picks.get(item.skill, ()), *(a.model or "" for a in outcome.plan.agents))
+    return TinyRun(learned=learned, baselines=tuple(rows), picks=picks)

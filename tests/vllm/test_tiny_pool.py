@@ -1,0 +1,170 @@
+"""End to end on the real thing: vLLM's CPU build serves three tiny models that can each do something else."""
+
+from collections import Counter
+from functools import partial
+
+import anyio
+import httpx
+import pytest
+
+from mar.concurrency import gather, task_group
+from mar.controllers.embeddings import CachedEncoder, MiniLM
+from mar.learning.rollouts import Job, Rollouts
+from mar.pool import RetryPolicy, WatchSettings
+from mar.runtime import RunIdentity, Runtime
+from mar.runtime.modes import MODES
+from mar.runtime.sandbox import Sandbox
+from mar.testing.tinypool import tiny_prompts
+from mar.testing.tinyskills import MixedSkills
+from mar.testing.tinytrain import train_on
+from mar.types import AgentSpec, ChatRequest, Message, ModeSpec, Plan
+
+pytestmark = [pytest.mark.vllm, pytest.mark.anyio]
+CLOSE = WatchSettings(interval_s=0.1, stale_after_s=2.0)
+AT_ONCE = 8  # requests that a server of the tiny pool computes at once; the others queue
+
+
+async def until(condition, seconds=120):
+    with anyio.fail_after(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in a server
+            await anyio.sleep(0.05)
+
+
+async def keep_busy(card, tokens):
+    """One request that takes its server so many tokens, whatever the model has to say."""
+    body = {
+        "model": card.name,
+        "messages": [{"role": "user", "content": "Capital of Peru?"}],
+        "max_tokens": tokens,
+        "ignore_eos": True,
+    }
+    async with httpx.AsyncClient(timeout=300) as client:
+        (await client.post(f"{card.base_url}/chat/completions", json=body)).raise_for_status()
+
+
+@pytest.mark.parametrize("mode", sorted(MODES))
+async def test_every_mode_runs_on_real_servers(tiny, mode):
+    """Three agents on three models; the decider is the one that can add."""
+    items = MixedSkills(["add"]).items("test")[:4]
+    agents = tuple(
+        AgentSpec(role=role, model=model)
+        for role, model in zip(("MathSolver", "Inspector", "ProgrammingExpert"), tiny.names, strict=True)
+    )
+    plan = Plan(mode=ModeSpec(name=mode), domain="Math", agents=agents, decider="tiny-adder")
+    async with tiny.pool() as pool:
+        runtime = Runtime(pool, prompts=tiny_prompts(), temperature=0.0)
+        rollouts = Rollouts(runtime=runtime, task=MixedSkills(["add"]), sandbox=Sandbox())
+        outcomes = await rollouts.run([Job(item=i, plan=plan, identity=RunIdentity()) for i in items])
+    bound = runtime.bound(plan)
+    for outcome in outcomes:
+        assert outcome.episode.failures == ()
+        assert outcome.calls == bound.calls
+        assert outcome.cost_usd > 0
+        assert {c.model for c in outcome.episode.calls()} == set(tiny.names)
+    if not MODES[mode].votes:  # three models that can do different things agree on nothing
+        assert sum(o.score.solved for o in outcomes) >= 3
+
+
+async def test_the_cascade_learns_which_model_can_do_what(tiny, tmp_path):
+    task = MixedSkills(sizes={"train": 48, "validation": 16, "test": 80})
+    encoder = CachedEncoder(MiniLM())
+    baselines = ()
+    async with tiny.pool() as pool:
+        for seed in range(3):
+            run = await train_on(pool, task, encoder, tmp_path / str(seed), seed=seed, baselines=baselines)
+            baselines = run.baselines
+            assert run.learned.accuracy.mean >= run.best_single.accuracy.mean + 0.15
+            favourite = {kind: Counter(models).most_common(1)[0][0] for kind, models in run.picks.items()}
+            assert favourite == {
+                "add": "tiny-adder",
+                "reverse": "tiny-speller",
+                "copy": "tiny-speller",
+                "fact": "tiny-atlas",
+            }
+
+
+async def test_telemetry_sees_queues_rise_and_fall(tiny):
+    card = tiny.cards()[0]
+    async with tiny.pool(watch=CLOSE) as pool, task_group() as tasks:
+        await until(lambda: pool.telemetry()[card.name].running == 0)
+        for _ in range(3 * AT_ONCE):
+            tasks.start_soon(keep_busy, card, 300)
+        seen = []
+
+        def look():
+            seen.append(pool.telemetry()[card.name])
+            return seen[-1]
+
+        await until(lambda: look().waiting)
+        await until(lambda: (look().running, seen[-1].waiting) == (0, 0))
+        assert max(t.running for t in seen) == AT_ONCE
+        assert max(t.waiting for t in seen) > AT_ONCE
+        assert max(t.kv_cache_usage for t in seen) > 0
+        assert not any(t.stale for t in seen)
+        last = seen[-1]
+        assert 0 < last.inter_token_s < last.ttft_s < last.e2e_s  # the later ones waited for the earlier
+        assert last.queue_s > 0
+        others = [t for name, t in pool.telemetry().items() if name != card.name]
+        assert all((t.running, t.waiting) == (0, 0) for t in others)
+
+
+async def test_priorities_reorder_a_saturated_queue(tiny):
+    card = tiny.cards()[0]
+    done = []
+
+    async def ask(pool, name, priority):
+        messages = (Message(speaker="user", text="What is 20+30?"),)
+        await pool.chat(ChatRequest(model=card.name, messages=messages, priority=priority))
+        done.append(name)
+
+    async with tiny.pool(watch=CLOSE) as pool, task_group() as tasks:
+
+        def waiting():
+            return pool.telemetry()[card.name].waiting
+
+        for _ in range(AT_ONCE):
+            tasks.start_soon(keep_busy, card, 900)
+        await until(lambda: pool.telemetry()[card.name].running == AT_ONCE)
+        for number in range(12):
+            tasks.start_soon(ask, pool, f"patient {number}", 100)
+        await until(lambda: waiting() == 12)
+        for number in range(12):
+            tasks.start_soon(ask, pool, f"urgent {number}", 1)
+        await until(lambda: waiting() == 24)
+    first = Counter(name.split()[0] for name in done[:12])
+    assert len(done) == 24
+    assert first["urgent"] >= 11  # replies of one computing step may overtake each other on the way
+
+
+async def test_a_server_that_is_killed_costs_its_calls_and_nothing_else(tiny):
+    """In the middle of a run one server goes: its calls fail, the run completes; started again, it is used again."""
+    task, victim = MixedSkills(sizes={"train": 0, "validation": 0, "test": 90}), "tiny-atlas"
+    others = [name for name in tiny.names if name != victim]
+    async with tiny.pool(retry=RetryPolicy(attempts=2, first_wait_s=0.1), watch=CLOSE) as pool:
+        runtime = Runtime(pool, prompts=tiny_prompts(), temperature=0.0)
+        rollouts = Rollouts(runtime=runtime, task=task, sandbox=Sandbox(), concurrency=6)
+        agents = tuple(AgentSpec(role="MathSolver", model=name) for name in tiny.names)
+        plan = Plan(mode=ModeSpec(name="IO"), domain="Math", agents=agents, decider=others[0])
+        jobs = [Job(item=i, plan=plan, identity=RunIdentity()) for i in task.items("test")]
+        done = 0
+
+        def count():
+            nonlocal done
+            done += 1
+            if done == len(jobs) // 3:
+                tiny.kill(victim)
+
+        outcomes = await rollouts.run(jobs, on_done=count)
+        assert len(outcomes) == len(jobs)
+        assert all(o.failure is None for o in outcomes)  # two agents and the decider are left
+        failures = [f for o in outcomes for f in o.episode.failures]
+        assert {f.kind for f in failures} == {"connection"}
+        assert len(jobs) // 3 <= len(failures) <= len(jobs) - len(jobs) // 3 + 6
+        assert {c.model for c in outcomes[-1].episode.calls()} == set(others)
+        await until(lambda: pool.telemetry()[victim].stale, seconds=30)
+        assert not any(pool.telemetry()[name].stale for name in others)
+        await anyio.to_thread.run_sync(tiny.start)
+        await until(lambda: not pool.telemetry()[victim].stale, seconds=30)
+        again = await gather([partial(rollouts.run, [job]) for job in jobs[:4]])
+        assert [o.episode.failures for (o,) in again] == [()] * 4
+        assert all(victim in {c.model for c in o.episode.calls()} for (o,) in again)
