@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -194,14 +194,7 @@ class Pipeline:
     def _ask(
         self, pool: Pool, models: tuple[str, ...] | list[str], questions: list[Question], journal: Journal, draw: int
     ) -> list[Answered]:
-        settings = self.settings.respond
-        asked = RespondSettings(
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-            concurrency=settings.concurrency,
-            seed=settings.seed,
-            draw=draw,
-        )
+        asked = replace(self.settings.respond, draw=draw)
 
         async def work() -> list[Answered]:
             return await respond(pool, models, questions, journal, asked, self.progress)
