@@ -12,6 +12,7 @@ PACKAGES = (
     "mar.runtime.sandbox",
     "mar.runtime.prompts",
     "mar.controllers",
+    "mar.controllers.cascal",
     "mar.controllers.gmt",
     "mar.controllers.masrouter",
     "mar.pool",

@@ -303,5 +303,7 @@ def test_the_simulated_generator_is_as_good_as_it_is_told_to_be():
     assert len(read) == pytest.approx(900, abs=40)
     right = [said["ANSWER"] == generator.question("math", f"math/{i}.0").answer for i, said in read]
     assert np.mean(right) == pytest.approx(0.7, abs=0.05)
+    again = [generator._answer(f"math/{i}.0", "s") == f"The answer is ({said['ANSWER']})" for i, said in read]
+    assert np.mean(again) == pytest.approx(0.7 * 0.95 + 0.3 * 0.6, abs=0.05)
     truths = [generator.question("math", f"math/{i}.0") for i in range(50)]
     assert set(question_world(truths).items) == {t.question_id for t in truths}

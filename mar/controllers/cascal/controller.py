@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -60,14 +60,7 @@ class CascalModel:
             if isinstance(self.learned, LocalSkills)
             else add_model(self.learned, name, scores, subjects)
         )
-        return CascalModel(
-            learned=learned,
-            encoder=self.encoder,
-            confidence=self.confidence,
-            routing=self.routing,
-            trained_on=self.trained_on,
-            simulated=self.simulated,
-        )
+        return replace(self, learned=learned)
 
 
 class Cascal:

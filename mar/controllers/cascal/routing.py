@@ -6,7 +6,6 @@ into the overall ranking when even the nearest centroid is far away.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,9 +96,3 @@ def _within(subject: SubjectSkills, points: Floats, settings: RoutingSettings) -
 def _softmax(values: Floats) -> Floats:
     odds = np.exp(values - values.max(axis=-1, keepdims=True))
     return odds / odds.sum(axis=-1, keepdims=True)
-
-
-def share_of(routes: Routes, models: Sequence[str]) -> dict[str, float]:
-    """Share of the questions that each model is first for, by name."""
-    first = np.bincount(routes.best(1)[:, 0], minlength=len(models)) / max(len(routes.scores), 1)
-    return dict(zip(models, first.tolist(), strict=True))

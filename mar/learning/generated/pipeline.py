@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -155,26 +155,22 @@ class Pipeline:
         clock.run(work, virtual=pools.generator.virtual_time)
 
     def filter(self, pools: Pools) -> None:
-        """The filters' questions: consistent for the generator (where it can answer), separating for the pool."""
+        """The questions that pass both filters: consistent for the generator, separating for the pool."""
         everything = read_records(self.folder / "generated.jsonl", Question)
         rules = self.settings.filter
-        can_answer = pools.generator_name in pools.responders.cards
         own: list[list[Answered]] = []
-        if rules.own_answers and not can_answer:
-            self.progress.say(f"{pools.generator_name} is not among those that answer: its consistency is not checked")
-        for draw in range(1, 1 + rules.own_answers if can_answer else 1):
+        for draw in range(1, 1 + rules.own_answers):
             journal = Journal(self.folder / f"own-{draw}.journal.jsonl")
-            own.append(self._ask(pools.responders, [pools.generator_name], everything, journal, draw))
-        kept = consistent_questions(everything, own, rules) if own else None
-        left = list(kept.kept) if kept else everything
-        same = 0
+            own.append(self._ask(pools.generator, [pools.generator_name], everything, journal, draw))
+        kept = consistent_questions(everything, own, rules)
+        left, same = list(kept.kept), 0
         if rules.separating:
             journal = Journal(self.folder / "responses-train.journal.jsonl")
             told = separating_questions(left, self._ask(pools.responders, pools.responders.names, left, journal, 0))
             left, same = list(told.kept), told.same
         if not left:
             raise DataError(f"no generated question passed the filters, of {len(everything)}")
-        counts = {"questions": len(left), "inconsistent": kept.inconsistent if kept else None, "all the same": same}
+        counts = {"questions": len(left), "inconsistent": kept.inconsistent, "all the same": same}
         self._json("filtered.json", counts)
         write_records(self.folder / "filtered.jsonl", left)
         self.progress.say(f"{counts}")
@@ -194,14 +190,7 @@ class Pipeline:
     def _ask(
         self, pool: Pool, models: tuple[str, ...] | list[str], questions: list[Question], journal: Journal, draw: int
     ) -> list[Answered]:
-        settings = self.settings.respond
-        asked = RespondSettings(
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-            concurrency=settings.concurrency,
-            seed=settings.seed,
-            draw=draw,
-        )
+        asked = replace(self.settings.respond, draw=draw)
 
         async def work() -> list[Answered]:
             return await respond(pool, models, questions, journal, asked, self.progress)

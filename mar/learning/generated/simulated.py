@@ -31,6 +31,8 @@ BENCHMARKS: Mapping[str, str] = {
 }
 """Whose published accuracies stand for a subject's, an assumption that gives simulated models strong and weak subjects;
 any other subject takes MMLU-Pro's."""
+STANDS_BY_RIGHT, STANDS_BY_WRONG = 0.95, 0.6
+"""How often the generator repeats its answer when asked again; assumptions that give the filter something to find."""
 _STRIDE = 104_729  # between the questions of one call: a prime, so that they differ
 RHO = 0.35  # of difficulty with length, as measured on MMLU-Pro
 
@@ -71,12 +73,15 @@ class SimulatedGenerator:
         return tuple(sorted(self._sources))
 
     async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
-        """Write the questions that the call's context asks for; the prompt is not read."""
+        """Write the questions that the call's context asks for, or answer one; the prompt is not read."""
         item = request.context.item if request.context is not None else ""
         kind, _, rest = item.partition("/")
-        subject, number, count = rest.rsplit("/", 2) if kind == "generate" else ("", "0", "0")
-        blocks = [self._block(subject, f"{subject}/{number}.{i}") for i in range(int(count))]
-        text = f"\n{SEPARATOR}\n".join(blocks)
+        if kind == "generate":
+            subject, number, count = rest.rsplit("/", 2)
+            blocks = [self._block(subject, f"{subject}/{number}.{i}") for i in range(int(count))]
+            text = f"\n{SEPARATOR}\n".join(blocks)
+        else:
+            text = self._answer(item, request.sample)
         return ChatReply(text=text, model=request.model, prompt_tokens=0, completion_tokens=len(text) // 4)
 
     def _block(self, subject: str, question_id: str) -> str:
@@ -85,6 +90,18 @@ class SimulatedGenerator:
             return f"[QUESTION] {made.question if made else subject}"
         a, b, c, d = made.options
         return block(made.question, (a, b, c, d), self._believed(made))
+
+    def _answer(self, question_id: str, sample: str) -> str:
+        """Its answer to a question of its own: what it believed, less often so where that was wrong."""
+        subject = question_id.rpartition("/")[0]
+        made = self.question(subject, question_id) if subject in self._sources else None
+        if made is None:
+            return "This simulated generator knows nothing but its own questions."
+        believed = self._believed(made)
+        stands = STANDS_BY_RIGHT if believed == made.answer else STANDS_BY_WRONG
+        if self._chance(f"again {sample}", question_id) >= stands:
+            believed = shuffled(set(LETTERS) - {believed}, f"{sample}/{question_id}")[0]
+        return f"The answer is ({believed})"
 
     def _believed(self, made: Question) -> str:
         """The letter that it takes for right."""
