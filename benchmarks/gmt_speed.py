@@ -27,9 +27,9 @@ from mar.pool.simulated import EMPTY_WORLD, simulated_pool
 from mar.runtime.prompts import PromptLibrary
 from mar.types import Query
 
-EPOCHS = 12
+EPOCHS = 6
 RATINGS = 1000
-REPEATS = 100
+REPEATS = 60
 
 
 def epochs() -> None:

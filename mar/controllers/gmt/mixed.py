@@ -187,4 +187,4 @@ def posterior(
         if done:
             break
         step = -np.linalg.solve(hessian, x.T @ (weight * (p - target)) + precision @ mode)
-    return mode, np.linalg.inv(hessian)
+    return mode, np.linalg.inv(hessian).astype(np.float64)
