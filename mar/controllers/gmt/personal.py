@@ -220,11 +220,17 @@ def _population_terms(model: PersonalModel, votes: Comparisons) -> list[Term]:
     kinds: tuple[tuple[int, Shape], ...] = ((m, "fixed"), (m, "isotropic"), (match.shape[1], "isotropic"))
     x = np.concatenate([pair, later, match], axis=1)
     terms = [Term(name="population", owner=np.zeros(n, dtype=np.int64), owners=1, x=x, parts=kinds)]
-    if model.settings.questions:
+    if model.settings.questions and _asked_of_several(votes):
         kinds = ((m, "isotropic"), (m, "isotropic"))
         x = np.concatenate([pair, later], axis=1)
         terms.append(Term(name="question", owner=votes.question, owners=len(names.questions), x=x, parts=kinds))
     return terms
+
+
+def _asked_of_several(votes: Comparisons) -> bool:
+    """Whether any question was put to two users, without which there is nothing that others said of it."""
+    asked = np.unique(np.stack([votes.question, votes.user]), axis=1)[0]
+    return len(np.unique(asked)) < len(asked)
 
 
 def _crowd(model: PersonalModel, votes: Comparisons) -> dict[str, Floats]:

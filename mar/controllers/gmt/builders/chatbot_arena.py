@@ -70,7 +70,7 @@ def _turns(messages: Any, where: str) -> list[tuple[str, str]]:
         raise DataError(f"{where} is {type(messages).__name__}; expected a list of messages")
     said = list[tuple[str, str]]()
     for message in cast("list[Any]", messages):
-        fields: dict[str, Any] = message if isinstance(message, dict) else {}
+        fields = cast("dict[str, Any]", message) if isinstance(message, dict) else dict[str, Any]()
         role, content = fields.get("role"), fields.get("content")
         if not isinstance(role, str) or not isinstance(content, str):
             raise DataError(f"{where}: a message without role or content; expected both")
