@@ -7,7 +7,6 @@ of {role, content}. The vote is about the whole conversation, so it rates each o
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -79,9 +78,3 @@ def _turns(messages: Any, where: str) -> list[tuple[str, str]]:
     if roles != ["user", "assistant"] * (len(roles) // 2) or any(not content for _, content in said[::2]):
         return []
     return [(said[i][1], said[i + 1][1]) for i in range(0, len(said), 2)]
-
-
-def frequent(groups: tuple[Group, ...], at_least: int) -> tuple[Group, ...]:
-    """The groups of users with at least so many of them: of others there is nothing to learn a taste from."""
-    count = Counter(g.user for g in groups)
-    return tuple(g for g in groups if count[g.user] >= at_least)
