@@ -8,14 +8,14 @@ from __future__ import annotations
 from _shared import RUNS, data_folder
 
 from mar.controllers.embeddings import CachedEncoder, MiniLM
-from mar.controllers.gmt import PersonalSettings, fit_personal
+from mar.controllers.gmt import Exploration, PersonalSettings, fit_personal
 from mar.controllers.gmt.builders.simulated import read_recorded, simulate_users
 from mar.controllers.gmt.comparisons import comparisons_of, names_of
 from mar.evaluation.gmt.drift import World, simple_choices, simulate, table_of
 from mar.evaluation.plots import plot_regret
 from mar.learning.progress import Progress
 
-POLICIES = (
+POLICIES: tuple[tuple[str, Exploration, float | None], ...] = (
     ("GMT, best guess", "none", None),
     ("GMT, best guess, ratings halve after 10", "none", 10.0),
     ("GMT, Thompson, ratings halve after 10", "thompson", 10.0),

@@ -47,6 +47,7 @@ class TrainedPublished:
     network: Published
     best_epoch: int
     epoch_s: list[float] = field(default_factory=list[float])  # wall clock of each epoch of this process
+    epoch_cpu_s: list[float] = field(default_factory=list[float])  # processor time, all threads
 
 
 def visible_and_predicted(
@@ -129,7 +130,7 @@ def train_published(
     done = TrainedPublished(network=best, best_epoch=state.best_epoch)
     with progress.bar("training", total=settings.epochs - state.epoch) as bar:
         for epoch in range(state.epoch, settings.epochs):
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             torch.manual_seed(1_000_003 * settings.seed + epoch)  # of dropout
             visible, predicted = visible_and_predicted(train, settings, epoch)
             network.train()
@@ -138,6 +139,7 @@ def train_published(
             loss.backward()
             optimizer.step()
             done.epoch_s.append(time.perf_counter() - began)
+            done.epoch_cpu_s.append(time.process_time() - used)
             state.epoch = state.step = epoch + 1
             metrics = {"epoch": float(epoch), "loss": float(loss.detach())}
             if (epoch + 1) % settings.eval_every == 0 or epoch + 1 == settings.epochs:

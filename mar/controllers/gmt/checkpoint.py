@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class GmtHeader(BaseModel):
     encoder: str
     models: tuple[str, ...]
     questions: tuple[str, ...]  # those that effects were learned for
-    settings: dict[str, int | bool]
+    settings: dict[str, int]
     learned: dict[str, float]  # prior variances
     notes: dict[str, str]  # data and seed, for people
 
@@ -62,6 +62,12 @@ def save_personal(path: Path, model: PersonalModel, *, encoder: str, notes: Mapp
     write_atomically(path, save(whole, metadata={"mar": header.model_dump_json()}))
 
 
+def _settings(given: Mapping[str, int]) -> PersonalSettings:
+    """Settings as they were: JSON's booleans are numbers here."""
+    kinds = {f.name: type(getattr(PersonalSettings(), f.name)) for f in fields(PersonalSettings)}
+    return PersonalSettings(**{name: kinds[name](value) for name, value in given.items()})
+
+
 def load_personal(path: Path, *, encoder: str) -> LoadedGmt:
     """Read a checkpoint.
 
@@ -88,7 +94,7 @@ def load_personal(path: Path, *, encoder: str) -> LoadedGmt:
             if tensors[name].shape != shape:
                 raise CheckpointError(f"{path}: tensor {name} has shape {tensors[name].shape}; expected {shape}")
         model = PersonalModel(
-            settings=PersonalSettings(**header.settings),
+            settings=_settings(header.settings),
             models=header.models,
             basis=Basis(centre=tensors["centre"], directions=tensors["directions"]),
             population=parts["population"],

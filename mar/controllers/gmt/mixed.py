@@ -131,10 +131,11 @@ def _expected_prior(term: Term, curvature: Floats, fitted: Fitted) -> Floats:
     precision = np.linalg.inv(prior)
     order = np.argsort(term.owner, kind="stable")
     present, starts = np.unique(term.owner[order], return_index=True)
-    unknown = np.zeros_like(prior)
-    for rows in np.split(order, starts[1:]):
+    seen = np.empty((len(present), *prior.shape))
+    for n, rows in enumerate(np.split(order, starts[1:])):
         x = term.x[rows]
-        unknown += np.linalg.inv(precision + x.T @ (curvature[rows, None] * x))
+        seen[n] = x.T @ (curvature[rows, None] * x)
+    unknown = np.linalg.inv(precision + seen).sum(axis=0)
     known = c.T @ c
     learned, at = prior.copy(), 0
     for width, shape in term.parts:
@@ -187,4 +188,4 @@ def posterior(
         if done:
             break
         step = -np.linalg.solve(hessian, x.T @ (weight * (p - target)) + precision @ mode)
-    return mode, np.linalg.inv(hessian)
+    return mode, np.linalg.inv(hessian).astype(np.float64)

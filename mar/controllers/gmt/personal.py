@@ -21,8 +21,10 @@ start), a rating moves the next decision without any training, and every score h
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mar.controllers.embeddings import Vectors
 from mar.controllers.gmt.comparisons import Comparisons, Floats, Ints, Names
@@ -59,7 +61,7 @@ class Basis:
         scale = np.sqrt(len(vectors)) / spread[:kept]
         return cls(centre=centre, directions=(axes[:kept].T * scale).astype(np.float64))
 
-    def __call__(self, vectors: Vectors) -> Floats:
+    def __call__(self, vectors: npt.NDArray[np.floating[Any]]) -> Floats:
         """Coordinates, shape (n, contexts), kept within three standard deviations."""
         return np.clip((vectors - self.centre) @ self.directions, -3, 3)
 
@@ -101,7 +103,7 @@ class PersonalModel:
 
     def later(self, turn: Ints) -> Floats:
         """+0.5 for later turns and -0.5 for first ones; 0 without multi_turn."""
-        return (np.asarray(turn) > 0) - 0.5 if self.settings.multi_turn else np.zeros(len(turn))
+        return (turn > 0).astype(np.float64) - 0.5 if self.settings.multi_turn else np.zeros(len(turn))
 
     def consensus(self, contexts: Floats, turn: Ints, questions: list[str]) -> Floats:
         """Scores (n, M) that hold for everybody, with what others said of the same questions."""
@@ -218,11 +220,17 @@ def _population_terms(model: PersonalModel, votes: Comparisons) -> list[Term]:
     kinds: tuple[tuple[int, Shape], ...] = ((m, "fixed"), (m, "isotropic"), (match.shape[1], "isotropic"))
     x = np.concatenate([pair, later, match], axis=1)
     terms = [Term(name="population", owner=np.zeros(n, dtype=np.int64), owners=1, x=x, parts=kinds)]
-    if model.settings.questions:
+    if model.settings.questions and _asked_of_several(votes):
         kinds = ((m, "isotropic"), (m, "isotropic"))
         x = np.concatenate([pair, later], axis=1)
         terms.append(Term(name="question", owner=votes.question, owners=len(names.questions), x=x, parts=kinds))
     return terms
+
+
+def _asked_of_several(votes: Comparisons) -> bool:
+    """Whether any question was put to two users, without which there is nothing that others said of it."""
+    asked = np.unique(np.stack([votes.question, votes.user]), axis=1)[0]
+    return len(np.unique(asked)) < len(asked)
 
 
 def _crowd(model: PersonalModel, votes: Comparisons) -> dict[str, Floats]:

@@ -29,7 +29,7 @@ from torch_geometric.nn import HGTConv
 
 from mar.controllers.gmt.comparisons import Comparisons, Floats, Names
 
-NODES = ("user", "llm", "query", "response", "turn")
+NODES: tuple[str, ...] = ("user", "llm", "query", "response", "turn")
 Edge = tuple[str, str, str]
 BASE_EDGES: tuple[Edge, ...] = (
     ("turn", "of", "user"),
@@ -117,7 +117,7 @@ def _turns(visible: Comparisons) -> Floats:
         np.stack([visible.group, visible.turn, visible.user, llm, visible.query, rating], axis=1)
         for llm, rating in ((visible.a, visible.rating_a), (visible.b, visible.rating_b))
     ]
-    return np.unique(np.concatenate(sides), axis=0)
+    return np.unique(np.concatenate(sides), axis=0).astype(np.float64)
 
 
 def _edge(source: np.ndarray, target: np.ndarray) -> Tensor:
@@ -154,7 +154,7 @@ class Published(nn.Module):
             edges = {BASE_EDGES[0]: graph.edges[BASE_EDGES[0]]} if last else graph.edges
             out = conv({name: x[name] for name in nodes}, edges)
             for name in ("user",) if last else ("user", "turn"):
-                x[name] = norms[name](F.dropout(out[name], self.settings.dropout, self.training))
+                x[name] = norms.get_submodule(name)(F.dropout(out[name], self.settings.dropout, self.training))
         return x["user"]
 
     def forward(self, users: Tensor, queries: Tensor, llms: Tensor) -> Tensor:

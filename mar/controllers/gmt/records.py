@@ -7,6 +7,7 @@ group: the same queries put to two or more LLMs, each exchange rated from 0 to 1
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -161,6 +162,13 @@ def first_of_each(groups: Iterable[Group]) -> tuple[Group, ...]:
     for group in groups:
         seen.setdefault(group.identity, group)
     return tuple(seen.values())
+
+
+def frequent(groups: Iterable[Group], at_least: int) -> tuple[Group, ...]:
+    """The groups of users with at least so many of them: of others there is nothing to learn a taste from."""
+    given = tuple(groups)
+    count = Counter(g.user for g in given)
+    return tuple(g for g in given if count[g.user] >= at_least)
 
 
 def _same_widths(lines: Sequence[tuple[int, Conversation]], path: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from mar.controllers.embeddings import Encoder
-from mar.controllers.gmt.builders.chatbot_arena import build_chatbot_arena, frequent
+from mar.controllers.gmt.builders.chatbot_arena import build_chatbot_arena
 from mar.controllers.gmt.builders.mt_bench import build_mt_bench
 from mar.controllers.gmt.builders.simulated import SimulatedUsers, read_recorded, simulate_users
 from mar.controllers.gmt.comparisons import Comparisons, Floats
-from mar.controllers.gmt.records import Group, read_groups, write_groups
+from mar.controllers.gmt.records import Group, frequent, read_groups, write_groups
 from mar.errors import DataError
 from mar.evaluation.gmt.config import GmtConfig
 from mar.evaluation.gmt.protocol import EXTRA_FILE, MIN_GROUPS, SPLIT_FILES, Split, split_votes, without_leaks

@@ -252,7 +252,7 @@ def verdict(interval: dict[str, float]) -> str:
     return f"{interval['mean']:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
-COLUMNS = ("router", "accuracy", "AUC", "accuracy - global ranking, 95%", "AUC - global ranking, 95%")
+COLUMNS: tuple[str, ...] = ("router", "accuracy", "AUC", "accuracy - global ranking, 95%", "AUC - global ranking, 95%")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

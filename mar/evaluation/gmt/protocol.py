@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from mar.controllers.gmt.comparisons import Comparisons, Floats, Ints
-from mar.controllers.gmt.records import Group
+from mar.controllers.gmt.records import Group, frequent
 from mar.errors import DataError
 from mar.evaluation.statistics import Interval
 
@@ -48,8 +48,7 @@ def split_votes(groups: Sequence[Group], seed: int, *, extra: Sequence[Group] = 
         extra: Votes that are only trained on, such as GPT-4's.
         kind: What is held out.
     """
-    count = Counter(g.user for g in groups)
-    kept = [g for g in groups if count[g.user] >= MIN_GROUPS]
+    kept = frequent(groups, MIN_GROUPS)
     rng = random.Random(seed)
     held_out = _by_user(kept, rng) if kind == "votes" else _by_question(kept, rng)
     parts: dict[str, list[Group]] = {"train": [], "validation": [], "test": []}

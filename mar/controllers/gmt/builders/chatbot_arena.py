@@ -7,9 +7,8 @@ of {role, content}. The vote is about the whole conversation, so it rates each o
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mar.controllers.gmt.builders.mt_bench import RATINGS, TIES, Votes
 from mar.controllers.gmt.records import Conversation, Exchange, Group, first_of_each
@@ -68,16 +67,14 @@ def _turns(messages: Any, where: str) -> list[tuple[str, str]]:
     """Queries with their answers; an empty list where they do not alternate."""
     if not isinstance(messages, list):
         raise DataError(f"{where} is {type(messages).__name__}; expected a list of messages")
-    said = [(m.get("role"), m.get("content")) if isinstance(m, dict) else (None, None) for m in messages]
-    if any(not isinstance(content, str) for _, content in said):
-        raise DataError(f"{where}: a message without content; expected role and content")
+    said = list[tuple[str, str]]()
+    for message in cast("list[Any]", messages):
+        fields = cast("dict[str, Any]", message) if isinstance(message, dict) else dict[str, Any]()
+        role, content = fields.get("role"), fields.get("content")
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise DataError(f"{where}: a message without role or content; expected both")
+        said.append((role, content))
     roles = [role for role, _ in said]
     if roles != ["user", "assistant"] * (len(roles) // 2) or any(not content for _, content in said[::2]):
         return []
     return [(said[i][1], said[i + 1][1]) for i in range(0, len(said), 2)]
-
-
-def frequent(groups: tuple[Group, ...], at_least: int) -> tuple[Group, ...]:
-    """The groups of users with at least so many of them: of others there is nothing to learn a taste from."""
-    count = Counter(g.user for g in groups)
-    return tuple(g for g in groups if count[g.user] >= at_least)

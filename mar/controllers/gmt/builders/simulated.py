@@ -1,3 +1,4 @@
+# pyright: basic
 """Simulated users over recorded outcomes: questions and solve rates are real, preferences are a model, and ours.
 
 For GSM8K and MMLU nobody published who preferred which answer. What is recorded is how often seven 7-8B LLMs solved
@@ -98,12 +99,9 @@ def read_recorded(folder: Path, name: str) -> Recorded:
     for part in ("train", "test"):
         path = place / f"{name}_{part}.jsonl.gz"
         for number, row in enumerate(read_jsonl(path), start=1):
-            scores: Any = row.get("scores")
-            if (
-                not isinstance(row.get("question"), str)
-                or not isinstance(scores, dict)
-                or set(scores) != set(CANDIDATES)
-            ):
+            given: Any = row.get("scores")
+            scores: dict[str, float] = given if isinstance(given, dict) else {}
+            if not isinstance(row.get("question"), str) or set(scores) != set(CANDIDATES):
                 raise DataError(f"{path}, row {number}: expected question and scores of {len(CANDIDATES)} known LLMs")
             # GSM8K: a mean of ten attempts; MMLU: a probability where the right option was chosen, else 0
             known = [float(scores[m]) for m in CANDIDATES]
@@ -126,7 +124,7 @@ def simulate_users(
     """
     rng = np.random.default_rng(seed)
     drawn = rng.choice(len(recorded.questions), min(questions, len(recorded.questions)), replace=False)
-    asked = tuple(recorded.questions[i] for i in drawn)
+    asked = tuple(recorded.questions[int(i)] for i in drawn)
     recorded = Recorded(questions=asked, models=recorded.models, solved=recorded.solved[drawn])
     weights = {f"user-{i:03d}": w for i, w in enumerate(drawn_weights(users, rng))}
     groups = [
@@ -147,7 +145,7 @@ def drawn_weights(users: int, rng: np.random.Generator) -> Floats:
 def _converse(
     recorded: Recorded, user: str, weights: Floats, identity: str, size: int, rng: np.random.Generator
 ) -> Group:
-    chosen = rng.choice(len(recorded.models), size, replace=False)
+    chosen = [int(m) for m in rng.choice(len(recorded.models), size, replace=False)]
     asked = [int(q) for q in rng.choice(len(recorded.questions), TURNS, replace=False)]
     ratings = [rate(recorded.values(weights, q)[chosen], rng) for q in asked]
     return Group(
