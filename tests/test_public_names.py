@@ -13,6 +13,7 @@ PACKAGES = (
     "mar.runtime.prompts",
     "mar.controllers",
     "mar.controllers.masrouter",
+    "mar.controllers.routers",
     "mar.pool",
     "mar.pool.simulated",
     "mar.testing",
