@@ -15,6 +15,7 @@ PACKAGES = (
     "mar.controllers.cascal",
     "mar.controllers.gmt",
     "mar.controllers.masrouter",
+    "mar.controllers.routers",
     "mar.pool",
     "mar.pool.simulated",
     "mar.testing",

@@ -79,4 +79,4 @@ def entropy(distribution: Floats) -> float:
     """Mean entropy of the rows, in bits."""
     p = distribution.astype(np.float64)
     logs = np.log2(p, out=np.zeros_like(p), where=p > 0)
-    return float(-(p * logs).sum(axis=1).mean())
+    return float(-(p * logs).sum(axis=1).mean()) + 0.0  # no negative zero
