@@ -37,7 +37,7 @@ TASK = MixedSkills(sizes={"train": 60, "validation": 24, "test": 200})
 async def train_all(tiny: TinyServers, folder: Path) -> list[TinyRun]:
     """One training run per seed, on the same questions."""
     runs: list[TinyRun] = []
-    async with tiny.pool() as pool:
+    async with tiny.pool(memo=folder / "replies.sqlite") as pool:
         for seed in range(SEEDS):
             baselines = runs[0].baselines if runs else ()
             run = await train_on(

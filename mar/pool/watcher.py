@@ -20,6 +20,7 @@ import httpx
 from anyio.abc import TaskGroup
 from pydantic import SecretStr
 
+from mar.concurrency import task_group
 from mar.errors import BadReply
 from mar.pool.cards import ModelCard
 from mar.pool.metrics import ServerMetrics, read_metrics
@@ -110,7 +111,7 @@ class TelemetryWatcher:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(httpx.AsyncClient(timeout=self.settings.timeout_s))
-            tasks = await stack.enter_async_context(anyio.create_task_group())
+            tasks = await stack.enter_async_context(task_group())
             stack.callback(tasks.cancel_scope.cancel)
             self._begin(client, tasks)
             self._stack = stack.pop_all()

@@ -22,7 +22,20 @@ from types import MappingProxyType
 from mar.controllers.baselines import DEFAULT_TEAM
 from mar.errors import ConfigError
 from mar.files import write_atomically
+<<<<<<< HEAD
 from mar.pool import ModelCard, Pool, TelemetryWatcher, WatchedModel, WatchSettings
+=======
+from mar.pool import (
+    CachedModel,
+    ModelCard,
+    OpenAIModel,
+    Pool,
+    RetryPolicy,
+    TelemetryWatcher,
+    WatchedModel,
+    WatchSettings,
+)
+>>>>>>> vllm
 from mar.pool.files import read_source
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.pool.servers import State, Watch, start, stop
@@ -31,6 +44,7 @@ from mar.runtime.prompts import PromptLibrary, Role
 from mar.runtime.prompts.messages import UserTemplates
 from mar.testing.tinylm import CONTEXT, TINY_MODELS, skills, write_checkpoint
 from mar.testing.tinyskills import LONGEST_ANSWER, Skill
+from mar.types import ChatReply, ChatRequest, DeltaHandler
 
 SPECIALISTS = ("tiny-adder", "tiny-speller", "tiny-atlas")
 PRICES = {"tiny-allround": 4.0}  # USD per million tokens; the others 1
@@ -161,12 +175,29 @@ class TinyServers:
         """Names of the models."""
         return tuple(card.name for card in self.cards())
 
-    def pool(self, *, retry: RetryPolicy | None = None, watch: WatchSettings | None = None) -> Pool:
-        """A live pool over the servers, watched, without a response cache."""
+    def pool(
+        self, *, retry: RetryPolicy | None = None, watch: WatchSettings | None = None, memo: Path | None = None
+    ) -> Pool:
+        """A live pool over the servers, watched.
+
+        Args:
+            retry: When failed tries are repeated.
+            watch: How closely servers are watched.
+            memo: File of replies, for runs at temperature 0: a question that a model was asked before in the same
+                words is not asked again. None: every call is made.
+        """
         cards = self.cards()
-        return Pool(
-            cards, WatchedModel(OpenAIModel(cards, retry=retry), TelemetryWatcher(cards, settings=watch)), kind="live"
-        )
+        model = WatchedModel(OpenAIModel(cards, retry=retry), TelemetryWatcher(cards, settings=watch))
+        return Pool(cards, model if memo is None else _Greedy(model, memo), kind="live")
+
+
+class _Greedy(CachedModel):
+    """A response cache for temperature 0, where all draws of one request are the same."""
+
+    async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
+        if request.temperature:
+            raise ConfigError(f"the temperature is {request.temperature:g}; a memo of replies needs 0")
+        return await super().chat(replace(request, sample=""), on_delta)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from mar.testing.tinyskills import MixedSkills
 
 MAX_AGENTS = 2
 COST_RATE = 500.0  # utility per USD: a call of forty tokens at a dollar per million costs 0.02
-MODES = ("IO", "Chain", "Debate")
+MODES = ("IO", "Chain")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ async def train_on(
     folder: Path,
     *,
     seed: int,
-    epochs: int = 5,
+    epochs: int = 7,
     baselines: Sequence[Row] = (),
     progress: Progress | None = None,
 ) -> TinyRun:
