@@ -22,20 +22,7 @@ from types import MappingProxyType
 from mar.controllers.baselines import DEFAULT_TEAM
 from mar.errors import ConfigError
 from mar.files import write_atomically
-<<<<<<< HEAD
-from mar.pool import ModelCard, Pool, TelemetryWatcher, WatchedModel, WatchSettings
-=======
-from mar.pool import (
-    CachedModel,
-    ModelCard,
-    OpenAIModel,
-    Pool,
-    RetryPolicy,
-    TelemetryWatcher,
-    WatchedModel,
-    WatchSettings,
-)
->>>>>>> vllm
+from mar.pool import CachedModel, ModelCard, Pool, TelemetryWatcher, WatchedModel, WatchSettings
 from mar.pool.files import read_source
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.pool.servers import State, Watch, start, stop
