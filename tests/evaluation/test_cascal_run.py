@@ -72,7 +72,7 @@ def test_a_step_without_its_input_says_so(tmp_path):
 
 def space(names):
     pool = scripted_pool(lambda request: "The answer is (A)", names)
-    return PlanSpace.of(pool, PromptLibrary())
+    return PlanSpace.of(pool, PromptLibrary.load())
 
 
 def test_top_one_is_a_single_agent_and_top_three_a_vote(finished):

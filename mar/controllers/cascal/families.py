@@ -176,7 +176,7 @@ class _Model:
     def __init__(self, choices: Choices, families: Sequence[str], settings: FamilySettings) -> None:
         self.settings = settings
         count = choices.shape[1]
-        names = np.asarray(families)
+        names = np.asarray(list(families))
         members = {f: np.flatnonzero(names == f) for f in sorted(set(families))}
         self.families = {f: torch.from_numpy(m) for f, m in members.items() if len(m) > 1}
         self.alone = torch.tensor([int(m[0]) for m in members.values() if len(m) == 1], dtype=torch.int64)
