@@ -44,7 +44,7 @@ from mar.controllers.cascal.responses import ABSTAINED, Choices, Floats, Respons
 RIGHT, POPULAR, OTHER, NOTHING = range(4)
 UNCHOSEN = -2
 _RELATIVES = {"mixtral": "mistral", "mathstral": "mistral", "codestral": "mistral", "gemini": "gemma"}
-_MAKERS = {"meta", "google", "mistralai", "microsoft", "qwen", "tiger"}
+_MAKERS = {"meta", "google", "microsoft"}
 
 
 def families_of(models: Sequence[str], known: Mapping[str, str] | None = None) -> tuple[str, ...]:
