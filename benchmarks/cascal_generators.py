@@ -1,3 +1,4 @@
+# pyright: basic
 """The paper's main experiment in small: query-answer against query-only routers as the generator gets worse.
 
     MAR_DATA=... python benchmarks/cascal_generators.py [--part recorded simulated] [--picture FILE]

@@ -1,3 +1,4 @@
+# pyright: basic
 """CASCAL on the recorded MMLU-Pro answers: five splits, the ten middle and the five strongest models.
 
     MAR_DATA=... python benchmarks/cascal_mmlu_pro.py [--groups middle strong] [--seeds 0 1 2 3 4]

@@ -117,5 +117,6 @@ def _agent_to_json(agent: AgentSpec) -> dict[str, Any]:
 
 
 def _agent_from_json(data: Mapping[str, Any]) -> AgentSpec:
-    scale = data.get("confidence")
-    return AgentSpec(**{**data, "confidence": None if scale is None else ConfidenceScale(**scale)})
+    fields: dict[str, Any] = dict(data)
+    scale = fields.pop("confidence", None)
+    return AgentSpec(**fields, confidence=None if scale is None else ConfidenceScale(**scale))

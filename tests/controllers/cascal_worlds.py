@@ -30,7 +30,7 @@ def crowd(accuracies, families, *, questions=1500, copying=0.5, options=8, seed=
         wrong = (truth + rng.integers(1, options, questions)) % options
         return np.where(rng.random(questions) < accuracy, truth, wrong)
 
-    accuracies, families = np.asarray(accuracies), np.asarray(families)
+    accuracies, families = np.asarray(accuracies), np.asarray(list(families))
     common = {f: draw(accuracies[families == f].mean()) for f in sorted(set(families))}
     columns = []
     for accuracy, family in zip(accuracies, families, strict=True):

@@ -52,11 +52,11 @@ def test_the_same_answers_and_seed_give_the_same_scores():
 
 
 def test_the_terms_of_a_question_are_all_pairs_of_right_and_popular_options():
-    # Three models say 0, 1, 1 of five options: slots 0, 1 and "one of the three that nobody chose". The prior over
-    # (t, w) is uniform over 5 x 4 pairs, so the weights add up to 1.
+    # Three models say 0, 1, 1 of five options: slots 0, 1 and "one of the three that nobody chose". Two terms have
+    # t = 0, two t = 1, three an unchosen t. The prior over (t, w) is uniform over 5 x 4 pairs: weights add up to 1.
     terms = _Terms.of(np.array([[0, 1, 1]], np.int8), np.array([5]), np.array([0]))
     assert np.exp(terms.log_weight.numpy()).sum() == pytest.approx(1.0)
-    assert len(terms.right) == 9
+    assert len(terms.right) == 7
 
 
 def test_a_question_with_one_option_or_without_readable_answers_does_no_harm():

@@ -34,7 +34,7 @@ def finished(tmp_path_factory):
         patch.delenv("MAR_DATA", raising=False)
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.chdir(folder)
-        return run_cascal(options(folder), encoder=HashEncoder(16), progress=QUIET)
+        return run_cascal(options(folder), encoder=HashEncoder(256), progress=QUIET)
 
 
 def test_a_run_leaves_every_artefact_and_a_table(finished):
@@ -53,18 +53,18 @@ def test_the_later_steps_again_give_the_same_bytes(finished, monkeypatch):
     before = {name: (finished / name).read_bytes() for name in ("cascal.safetensors", "routes.json", "ranking.json")}
     monkeypatch.chdir(finished.parent)
     again = options(finished.parent, from_step="consensus", redo=True)
-    run_cascal(again, encoder=HashEncoder(16), progress=QUIET)
+    run_cascal(again, encoder=HashEncoder(256), progress=QUIET)
     assert {name: (finished / name).read_bytes() for name in before} == before
 
 
 def test_a_folder_of_another_run_is_refused(finished):
     with pytest.raises(ConfigError, match="--seed 0, not 1"):
-        run_cascal(options(finished.parent, seed=1), encoder=HashEncoder(16), progress=QUIET)
+        run_cascal(options(finished.parent, seed=1), encoder=HashEncoder(256), progress=QUIET)
 
 
 def test_a_step_without_its_input_says_so(tmp_path):
     with pytest.raises(ConfigError, match="comes after"):
-        run_cascal(options(tmp_path, from_step="rank", to_step="split"), encoder=HashEncoder(16), progress=QUIET)
+        run_cascal(options(tmp_path, from_step="rank", to_step="split"), encoder=HashEncoder(256), progress=QUIET)
 
 
 # The controller
@@ -72,14 +72,14 @@ def test_a_step_without_its_input_says_so(tmp_path):
 
 def space(names):
     pool = scripted_pool(lambda request: "The answer is (A)", names)
-    return PlanSpace.of(pool, PromptLibrary())
+    return PlanSpace.of(pool, PromptLibrary.load())
 
 
 def test_top_one_is_a_single_agent_and_top_three_a_vote(finished):
     model = load_model(finished / "cascal.safetensors")
     queries = [Query(text="What is heat?"), Query(text="What is law?")]
-    alone = Cascal(model, HashEncoder(16)).plan(queries, space(model.models))
-    voted = Cascal(model, HashEncoder(16), top=3).plan(queries, space(model.models))
+    alone = Cascal(model, HashEncoder(256)).plan(queries, space(model.models))
+    voted = Cascal(model, HashEncoder(256), top=3).plan(queries, space(model.models))
     assert [len(p.plan.agents) for p in alone] == [1, 1]
     assert {(p.plan.mode.name, p.plan.decision, p.plan.tie_break) for p in voted} == {("Vote", "vote", "zscore")}
     assert [p.plan.agents[0] for p in voted] == [p.plan.agents[0] for p in alone]
@@ -90,10 +90,10 @@ def test_top_one_is_a_single_agent_and_top_three_a_vote(finished):
 def test_models_that_the_pool_lacks_are_passed_over_and_none_left_is_an_error(finished):
     model = load_model(finished / "cascal.safetensors")
     some = model.models[3:6]
-    planned = Cascal(model, HashEncoder(16), top=3).plan([Query(text="x")], space(some))
+    planned = Cascal(model, HashEncoder(256), top=3).plan([Query(text="x")], space(some))
     assert {a.model for a in planned[0].plan.agents} == set(some)
     with pytest.raises(ConfigError, match="knows"):
-        Cascal(model, HashEncoder(16)).plan([Query(text="x")], space(["other"]))
+        Cascal(model, HashEncoder(256)).plan([Query(text="x")], space(["other"]))
 
 
 def test_another_encoder_is_refused(finished):
@@ -101,12 +101,12 @@ def test_another_encoder_is_refused(finished):
         name = "other"
 
     with pytest.raises(ConfigError, match="this encoder is other"):
-        Cascal(load_model(finished / "cascal.safetensors"), Other(16))
+        Cascal(load_model(finished / "cascal.safetensors"), Other(256))
 
 
 def test_a_tie_of_three_goes_to_the_most_confident_in_its_own_units(finished):
     model = load_model(finished / "cascal.safetensors")
-    plan = Cascal(model, HashEncoder(16), top=3).plan([Query(text="x")], space(model.models))[0].plan
+    plan = Cascal(model, HashEncoder(256), top=3).plan([Query(text="x")], space(model.models))[0].plan
     letters = dict(zip((a.model for a in plan.agents), "ABC", strict=True))
     surest = plan.agents[2]
 
@@ -120,7 +120,7 @@ def test_a_tie_of_three_goes_to_the_most_confident_in_its_own_units(finished):
         name = "fixed"
 
         def plan(self, queries, space):
-            return Cascal(model, HashEncoder(16), top=3).plan(queries, space)
+            return Cascal(model, HashEncoder(256), top=3).plan(queries, space)
 
     query = Query(text="x", domain="Commonsense", answer_format=Choice(options=("p", "q", "r")))
     episode = mar.run(query, Fixed(), scripted_pool(answer, model.models))

@@ -278,7 +278,7 @@ def test_a_file_of_embeddings_that_would_run_code_is_refused(tmp_path):
     import pickle
 
     path = tmp_path / "e.pt"
-    path.write_bytes(pickle.dumps({"1": print}))
+    path.write_bytes(pickle.dumps({"1": print}, protocol=2))
     with pytest.raises(DataError, match=r"e\.pt"):
         published_vectors(path, [question("1")])
 

@@ -1,3 +1,4 @@
+# pyright: basic
 """CASCAL's files: tensors as safetensors, with a JSON header that says what made them. Nothing is unpickled."""
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def _local_arrays(local: LocalSkills) -> Arrays:
 
 
 def _local(header: ModelHeader, arrays: Arrays) -> LocalSkills:
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in header.settings.items()}
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in header.settings.items()}
     return LocalSkills(
         models=header.models,
         subjects=header.subjects,

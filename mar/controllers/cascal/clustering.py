@@ -1,3 +1,4 @@
+# pyright: basic
 """Weighted spherical k-means and the silhouette, on unit vectors: small, seeded and the same on every run."""
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _sums(points: Floats, weights: Floats, labels: Labels) -> Floats:
     """Weighted vector sum of every cluster, shape (K, D)."""
     at = (labels, np.arange(len(points)))
     chosen = csr_array((weights.astype(points.dtype), at), shape=(int(labels.max()) + 1, len(points)))
-    return chosen @ points
+    return np.asarray(chosen @ points)
 
 
 def _start(points: Floats, weights: Floats, k: int, rng: np.random.Generator) -> list[int]:

@@ -1,3 +1,4 @@
+# pyright: basic
 """Consensus scores: how far a crowd of models backs each model's answer, without knowing the right one.
 
 The published score weighs a vote by the confidence w of the model that casts it, a logistic function of its mean

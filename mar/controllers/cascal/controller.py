@@ -99,13 +99,13 @@ class Cascal:
         if not known:
             raise ConfigError(f"the pool has no model that CASCAL knows; it knows {', '.join(self.model.models)}")
         routes = self.model.routes(self.encoder.encode([q.text for q in queries]))
-        order = np.argsort(-routes.scores[:, known], axis=1, kind="stable")[:, : self.top]
+        order: list[list[int]] = np.argsort(-routes.scores[:, known], axis=1, kind="stable")[:, : self.top].tolist()
         return [
             Planned(
                 plan=self._plan([self.model.models[known[k]] for k in row], query.domain or self.domain),
                 notes=_notes(routes, i),
             )
-            for i, (query, row) in enumerate(zip(queries, order.tolist(), strict=True))
+            for i, (query, row) in enumerate(zip(queries, order, strict=True))
         ]
 
     def _plan(self, models: Sequence[str], domain: Domain) -> Plan:

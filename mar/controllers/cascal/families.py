@@ -44,7 +44,7 @@ from mar.controllers.cascal.responses import ABSTAINED, Choices, Floats, Respons
 RIGHT, POPULAR, OTHER, NOTHING = range(4)
 UNCHOSEN = -2
 _RELATIVES = {"mixtral": "mistral", "mathstral": "mistral", "codestral": "mistral", "gemini": "gemma"}
-_MAKERS = {"meta", "google", "mistralai", "microsoft", "qwen", "tiger"}
+_MAKERS = {"meta", "google", "microsoft"}
 
 
 def families_of(models: Sequence[str], known: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -176,7 +176,7 @@ class _Model:
     def __init__(self, choices: Choices, families: Sequence[str], settings: FamilySettings) -> None:
         self.settings = settings
         count = choices.shape[1]
-        names = np.asarray(families)
+        names = np.asarray(list(families))
         members = {f: np.flatnonzero(names == f) for f in sorted(set(families))}
         self.families = {f: torch.from_numpy(m) for f, m in members.items() if len(m) > 1}
         self.alone = torch.tensor([int(m[0]) for m in members.values() if len(m) == 1], dtype=torch.int64)

@@ -1,3 +1,4 @@
+# pyright: basic
 """Query-answer routers: what learns from generated answers as if they were right (the paper's baselines).
 
 Each takes a table of labels (whether a model's answer equals the generated one) and scores the models for new
@@ -6,6 +7,7 @@ questions. They stand beside the query-only routers on the same generated data.
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal, get_args
 
 import numpy as np
@@ -51,11 +53,16 @@ def _knn(labels: Floats, train: Vectors, test: Vectors, seed: int, *, k: int = 5
 
 def _mlp(labels: Floats, train: Vectors, test: Vectors, seed: int) -> Floats:
     """One hidden layer that predicts all labels; stops when a tenth held out gets no better."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
-    net = MLPRegressor((64,), alpha=1e-3, early_stopping=True, max_iter=60, n_iter_no_change=5, random_state=seed)
-    net.fit(train, labels if labels.shape[1] > 1 else labels[:, 0])  # pyright: ignore[reportUnknownMemberType]
-    return np.asarray(net.predict(test)).reshape(len(test), -1)  # pyright: ignore[reportUnknownMemberType]
+    net = MLPRegressor(
+        hidden_layer_sizes=(64,), alpha=1e-3, early_stopping=True, max_iter=60, n_iter_no_change=5, random_state=seed
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of passes is a limit on time
+        net.fit(train, labels if labels.shape[1] > 1 else labels[:, 0])
+    return np.asarray(net.predict(test)).reshape(len(test), -1)
 
 
 def _elo(labels: Floats, train: Vectors, test: Vectors, seed: int, *, near: int = 500) -> Floats:

@@ -1,3 +1,4 @@
+# pyright: basic
 """Scores of models around a question: the average of three smoothers of what was scored on the training questions.
 
 A question's own neighbours (kNN, weighted by squared similarity), clusters of three sizes and a ridge regression make

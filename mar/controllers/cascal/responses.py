@@ -1,9 +1,11 @@
+# pyright: basic
 """What a pool answered to questions with options: the only thing that CASCAL learns from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ from mar.errors import ConfigError
 ABSTAINED = -1
 """The choice of a model whose answer could not be read: it votes for nothing and agrees with nobody."""
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 Choices = npt.NDArray[np.int8]
 Flags = npt.NDArray[np.bool_]
 

@@ -1,3 +1,4 @@
+# pyright: basic
 """CASCAL's inference (arXiv 2601.09692): from a question's vector to scores of the models, by its nearest skills.
 
 Nearest subject, then its nearest centroids: their rankings are sharpened by a softmax, mixed by distance, and blended

@@ -1,3 +1,4 @@
+# pyright: basic
 """CASCAL's training (arXiv 2601.09692): skill centroids of every subject and a ranking of the models at each.
 
 Per subject and model, the questions on which the model sided with the majority are clustered; centroids of one subject
@@ -14,13 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from mar.controllers.cascal.clustering import Labels, best_clustering, unit
 from mar.controllers.cascal.responses import Floats, Responses, agreement
 from mar.errors import ConfigError, DataError
 
-Vectors = npt.NDArray[np.float32]
+Vectors = Floats  # one embedding a row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,3 +1,4 @@
+# pyright: basic
 """The steps of routing with generated data, each from files to files, in one run folder.
 
 prepared.jsonl                  the benchmark in the published question format

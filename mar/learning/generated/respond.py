@@ -120,7 +120,7 @@ def to_responses(questions: Sequence[Question], models: Sequence[str], answered:
             there[at], choices[at] = True, a.choice
             logprobs[at] = np.nan if a.logprob is None else a.logprob
     if not there.all():
-        i, j = np.argwhere(~there)[0]
+        i, j = (int(k) for k in np.argwhere(~there)[0])
         raise DataError(f"model {models[j]!r} did not answer question {questions[i].question_id!r}; run respond again")
     return Responses(
         questions=tuple(q.question_id for q in questions),
