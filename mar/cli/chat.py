@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mar.pool.pool import Pool
 
 GMT = "gmt"
+SIMULATED = (
+    "Simulated pool: answers are made up, and ratings are kept apart. Configure a live one as template.env shows."
+)
 Explore = Literal["none", "thompson", "ucb"]
 HELP = "Rate the last answer with + or - or 1 to 5. /new begins another conversation, /help shows this, /quit ends."
 
@@ -97,9 +100,7 @@ class _Chat:
         """Read lines until the end."""
         self.console.print(HELP, markup=False)
         if self.pool.simulated:
-            self.console.print(
-                "[yellow]Simulated pool: answers are made up, and ratings are kept apart. Configure a live one as template.env shows.[/]"
-            )
+            self.console.print(SIMULATED, style="yellow")
         while True:
             try:
                 line = self.console.input("[bold]> [/]").strip()
