@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mar.pool.pool import Pool
 
 GMT = "gmt"
+SIMULATED = (
+    "Simulated pool: answers are made up, and ratings are kept apart. Configure a live one as template.env shows."
+)
 Explore = Literal["none", "thompson", "ucb"]
 HELP = "Rate the last answer with + or - or 1 to 5. /new begins another conversation, /help shows this, /quit ends."
 
@@ -48,23 +51,36 @@ def chat_command(
     forget: Annotated[bool, typer.Option("--forget", help="Delete everything kept under this name, and end.")] = False,
 ) -> None:
     """Chat with the LLM that you will like best; every rating moves the next choice."""
-    from mar.controllers.gmt import GmtRouter, InteractionStore
+    from mar.controllers.gmt import GmtRouter, InteractionStore, default_store_path
 
     if not user.strip():
         raise ConfigError("--user is empty; expected a name")
     console = Console()
-    kept = InteractionStore(store)
+    if forget:
+        _forget(user, store, console)
+        return
+    chosen = chosen_pool(pool, allow, deny)
+    kept = InteractionStore(store or default_store_path(simulated=chosen.simulated))
     try:
-        if forget:
-            console.print(f"{kept.forget(user)} interactions of {escape(user)} deleted")
-            return
         if margin is not None:
             kept.set_margin(user, margin)
-        chosen = GmtRouter.load(None if router == GMT else Path(router), kept)
-        chosen.exploration = explore
-        _Chat(user, chosen, chosen_pool(pool, allow, deny), kept, console).run()
+        talking = GmtRouter.load(None if router == GMT else Path(router), kept)
+        talking.exploration = explore
+        _Chat(user, talking, chosen, kept, console).run()
     finally:
         kept.close()
+
+
+def _forget(user: str, store: Path | None, console: Console) -> None:
+    """Delete a user's data in the given store, else in both default ones."""
+    from mar.controllers.gmt import InteractionStore, default_store_path
+
+    default = (default_store_path(), default_store_path(simulated=True))
+    for path in default if store is None else (store,):
+        if path.is_file():
+            kept = InteractionStore(path)
+            console.print(f"{kept.forget(user)} interactions of {escape(user)} deleted from {escape(path.name)}")
+            kept.close()
 
 
 class _Chat:
@@ -84,7 +100,7 @@ class _Chat:
         """Read lines until the end."""
         self.console.print(HELP, markup=False)
         if self.pool.simulated:
-            self.console.print("[yellow]Simulated pool: nobody answers. Configure a live one as template.env shows.[/]")
+            self.console.print(SIMULATED, style="yellow")
         while True:
             try:
                 line = self.console.input("[bold]> [/]").strip()

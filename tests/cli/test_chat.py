@@ -8,6 +8,7 @@ from mar.cli.chat import rating_of
 from mar.cli.main import app
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.gmt import InteractionStore, controller
+from mar.errors import BadKey
 from mar.pool.scripted import scripted_pool
 from mar.pool.simulated import EMPTY_WORLD, simulated_pool
 
@@ -65,11 +66,21 @@ def test_what_cannot_be_done_is_said():
 
 
 def test_a_failed_call_is_kept_as_one_and_cannot_be_rated(tmp_path, monkeypatch):
-    monkeypatch.setattr(chat, "chosen_pool", lambda *_: simulated_pool(EMPTY_WORLD))
+    def refuse(request):
+        raise BadKey("no key for this server")
+
+    monkeypatch.setattr(chat, "chosen_pool", lambda *_: scripted_pool(refuse, ("first", "second")))
     shown = say("hello", "+")
-    assert "Simulated pool: nobody answers" in shown
+    assert "no key for this server" in shown
     assert "there is no answer to rate yet" in shown
     assert [(i.response, i.rating) for i in kept(tmp_path)] == [(None, None)]
+
+
+def test_what_a_simulated_pool_said_is_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(chat, "chosen_pool", lambda *_: simulated_pool(EMPTY_WORLD))
+    assert "Simulated pool: answers are made up" in say("hello", "+")
+    assert not (tmp_path / "cache" / "interactions.sqlite").exists()
+    assert "1 interactions of ann deleted from interactions-simulated.sqlite" in say(options=("--forget",))
 
 
 def test_everything_about_a_user_is_deleted_on_request(tmp_path):

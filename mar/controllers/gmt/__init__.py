@@ -4,7 +4,7 @@ from mar.controllers.gmt.checkpoint import GmtHeader, LoadedGmt, load_personal, 
 from mar.controllers.gmt.controller import Choice, Exploration, GmtRouter
 from mar.controllers.gmt.live import LiveSettings
 from mar.controllers.gmt.personal import PersonalModel, PersonalSettings, fit_personal
-from mar.controllers.gmt.store import Interaction, InteractionStore, Standing, stars, thumb
+from mar.controllers.gmt.store import Interaction, InteractionStore, Standing, default_store_path, stars, thumb
 
 __all__ = [
     "Choice",
@@ -18,6 +18,7 @@ __all__ = [
     "PersonalModel",
     "PersonalSettings",
     "Standing",
+    "default_store_path",
     "fit_personal",
     "load_personal",
     "save_personal",

@@ -49,9 +49,9 @@ CREATE INDEX IF NOT EXISTS by_conversation ON interactions (user, conversation, 
 """
 
 
-def default_store_path() -> Path:
-    """Where interactions lie unless a path is given."""
-    return cache_folder() / "interactions.sqlite"
+def default_store_path(*, simulated: bool = False) -> Path:
+    """Where interactions lie unless a path is given; what nobody really answered lies apart."""
+    return cache_folder() / ("interactions-simulated.sqlite" if simulated else "interactions.sqlite")
 
 
 def thumb(up: bool) -> float:
