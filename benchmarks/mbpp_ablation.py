@@ -4,7 +4,7 @@
     uv run python benchmarks/mbpp_ablation.py    (goes on where it was stopped; --show: only print)
 
 Simulated pool on virtual time, real MBPP. From the published controller each fix is switched on alone, and from ours
-each part is switched off alone. Learning curves with intervals over seeds: docs/ablation.png.
+the critic is switched off. Learning curves with intervals over seeds: docs/ablation.png.
 """
 
 from __future__ import annotations

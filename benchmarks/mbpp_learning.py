@@ -12,26 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from pathlib import Path
 
+from _learning import SEEDS, mean, read_items, run_fixed, utilities, verdict
 from _shared import RUNS, data_folder, machine
 
-from mar import clock
-from mar.controllers.baselines import Constant, single, team
-from mar.controllers.embeddings import CachedEncoder, MiniLM
-from mar.controllers.masrouter import MasRouter
-from mar.evaluation.comparison import Comparison
-from mar.evaluation.experiment import Experiment, run_experiment
+from mar.controllers.baselines import single, team
+from mar.evaluation.experiment import run_experiment
 from mar.evaluation.options import RunOptions
-from mar.evaluation.results import Row
 from mar.evaluation.statistics import bootstrap_mean, paired_bootstrap
-from mar.learning.progress import Progress
-from mar.learning.rollouts import Outcome
-from mar.learning.rundir import RunDir
-from mar.tasks.mbpp import Mbpp, MbppItem
+from mar.tasks.mbpp import Mbpp
 
-SEEDS = range(5)
 RETESTED = 3  # fixed modes that are tested again with more draws: the best by one draw
 DRAWS = 4  # episodes per test item and controller: one draw per item is too noisy to tell a difference of 0.02
 LEARNED = ("MasRouter", "MasRouter, cost_rate x 0.1", "MasRouter, cost_rate x 10")
@@ -64,20 +55,6 @@ def run(effects: float, seed: int) -> Path:
     return trained
 
 
-class FixedPlans(Experiment[MbppItem]):
-    """An experiment that tests fixed plans only."""
-
-    def __init__(self, plans: list[Constant], options: RunOptions) -> None:
-        task = Mbpp.load(data=data_folder())
-        super().__init__(task=task, options=options, progress=Progress(), encoder=CachedEncoder(MiniLM()))
-        self.plans = plans
-
-    async def _test(
-        self, router: MasRouter, comparison: Comparison[MbppItem], cost_rate: float
-    ) -> tuple[list[Row], list[Outcome]]:
-        return [(await comparison.run(p, group="fixed mode", cached=True))[0] for p in self.plans], []
-
-
 def test_best_fixed(effects: float, folder: Path, rate: float) -> Path:
     """Test the best fixed plans of a run again, with as many draws as the controllers."""
     out = RUNS / f"mbpp-learning-{effects:g}-fixed-test"
@@ -88,60 +65,41 @@ def test_best_fixed(effects: float, folder: Path, rate: float) -> Path:
         best = singles[0]["name"]
         plans = [single(best, "Code"), *(team(r["name"].partition(" x ")[0], best, "Code") for r in modes[:RETESTED])]
         options = RunOptions(pool="simulated", effects=effects, epochs=0, cost_rate=rate, test_draws=DRAWS, out=out)
-        experiment = FixedPlans(plans, options)
-        run = RunDir.open(out, arguments=options.identity(), prompts=experiment.prompts.hash)
-        clock.run(lambda: experiment.main(run), virtual=True)
+        run_fixed(Mbpp.load(data=data_folder()), options, plans)
     return out
 
 
 def report(effects: float, folders: list[Path]) -> None:
     """Print the learned controllers beside all fixed plans, and the difference to the best of them."""
-    rates = [json.loads((f / "results.json").read_text())["cost_rate"] for f in folders]
-    rate = rates[0]
-    items = [json.loads((f / "items.json").read_text()) for f in folders]
-    utility = {name: [[i["value"] - rate * i["cost_usd"] for i in run[name]] for run in items] for name in items[0]}
+    rate = json.loads((folders[0] / "results.json").read_text())["cost_rate"]
+    items = [read_items(f) for f in folders]
+    utility = {name: mean([r.utility(rate) for run in items for r in run[name]]) for name in items[0]}
     fixed = [n for n in utility if n not in LEARNED and not n.startswith(("oracle", "random"))]
     print(f"\n### Peer and role effects x {effects:g}; cost_rate {rate:g}; {len(folders)} seeds; simulated pool\n")
     print("| controller | accuracy % | utility | USD / 100 | calls |")
     print("|---|---|---|---|---|")
-    ranked = sorted(fixed, key=lambda n: -mean(utility[n]))
+    ranked = sorted(fixed, key=lambda n: -utility[n])
     for name in [*LEARNED, "random plans", *ranked[:6], "oracle over the fixed plans"]:
         flat = [i for run in items for i in run[name]]
-        accuracy = 100 * sum(i["solved"] for i in flat) / len(flat)
-        cost = 100 * sum(i["cost_usd"] for i in flat) / len(flat)
-        calls = sum(i["calls"] for i in flat) / len(flat)
-        shown = f"{mean(utility[name]):.3f}"
+        accuracy, cost = 100 * mean([i.solved for i in flat]), 100 * mean([i.cost_usd or 0.0 for i in flat])
+        shown = f"{utility[name]:.3f}"
         if name in LEARNED:
-            over_seeds = bootstrap_mean([mean([u]) for u in utility[name]])
+            over_seeds = bootstrap_mean([mean([i.utility(rate) for i in run[name]]) for run in items])
             shown += f" ({over_seeds.low:.3f} to {over_seeds.high:.3f} over seeds)"
-        print(f"| {name} | {accuracy:.1f} | {shown} | {cost:.4f} | {calls:.1f} |")
-    # Draws of one item belong together: the bootstrap resamples items, not draws.
-    again = json.loads((test_best_fixed(effects, folders[0], rate) / "items.json").read_text())
-    fixed_again = {n: [i["value"] - rate * i["cost_usd"] for i in again[n]] for n in again}
-    best = max(fixed_again, key=lambda n: mean([fixed_again[n]]))
-    learned = [json.loads((f.with_name(f.name + "-test") / "items.json").read_text())["MasRouter"] for f in folders]
-    ours = [by_item([i["value"] - rate * i["cost_usd"] for i in run]) for run in learned]
-    difference = paired_bootstrap(ours, [by_item(fixed_again[best])] * len(ours))
-    verdict = "above it" if difference.low > 0 else "below it" if difference.high < 0 else "a tie"
+        print(f"| {name} | {accuracy:.1f} | {shown} | {cost:.4f} | {mean([i.calls for i in flat]):.1f} |")
+    again = read_items(test_best_fixed(effects, folders[0], rate))
+    fixed_again = {n: utilities(r, rate, DRAWS) for n, r in again.items()}
+    best = max(fixed_again, key=lambda n: mean(fixed_again[n]))
+    ours = [utilities(read_items(f.with_name(f.name + "-test"))["MasRouter"], rate, DRAWS) for f in folders]
+    difference = paired_bootstrap(ours, [fixed_again[best]] * len(ours))
     print(f"\nTested again with {DRAWS} draws per item:\n\n| controller | utility |\n|---|---|")
-    print(f"| MasRouter, by seed | {', '.join(f'{mean([o]):.3f}' for o in ours)} |")
+    print(f"| MasRouter, by seed | {', '.join(f'{mean(o):.3f}' for o in ours)} |")
     for name, values in fixed_again.items():
-        print(f"| {name} | {mean([values]):.3f} |")
+        print(f"| {name} | {mean(values):.3f} |")
     print(
         f"\nMasRouter minus the best fixed plan ({best}): {difference.mean:+.4f} "
-        f"(95% interval {difference.low:+.4f} to {difference.high:+.4f}): {verdict}"
+        f"(95% interval {difference.low:+.4f} to {difference.high:+.4f}): {verdict(difference)}"
     )
-
-
-def by_item(run: list[float]) -> list[float]:
-    """Mean over the draws of each item, so that the bootstrap resamples items; a run holds one draw after the other."""
-    n = len(run) // DRAWS
-    return [mean([run[i::n]]) for i in range(n)]
-
-
-def mean(runs: list[list[float]]) -> float:
-    values = [v for run in runs for v in run]
-    return sum(values) / len(values) if values else math.nan
 
 
 if __name__ == "__main__":

@@ -16,34 +16,25 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _replay import Bench, route
 from _shared import data_folder, machine
 
 from mar import clock
 from mar.concurrency import gather
-from mar.controllers.base import PlanSpace
-from mar.controllers.embeddings import CachedEncoder, MiniLM
-from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions
-from mar.evaluation.statistics import bootstrap_mean, paired_bootstrap, wilson
-from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer, TrainSettings
-from mar.learning.rollouts import Rollouts
-from mar.learning.rundir import RunDir
-from mar.pool import RouterBenchItem, load_routerbench, replay_pool, routerbench_recordings
+from mar.pool import RouterBenchItem, load_routerbench, routerbench_recordings
 from mar.pool.cards import ModelCard
 from mar.pool.simulated import World
-from mar.runtime import Runtime
 from mar.runtime.code import extract_code
 from mar.runtime.sandbox import Sandbox, TestJob
 from mar.tasks.mbpp import Mbpp
 from mar.tasks.task import Score
 from mar.types import Query
 
-SEEDS, EPOCHS = range(5), 8
+EPOCHS = 8
 MEAN_COST_UTILITY = 0.02  # what the mean recorded answer costs at the price of money used here
 
 
@@ -57,7 +48,10 @@ class Recorded:
     notes = {"data": "RouterBench MBPP, recorded answers"}  # noqa: RUF012
 
     def items(self, split: str) -> list[RouterBenchItem]:
-        return [r for r in self.rows if r.split == split]
+        """RouterDC's split, a fifth of its training rows held out for validation."""
+        rows = [r for r in self.rows if (r.split == "test") is (split == "test")]
+        held_out = len(rows) // 5
+        return rows if split == "test" else rows[:held_out] if split == "validation" else rows[held_out:]
 
     def query(self, item: RouterBenchItem) -> Query:
         return Query(id=item.id, text=item.prompt)
@@ -82,68 +76,16 @@ def cards(rows: Sequence[RouterBenchItem]) -> list[ModelCard]:
     return found
 
 
-def train(task: Recorded, rate: float, seed: int) -> list[tuple[float, float]]:
-    """Train the router and return score and cost of its choice for every test row."""
-    pool = replay_pool(routerbench_recordings(task.rows), cards(task.rows))
-
-    async def main() -> list[tuple[float, float]]:
-        async with pool:
-            runtime = Runtime(pool, keep_prompts=False)
-            # Recorded scores need no sandbox.
-            rollouts = Rollouts(runtime=runtime, task=task, sandbox=None)  # pyright: ignore[reportArgumentType]
-            space = PlanSpace(cards=tuple(pool.cards.values()), prompts=runtime.prompts, modes=("IO",), max_agents=1)
-            settings = NetworkSettings(max_agents=1)
-            encoder, options = CachedEncoder(MiniLM()), PlanOptions(domain="Code")
-            router = MasRouter(settings, encoder, cost_rate=rate, options=options, seed=seed)
-            training = TrainSettings(epochs=EPOCHS, cost_rate=rate, seed=seed)
-            folder = Path("runs") / "benchmarks" / f"routerbench-{rate:.4g}-{seed}"
-            run = RunDir.open(folder, arguments={"rate": rate, "seed": seed, "epochs": EPOCHS}, prompts="")
-            items = task.items("train")
-            held_out = len(items) // 5
-            await Trainer(router, space, rollouts, training, run, Progress(quiet=True)).train(
-                items[held_out:], items[:held_out]
-            )
-            test = task.items("test")
-            plans = router.plan([task.query(i) for i in test], space)
-            chosen = [i.answers[p.plan.agents[0].model or ""] for i, p in zip(test, plans, strict=True)]
-            return [(a.score or 0.0, a.cost_usd or 0.0) for a in chosen]
-
-    return clock.run(main, virtual=True)
-
-
-def route(task: Recorded) -> None:
-    test, models = task.items("test"), list(task.rows[0].answers)
-    train_rows = task.items("train")
-    mean_cost = float(np.mean([a.cost_usd or 0.0 for r in train_rows for a in r.answers.values()]))
-    rate = MEAN_COST_UTILITY / mean_cost
-    runs = [train(task, rate, seed) for seed in SEEDS]
-    utility = [[s - rate * c for s, c in run] for run in runs]
-    alone = {m: [((r.answers[m].score or 0.0), (r.answers[m].cost_usd or 0.0)) for r in test] for m in models}
-
-    def on_train(m: str) -> float:
-        return float(np.mean([(r.answers[m].score or 0.0) - rate * (r.answers[m].cost_usd or 0.0) for r in train_rows]))
-
-    best = max(models, key=on_train)
-    oracle = [max(pairs, key=lambda x: x[0] - rate * x[1]) for pairs in zip(*alone.values(), strict=True)]
-    print(f"\n{len(train_rows)} training and {len(test)} test rows; price of money {rate:.4g} utility per USD\n")
-    print("| router | accuracy % | 95% | utility | USD / 100 |")
-    print("|---|---|---|---|---|")
-    flat = [x for run in runs for x in run]
-    score = bootstrap_mean([float(np.mean([s for s, _ in run])) for run in runs])
-    print(
-        f"| MasRouter, LLM stage, {len(runs)} seeds | {100 * score.mean:.1f} | {100 * score.low:.1f} to "
-        f"{100 * score.high:.1f} (over seeds) | {np.mean([s - rate * c for s, c in flat]):.3f} | "
-        f"{100 * np.mean([c for _, c in flat]):.4f} |"
+def bench(rows: Sequence[RouterBenchItem]) -> Bench:
+    """The answers at a price of money at which the mean one costs MEAN_COST_UTILITY."""
+    costs = [a.cost_usd or 0.0 for r in rows if r.split == "train" for a in r.answers.values()]
+    return Bench(
+        task=Recorded(rows),
+        cards=cards(rows),
+        recordings=routerbench_recordings(rows),
+        rate=MEAN_COST_UTILITY / float(np.mean(costs)),
+        epochs=EPOCHS,
     )
-    for name, results in [(f"{best} (best on the training rows)", alone[best]), *alone.items(), ("oracle", oracle)]:
-        solved = wilson(round(sum(s for s, _ in results)), len(results))
-        print(
-            f"| {name} | {100 * solved.mean:.1f} | {100 * solved.low:.1f} to {100 * solved.high:.1f} | "
-            f"{np.mean([s - rate * c for s, c in results]):.3f} | {100 * np.mean([c for _, c in results]):.4f} |"
-        )
-    paired = paired_bootstrap(utility, [[s - rate * c for s, c in alone[best]]] * len(runs))
-    verdict = "above it" if paired.low > 0 else "below it" if paired.high < 0 else "a tie"
-    print(f"\nutility minus {best}: {paired.mean:+.4f} (95% {paired.low:+.4f} to {paired.high:+.4f}): {verdict}")
 
 
 async def judge(rows: Sequence[RouterBenchItem]) -> None:
@@ -206,7 +148,8 @@ def main() -> None:
     torch.set_num_threads(1)
     print(machine())
     rows = load_routerbench(data_folder() / "outcomes" / "routerbench_mbpp" / "mbpp.jsonl.gz")
-    route(Recorded(rows))
+    found = bench(rows)
+    route(found, f"routerbench-{found.rate:.4g}", [r for r in rows if r.split == "train"])
     clock.run(partial(judge, rows), virtual=False)
 
 

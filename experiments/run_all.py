@@ -13,18 +13,20 @@ cache, so what the union's test has paid is not paid again; `--max_cost` holds f
 
 from __future__ import annotations
 
-from collections import Counter
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+from rich.console import Console
 
 from mar.cli.script import run_script
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import CachedEncoder, MiniLM
 from mar.controllers.masrouter import load_router
 from mar.errors import ConfigError
+from mar.evaluation.domains import domain_rows, domain_table
 from mar.evaluation.experiment import run_experiment
 from mar.evaluation.options import RunOptions, parse_options
 from mar.pool.choose import configured_pool
@@ -33,7 +35,6 @@ from mar.runtime import PromptLibrary
 from mar.tasks.registry import TASKS, load_task
 from mar.tasks.task import Task, subset
 from mar.tasks.union import UnionTask
-from mar.types import Domain, Query
 
 OMITTED = (  # a file holds one benchmark; the classifier is to find domains out; the controller is made here
     *("dataset_json", "domain", "paper_faithful", "checkpoint", "arrival_rate", "arrival_pattern"),
@@ -59,8 +60,7 @@ def main() -> None:
     if trained is None:
         return
     checkpoint = folder / "checkpoint.safetensors"
-    queries = [t.query(i) for t in tasks for i in subset(t, "test", _test_limit(options), options.seed).items]
-    print_accuracy(queries, predicted_domains(checkpoint, queries, options))
+    print_domains(checkpoint, tasks, options)
     for task in tasks:
         run_experiment(task, _test_options(options, checkpoint, folder / task.name, trained["cost_rate"]))
 
@@ -88,24 +88,14 @@ def _test_limit(options: RunOptions) -> int | None:
     return min(given) if given else None
 
 
-def predicted_domains(checkpoint: Path, queries: Sequence[Query], options: RunOptions) -> list[Domain]:
-    """What the controller's task classifier takes each query for."""
+def print_domains(checkpoint: Path, tasks: Sequence[Task[Any]], options: RunOptions) -> None:
+    """Print how well the controller's task classifier tells the domains of the test queries."""
     router = load_router(checkpoint, CachedEncoder(MiniLM())).router
     pool = configured_pool(options.pool) or simulated_pool(EMPTY_WORLD)
     space = PlanSpace.of(pool, PromptLibrary.load(), max_agents=options.max_agent)
-    return [planned.plan.domain for planned in router.plan(queries, space)]
-
-
-def print_accuracy(queries: Sequence[Query], predicted: Sequence[Domain]) -> None:
-    """Print the classifier's accuracy on held-out queries, by domain and in all."""
-    right = [q.domain == p for q, p in zip(queries, predicted, strict=True)]
-    total, hits = (
-        Counter(q.domain for q in queries),
-        Counter(q.domain for q, r in zip(queries, right, strict=True) if r),
-    )
-    by_domain = ", ".join(f"{domain} {hits[domain]} of {n}" for domain, n in total.items())
-    share = sum(right) / len(right) if right else float("nan")
-    print(f"task classifier: {share:.1%} of {len(right)} held-out queries right ({by_domain})")
+    limit = _test_limit(options)
+    queries = {t.name: [t.query(i) for i in subset(t, "test", limit, options.seed).items] for t in tasks}
+    Console(width=None if sys.stdout.isatty() else 120).print(domain_table(domain_rows(router, space, queries)))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,6 @@
 uv run python experiments/run_gsm8k.py                     simulated pool, bundled sample: no key, no GPU, no data
 uv run python experiments/run_gsm8k.py --data DIR          the real one: DIR/gsm8k/{train,test}.jsonl
 uv run python experiments/run_gsm8k.py --pool pool.toml    a live pool; see --max_cost and --dry_run first
-
-Published settings: cost_rate 200, 5 epochs, batch size 16, max_agent 6.
---cost_rate stays "auto" unless it is given: the published rate is meant for the published pool and its prices.
 """
 
 from __future__ import annotations
@@ -14,10 +11,8 @@ from pydantic import Field
 
 from mar.cli.script import run_script
 from mar.evaluation.experiment import run_experiment
-from mar.evaluation.options import RunOptions, parse_options
+from mar.evaluation.options import RunOptions, benchmark_options
 from mar.tasks.gsm8k import Gsm8k
-
-ABOUT = "Train and test MasRouter on GSM8K. Published settings: cost_rate 200, 5 epochs, batch size 16, max_agent 6."
 
 
 class Gsm8kOptions(RunOptions):
@@ -28,7 +23,7 @@ class Gsm8kOptions(RunOptions):
 
 def main() -> None:
     """Read the options, load the benchmark, run."""
-    options = parse_options(Gsm8kOptions, description=ABOUT, omit=("show_tests",), epochs=5, batch_size=16, max_agent=6)
+    options = benchmark_options("gsm8k", Gsm8kOptions)
     task = Gsm8k.load(path=options.dataset_json, data=options.data, own_train=options.own_train)
     run_experiment(task, options)
 

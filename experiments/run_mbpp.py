@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from mar.cli.script import run_script
 from mar.evaluation.experiment import run_experiment
-from mar.evaluation.options import RunOptions, parse_options
+from mar.evaluation.options import RunOptions, benchmark_options
 from mar.tasks.mbpp import Mbpp
 
 
 def main() -> None:
     """Read the options, load the benchmark, run."""
-    options = parse_options(RunOptions, description="Train and test MasRouter on MBPP.")
+    options = benchmark_options("mbpp", RunOptions)
     task = Mbpp.load(path=options.dataset_json, data=options.data, show_tests=options.show_tests)
     run_experiment(task, options)
 

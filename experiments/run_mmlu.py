@@ -3,9 +3,6 @@
 uv run python experiments/run_mmlu.py                     simulated pool, bundled sample: no key, no GPU, no data
 uv run python experiments/run_mmlu.py --data DIR          the real one: DIR/MMLU/data/{dev,test}/*.csv
 uv run python experiments/run_mmlu.py --pool pool.toml    a live pool; see --max_cost and --dry_run first
-
-Published settings: cost_rate 500, 10 epochs, batch size 16, max_agent 6.
---cost_rate stays "auto" unless it is given: the published rate is meant for the published pool and its prices.
 """
 
 from __future__ import annotations
@@ -14,10 +11,8 @@ from pydantic import Field
 
 from mar.cli.script import run_script
 from mar.evaluation.experiment import run_experiment
-from mar.evaluation.options import RunOptions, parse_options
+from mar.evaluation.options import RunOptions, benchmark_options
 from mar.tasks.mmlu import Mmlu
-
-ABOUT = "Train and test MasRouter on MMLU. Published settings: cost_rate 500, 10 epochs, batch size 16, max_agent 6."
 
 
 class MmluOptions(RunOptions):
@@ -28,7 +23,7 @@ class MmluOptions(RunOptions):
 
 def main() -> None:
     """Read the options, load the benchmark, run."""
-    options = parse_options(MmluOptions, description=ABOUT, omit=("show_tests",), epochs=10, batch_size=16, max_agent=6)
+    options = benchmark_options("mmlu", MmluOptions)
     task = Mmlu.load(path=options.dataset_json, data=options.data, full_test=options.full_test)
     run_experiment(task, options)
 

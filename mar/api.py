@@ -11,6 +11,7 @@ from mar import clock
 from mar.controllers.base import Controller, Planned, PlanSpace
 from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
 from mar.controllers.masrouter import Loaded, load_router
+from mar.controllers.routers.checkpoint import is_routed, load_routed
 from mar.errors import CheckpointError, ConfigError
 from mar.pool.pool import Pool
 from mar.runtime import Ledger, PromptLibrary, RunIdentity, Runtime, Tools, WikipediaLookup
@@ -30,13 +31,15 @@ def packaged_controllers() -> tuple[str, ...]:
 
 
 def load_controller(name: str | Path, *, encoder: Encoder | None = None) -> Controller:
-    """A trained controller: one of the packaged ones by name, or a checkpoint file.
+    """A trained controller: one of the packaged ones by name, or a checkpoint file (of MasRouter, or a fitted router).
 
     The packaged ones were trained on the simulated pool and say so in their `name`.
 
     Raises:
         CheckpointError: There is no such controller, or the file does not fit.
     """
+    if is_routed(Path(name)):
+        return load_routed(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder)
     loaded = load_checkpoint(name, encoder=encoder)
     if loaded.header.simulated:
         loaded.router.name += " (trained on the simulated pool)"

@@ -34,7 +34,9 @@ from mar.types import (
 )
 
 QueryArgument = Annotated[str, typer.Argument(help="The question or task. '-' reads it from standard input.")]
-PoolOption = Annotated[str, typer.Option("--pool", help="auto (as configured, else simulated), simulated, or a file.")]
+PoolOption = Annotated[
+    str, typer.Option("--pool", help="auto (as configured, else simulated), simulated, simulated-vllm, or a file.")
+]
 RouterOption = Annotated[str, typer.Option("--router", help="A packaged controller or a checkpoint file.")]
 RateOption = Annotated[float | None, typer.Option("--cost-rate", min=0.0, help="Utility per USD: higher is thriftier.")]
 AllowOption = Annotated[list[str] | None, typer.Option("--allow", help="Use only this model (may be repeated).")]
@@ -55,7 +57,7 @@ def plan_command(
     from mar import api
 
     console = Console()
-    chosen = _pool(pool, allow, deny)
+    chosen = chosen_pool(pool, allow, deny)
     planned = api.plan(_text(query), _controller(router, cost_rate), chosen)
     if as_json:
         print(json.dumps(planned.plan.to_json(), indent=2))
@@ -78,7 +80,7 @@ def ask_command(
     from mar import api
 
     console = Console()
-    chosen, controller = _pool(pool, allow, deny), _controller(router, cost_rate)
+    chosen, controller = chosen_pool(pool, allow, deny), _controller(router, cost_rate)
     budget = Budget(usd=max_usd, seconds=max_seconds)
     episode = api.run(_text(query), controller, chosen, budget=budget)
     if as_json:
@@ -97,12 +99,11 @@ def _exit_for(episode: Episode) -> None:
         raise typer.Exit(1)
 
 
-def _pool(choice: str, allow: list[str] | None, deny: list[str] | None) -> Pool:
-    from mar.pool.choose import configured_pool
-    from mar.pool.simulated import EMPTY_WORLD, simulated_pool
+def chosen_pool(choice: str, allow: list[str] | None, deny: list[str] | None) -> Pool:
+    """The pool that the options name: configured, a file, or simulated."""
+    from mar.pool.choose import empty_pool
 
-    pool = configured_pool(choice) or simulated_pool(EMPTY_WORLD)
-    return pool.restricted(allow=allow or None, deny=deny or ())
+    return empty_pool(choice).restricted(allow=allow or None, deny=deny or ())
 
 
 def _controller(name: str, cost_rate: float | None) -> Any:

@@ -25,13 +25,13 @@ IntoOption = Annotated[Path, typer.Option("--into", help="The data folder.")]
 @data_app.command("list")
 def list_command(into: IntoOption = Path("Datasets")) -> None:
     """List the data sets: what they are, how large, under which licence, from where, and whether they are there."""
-    table = Table(title="Data sets")
-    for column in ("name", "what", "rows", "size", "licence", "source", "present"):
+    table = Table(title="Data sets", show_lines=True)
+    for column in ("name", "present", "what it is, rows, size, licence, source"):
         table.add_column(column, overflow="fold", no_wrap=column in ("name", "present"))
     for entry in CATALOGUE.values():
         there = "yes" if present_files(entry, into) else "no"
-        cells = (entry.name, entry.what, entry.rows, entry.size, entry.licence, entry.source, there)
-        table.add_row(*(escape(cell) for cell in cells))
+        about = "\n".join((entry.what, f"{entry.rows}; {entry.size}; {entry.licence}", entry.source))
+        table.add_row(*(escape(cell) for cell in (entry.name, there, about)))
     Console().print(table)
 
 

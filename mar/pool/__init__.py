@@ -1,13 +1,13 @@
 """Models that answer: cards and prices, live clients, replayed and scripted pools, the response cache.
 
-The simulated pool is in `mar.pool.simulated`.
+The simulated pool is in `mar.pool.simulated`, the client in `mar.pool.openai_client`: both are imported where they are
+used, since the client's SDK takes a second to load.
 """
 
 from mar.pool.cache import CachedModel
 from mar.pool.cache_store import CacheStats, ModelCacheStats, ResponseStore, cache_key, default_cache_path
 from mar.pool.cards import ModelCard
 from mar.pool.limits import ModelLimits, RateLimit
-from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.pool.pool import Pool, PoolKind, ReportsTelemetry, StatesCosts
 from mar.pool.recordings import (
     MmluProAnswer,
@@ -29,7 +29,6 @@ __all__ = [
     "ModelCacheStats",
     "ModelCard",
     "ModelLimits",
-    "OpenAIModel",
     "Pool",
     "PoolConfig",
     "PoolKind",
@@ -39,7 +38,6 @@ __all__ = [
     "ReplayModel",
     "ReportsTelemetry",
     "ResponseStore",
-    "RetryPolicy",
     "RouterBenchItem",
     "ScriptedModel",
     "StatesCosts",

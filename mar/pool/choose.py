@@ -8,41 +8,59 @@ from pathlib import Path
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
 from mar.pool.settings import pool_from_env
-from mar.pool.simulated import DEFAULT, EMPTY_WORLD, World, simulated_pool
+from mar.pool.simulated import (
+    CATALOGUES,
+    DEFAULT,
+    EMPTY_WORLD,
+    SimulatedPoolName,
+    World,
+    simulated_cards,
+    simulated_pool,
+)
 
-SIMULATED = "simulated"
 AUTO = "auto"
 
 
 def configured_pool(choice: str) -> Pool | None:
-    """The live pool that a `--pool` option means, or None for the simulated one.
+    """The live pool that a `--pool` option means, or None for a simulated one.
 
     Args:
-        choice: "auto" (what the environment configures, else simulated), "simulated", or a pool file.
+        choice: "auto" (what the environment configures, else simulated), "simulated" (well-known models),
+            "simulated-vllm" (five open-weight models on two GPUs), or a pool file.
 
     Raises:
         ConfigError: The file or the environment cannot be used.
     """
-    if choice == SIMULATED:
+    if choice in CATALOGUES:
         return None
     if choice == AUTO:
         return pool_from_env()
     if not Path(choice).is_file():
-        raise ConfigError(f"--pool is {choice!r}; expected auto, simulated or an existing pool file")
+        raise ConfigError(f"--pool is {choice!r}; expected auto, {', '.join(CATALOGUES)} or an existing pool file")
     return pool_from_env(Path(choice))
 
 
 async def choose_pool(choice: str, world: Callable[[], Awaitable[World]], *, effects: float = 1.0) -> Pool:
-    """The pool that a `--pool` option means; the world is only built when it is the simulated one.
+    """The pool that a `--pool` option means; the world is only built when it is a simulated one.
 
     Args:
         choice: As for `configured_pool`.
         world: Builds what the simulated pool knows.
         effects: Factor on the simulated pool's assumed effects of peers, roles, strategies and feedback.
     """
-    return configured_pool(choice) or simulated_pool(await world(), assumptions=DEFAULT.scaled(effects))
+    return configured_pool(choice) or _simulated(choice, await world(), effects)
+
+
+def empty_pool(choice: str) -> Pool:
+    """The pool that a `--pool` option means; a simulated one knows no item."""
+    return configured_pool(choice) or _simulated(choice, EMPTY_WORLD, 1.0)
 
 
 def default_pool(*, pool_file: str | Path | None = None, env_file: str | Path = ".env") -> Pool:
     """The live pool that is configured, or a simulated one that knows no item."""
     return pool_from_env(pool_file, env_file=env_file) or simulated_pool(EMPTY_WORLD)
+
+
+def _simulated(choice: str, world: World, effects: float) -> Pool:
+    name: SimulatedPoolName = "simulated-vllm" if choice == "simulated-vllm" else "simulated"
+    return simulated_pool(world, cards=simulated_cards(name), assumptions=DEFAULT.scaled(effects))

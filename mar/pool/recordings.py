@@ -115,14 +115,14 @@ def load_mmlu_pro(path: Path | str) -> tuple[MmluProAnswer, ...]:
 def mmlu_pro_recordings(
     answers: Iterable[MmluProAnswer], gold: Mapping[int, str] | None = None
 ) -> dict[RecordingKey, Recording]:
-    """MMLU-Pro outputs, as a replay pool takes them: `Query.id` must be the question's id as text.
+    """MMLU-Pro outputs, as a replay pool takes them: `Query.id` must be mmlu_pro/ID, as the task MMLU-Pro has it.
 
     Args:
         answers: The outputs of one or several LLMs.
         gold: The right letter of each question, to grade with; None: recordings without a score.
     """
     return {
-        RecordingKey(item=str(a.question_id), model=a.model): Recording(
+        RecordingKey(item=f"mmlu_pro/{a.question_id}", model=a.model): Recording(
             text=a.text,
             score=None if gold is None else float(a.letter is not None and a.letter == gold.get(a.question_id)),
         )

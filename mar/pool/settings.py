@@ -31,7 +31,6 @@ from mar.pool.cards import ModelCard
 from mar.pool.environment import DEFAULT_ENV_FILE, Environment, Setting, read_environment
 from mar.pool.files import VLLM_TAG, Source, check_url, parse_source, read_source
 from mar.pool.hosted import default_hosted_cards
-from mar.pool.openai_client import OpenAIModel
 from mar.pool.pool import Pool
 from mar.pool.watcher import TelemetryWatcher, WatchedModel
 from mar.types import ChatModel
@@ -80,6 +79,8 @@ def pool_from_env(
     if config is None:
         return None
     config.require_keys()
+    from mar.pool.openai_client import OpenAIModel  # its SDK takes a second to load, and `mar --help` needs none of it
+
     model: ChatModel = OpenAIModel(config.cards, config.keys)
     served = [card for card in config.cards if VLLM_TAG in card.tags]
     if served:

@@ -70,6 +70,7 @@ class EpisodeState:
     recorder: Recorder
     plan_id: str  # makes message ids of different plans differ
     started: float  # on the event loop's clock
+    deadline_s: float | None = None  # after `started`; what binders are told instead of the budget's seconds
     usd: float = 0.0  # known cost of the calls so far; an unknown cost counts as nothing spent
     tokens: int = 0  # known tokens of the calls so far
     spent: SpentBudget | None = None  # which budget has run out
@@ -187,6 +188,7 @@ class Agent:
             report=source.report,
             feedback=source.feedback,
             mean_logprob=source.mean_logprob,
+            confidence=source.confidence,
             source=source.source or source.message_id,
         )
         self.state.recorder.add(
@@ -204,7 +206,7 @@ class Agent:
     async def _bind(self) -> Binding:
         state = self.state
         now = anyio.current_time()
-        seconds = state.budget.seconds
+        seconds = state.budget.seconds if state.deadline_s is None else state.deadline_s
         context = StepContext(
             query=state.query,
             plan=state.plan,
@@ -315,7 +317,7 @@ class Agent:
             messages=messages,
             max_tokens=None if strategy is None else strategy.max_tokens,
             temperature=runtime.temperature,
-            logprobs=self.state.plan.tie_break == "logprob" and kind != "decider",
+            logprobs=self.state.plan.tie_break != "first" and kind != "decider",
             priority=binding.priority,
             timeout_s=runtime.request_timeout_s,
             sample=self._sample(kind),
@@ -452,7 +454,15 @@ class Agent:
             model=reply.model,
             text=reply.text,
             mean_logprob=reply.mean_logprob,
+            confidence=self._confidence(reply),
         )
+
+    def _confidence(self, reply: ChatReply) -> float | None:
+        """How sure the model is, in the units that the plan states for it."""
+        scale = self.spec.confidence
+        if scale is None or reply.mean_logprob is None or reply.model != self.spec.model:
+            return None
+        return scale.z(reply.mean_logprob)
 
     def _finish(self, said: Utterance) -> Utterance:
         self.state.recorder.add(

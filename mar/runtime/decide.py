@@ -21,6 +21,7 @@ class Utterance:
     report: str = ""  # what tools found out about it
     feedback: Feedback = ""
     mean_logprob: float | None = None
+    confidence: float | None = None  # mean log-probability in the units of the agent's plan, where it states any
     source: str | None = None  # id of the message that was passed through unchanged
 
     @property
@@ -53,12 +54,13 @@ def vote(said: Sequence[Utterance], form: AnswerFormat, tie_break: TieBreak) -> 
         return Settled(text=said[-1].text if said else None, answer=None)
     most = max(len(c) for c in camps)
     tied = [c for c in camps if len(c) == most]
-    winner = max(tied, key=_confidence) if tie_break == "logprob" else tied[0]
+    winner = tied[0] if tie_break == "first" else max(tied, key=lambda camp: _confidence(camp, tie_break))
     return Settled(text=winner[0][0].text, answer=winner[0][1])
 
 
-def _confidence(camp: list[tuple[Utterance, str]]) -> float:
-    return max((u.mean_logprob for u, _ in camp if u.mean_logprob is not None), default=float("-inf"))
+def _confidence(camp: list[tuple[Utterance, str]], tie_break: TieBreak) -> float:
+    stated = (u.confidence if tie_break == "zscore" else u.mean_logprob for u, _ in camp)
+    return max((value for value in stated if value is not None), default=float("-inf"))
 
 
 def last(said: Sequence[Utterance], form: AnswerFormat) -> Settled:

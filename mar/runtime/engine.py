@@ -108,6 +108,7 @@ class Runtime:
         binder: Binder | None = None,
         stop_rule: StopRule | None = None,
         budget: Budget | None = None,
+        deadline_s: float | None = None,
     ) -> Episode:
         """Carry out a plan.
 
@@ -118,6 +119,8 @@ class Runtime:
             binder: Chooses models just before agents run. None: the plan names them all.
             stop_rule: May leave out rounds.
             budget: What the episode may spend before it has to answer with what it has.
+            deadline_s: Seconds after which the answer comes too late. Binders see it, nothing is stopped by it; by
+                default the budget's seconds.
 
         Raises:
             ConfigError: The plan names an unknown mode, role, model or strategy.
@@ -133,6 +136,7 @@ class Runtime:
             recorder=Recorder(),
             plan_id=plan_digest(plan),
             started=anyio.current_time(),
+            deadline_s=deadline_s,
         )
         state.recorder.add(
             EpisodeStarted(

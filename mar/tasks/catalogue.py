@@ -104,6 +104,11 @@ def _one(remote: Remote, to: str) -> RemoteFiles:
     return RemoteFiles(remotes=(remote,), to=to)
 
 
+def _raw_file(repository: str, path: str, to: str, sha256: str | None = None) -> RemoteFiles:
+    """One file of a repository, kept as it is."""
+    return _one(_raw(repository, path, sha256), to)
+
+
 # Benchmarks ---------------------------------------------------------------------------------------------------
 
 _GSM8K = "openai/grade-school-math"
@@ -129,7 +134,7 @@ _BENCHMARKS = (
         licence="CC-BY-4.0",
         source="github google-research/google-research (hub google-research-datasets/mbpp)",
         files=("benchmarks/mbpp/mbpp.jsonl",),
-        parts=(_one(_raw("google-research/google-research", "mbpp/mbpp.jsonl"), "benchmarks/mbpp/mbpp.jsonl"),),
+        parts=(_raw_file("google-research/google-research", "mbpp/mbpp.jsonl", "benchmarks/mbpp/mbpp.jsonl"),),
     ),
     DataSet(
         name="gsm8k",
@@ -140,21 +145,17 @@ _BENCHMARKS = (
         source=f"github {_GSM8K} (hub openai/gsm8k)",
         files=("benchmarks/gsm8k/train.jsonl", "benchmarks/gsm8k/test.jsonl"),
         parts=(
-            _one(
-                _raw(
-                    _GSM8K,
-                    "grade_school_math/data/train.jsonl",
-                    "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465",
-                ),
+            _raw_file(
+                _GSM8K,
+                "grade_school_math/data/train.jsonl",
                 "benchmarks/gsm8k/train.jsonl",
+                "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465",
             ),
-            _one(
-                _raw(
-                    _GSM8K,
-                    "grade_school_math/data/test.jsonl",
-                    "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14",
-                ),
+            _raw_file(
+                _GSM8K,
+                "grade_school_math/data/test.jsonl",
                 "benchmarks/gsm8k/test.jsonl",
+                "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14",
             ),
         ),
     ),
@@ -167,13 +168,11 @@ _BENCHMARKS = (
         source="github openai/human-eval (hub openai/openai_humaneval)",
         files=("benchmarks/humaneval/HumanEval.jsonl.gz",),
         parts=(
-            _one(
-                _raw(
-                    "openai/human-eval",
-                    "data/HumanEval.jsonl.gz",
-                    "b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef",
-                ),
+            _raw_file(
+                "openai/human-eval",
+                "data/HumanEval.jsonl.gz",
                 "benchmarks/humaneval/HumanEval.jsonl.gz",
+                "b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef",
             ),
         ),
     ),
@@ -186,8 +185,9 @@ _BENCHMARKS = (
         source="github noahshinn/reflexion, after arjunguha/MultiPL-E",
         files=("benchmarks/humaneval/humaneval-py.jsonl",),
         parts=(
-            _one(
-                _raw("noahshinn/reflexion", "programming_runs/benchmarks/humaneval-py.jsonl"),
+            _raw_file(
+                "noahshinn/reflexion",
+                "programming_runs/benchmarks/humaneval-py.jsonl",
                 "benchmarks/humaneval/humaneval-py.jsonl",
             ),
         ),
@@ -255,8 +255,9 @@ _BENCHMARKS = (
         source=f"github lm-sys/FastChat, hub {_JUDGMENTS}",
         files=tuple(f"benchmarks/mt_bench/{n}.jsonl" for n in ("question", "human_judgments", "gpt4_pair")),
         parts=(
-            _one(
-                _raw("lm-sys/FastChat", "fastchat/llm_judge/data/mt_bench/question.jsonl"),
+            _raw_file(
+                "lm-sys/FastChat",
+                "fastchat/llm_judge/data/mt_bench/question.jsonl",
                 "benchmarks/mt_bench/question.jsonl",
             ),
             *(

@@ -19,9 +19,9 @@ from mar.types import Domain, Query
 
 HUB = "openai/gsm8k"
 FILES = layouts("gsm8k/{part}.jsonl", "gsm8k/gsm8k.jsonl")
-RHO = 0.52
-"""Correlation of difficulty (1 - mean solve rate of seven 7-8B models over ten tries, RouterDC's recordings) with the
-number of lines of the gold solution, corrected for the solve rate's reliability of 0.89; 1,319 test items."""
+RHO = 0.50
+"""Correlation of difficulty (1 - mean solve rate of seven 7-8B models over ten tries, RouterDC's recordings) with
+`complexity`, corrected for the solve rate's reliability of 0.89; 1,319 test items (benchmarks/fit_simulator.py)."""
 WRONG = 4  # wrong answers per item for the simulated pool
 
 
@@ -85,7 +85,7 @@ class Gsm8k:
     async def world(self, items: Sequence[Gsm8kItem], sandbox: Sandbox) -> World:
         """Gold numbers, and wrong ones that come from stopping early or slipping; harder with more steps."""
         ids = [self.query(i).id for i in self.all_items]
-        levels = dict(zip(ids, item_difficulties(ids, [_steps(i) for i in self.all_items], rho=RHO), strict=True))
+        levels = dict(zip(ids, item_difficulties(ids, [complexity(i) for i in self.all_items], rho=RHO), strict=True))
         return World.of(
             (
                 q,
@@ -126,7 +126,8 @@ def _slips(gold: Fraction) -> Iterator[Fraction]:
     yield from (gold * 2, gold + 1, gold - 1, gold * 10, gold + 10, gold / 2)
 
 
-def _steps(item: Gsm8kItem) -> float:
+def complexity(item: Gsm8kItem) -> float:
+    """What makes a problem hard: the number of lines of its gold solution."""
     return float(item.solution.count("\n"))
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from mar.errors import DataError
-from mar.pool.simulated import World
-from mar.runtime.sandbox import Sandbox
-from mar.tasks.options import OptionItem, choice_world, letter_of, option_texts, question_with_options
+from mar.tasks.options import OptionItem, OptionTask, letter_of, option_texts, question_with_options
 from mar.tasks.scoring.choices import LETTERS
-from mar.tasks.scoring.formats import Choice, no_answer, scored
 from mar.tasks.sources import Located, Rows, find_rows, hub_rows, layouts, once_each
-from mar.tasks.splits import fifth_to_train, of_split, sampled, stated_splits, with_validation
-from mar.tasks.task import Score, Split
-from mar.types import Domain, Query
+from mar.tasks.splits import fifth_to_train, sampled, stated_splits, with_validation
+from mar.tasks.task import Split
 
 HUB = "cais/mmlu"
 FILES = layouts("MMLU/data/{part}/*.csv", "MMLU/{part}/*.csv", "mmlu/data/{part}/*.csv", "MMLU/mmlu.jsonl")
@@ -24,24 +20,26 @@ TRAIN_ITEMS = 40 * 16  # published setting of MasRouter: at most 40 batches of 1
 TEST_ITEMS = 80 * 16  # and at most 80 to test
 VALIDATION_ITEMS = 20 * 16  # of the validation part, where there is one
 RHO = 0.29
-"""Correlation of difficulty (share of seven 7-8B models that choose wrongly, RouterDC's recordings) with the number of
-digits in the question and its options, corrected for a reliability of 0.90; 4,213 questions."""
+"""Correlation of difficulty (share of seven 7-8B models that choose wrongly, RouterDC's recordings) with `complexity`,
+corrected for a reliability of 0.90; 4,213 test questions (benchmarks/fit_simulator.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mmlu:
+class Mmlu(OptionTask):
     """MMLU, scored by the letter chosen.
 
     The dev part trains, the validation part (without one: 15% of dev) validates, and a fixed sample of 1,280 questions
     of the test part tests; `full_test` tests on all of them.
     """
 
-    all_items: tuple[OptionItem, ...]
-    source: str
-    protocol: str
-
     name = "mmlu"
-    domain: Domain = "Commonsense"
+    final_role = "MMLU"
+    rho = RHO
+
+    @staticmethod
+    def complexity(item: OptionItem) -> float:
+        """What makes a question hard: the number of digits in it and its options."""
+        return float(sum(c.isdigit() for c in question_with_options(item)))
 
     @classmethod
     def load(cls, *, path: Path | None = None, data: Path | None = None, full_test: bool = False) -> Mmlu:
@@ -57,29 +55,6 @@ class Mmlu:
         splits, protocol = _splits(ids, rows, full_test)
         items = [_item(at, i, splits[i]) for i, at in zip(ids, rows, strict=True) if i in splits]
         return cls(all_items=tuple(items), source=found.source, protocol=protocol)
-
-    @property
-    def notes(self) -> Mapping[str, str]:
-        """Data source and protocol."""
-        return {"data": self.source, "split": self.protocol, "metric": "right letter"}
-
-    def items(self, split: Split) -> Sequence[OptionItem]:
-        """Items of a split, by subject."""
-        return of_split(self.all_items, split)
-
-    def query(self, item: OptionItem) -> Query:
-        """The question and its options."""
-        form = Choice(final_role="MMLU", options=item.options)
-        return Query(id=f"mmlu/{item.id}", domain=self.domain, text=question_with_options(item), answer_format=form)
-
-    async def score(self, item: OptionItem, answer: str | None, sandbox: Sandbox) -> Score:
-        """Compare the letters."""
-        return no_answer("option") if answer is None else scored(answer == item.gold)
-
-    async def world(self, items: Sequence[OptionItem], sandbox: Sandbox) -> World:
-        """Gold letters and the others; harder with more digits in the question."""
-        complexity = [float(sum(c.isdigit() for c in question_with_options(i))) for i in self.all_items]
-        return choice_world(self.query, self.all_items, items, benchmark="mmlu", complexity=complexity, rho=RHO)
 
 
 def _cells(at: Located) -> list[str] | None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mar.pool.simulated import World
-from mar.runtime.sandbox import Sandbox
-from mar.tasks.options import OptionItem, choice_world, letter_of, option_texts, question_with_options
+from mar.tasks.options import OptionItem, OptionTask, letter_of, option_texts
 from mar.tasks.scoring.choices import LETTERS
-from mar.tasks.scoring.formats import Choice, no_answer, scored
 from mar.tasks.sources import Located, Rows, find_rows, hub_rows, layouts, once_each
-from mar.tasks.splits import eighty_ten_ten, of_split, stated_splits
-from mar.tasks.task import Score, Split
-from mar.types import Domain, Query
+from mar.tasks.splits import eighty_ten_ten, stated_splits
+from mar.tasks.task import Split
 
 HUB = "TIGER-Lab/MMLU-Pro"
 FILES = layouts(
@@ -25,21 +21,23 @@ FILES = layouts(
         for name in ("test.jsonl.gz", "test.jsonl", "mmlu_pro.jsonl", "test*.parquet", "data/test*.parquet")
     )
 )
-RHO = 0.35
-"""Correlation of difficulty (share of 28 models that choose wrongly, the published evaluation outputs) with the number
-of words in the question, corrected for a reliability of 0.94; 12,032 questions."""
+RHO = 0.33
+"""Correlation of difficulty (share of 28 models that choose wrongly, the published evaluation outputs) with
+`complexity`, corrected for a reliability of 0.94; 12,032 questions (benchmarks/fit_simulator.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MmluPro:
+class MmluPro(OptionTask):
     """MMLU-Pro's test part, scored by the letter chosen, split 80/10/10 by a hash of the id within each category."""
 
-    all_items: tuple[OptionItem, ...]
-    source: str
-    protocol: str
-
     name = "mmlu_pro"
-    domain: Domain = "Commonsense"
+    final_role = "MMLU-Pro"
+    rho = RHO
+
+    @staticmethod
+    def complexity(item: OptionItem) -> float:
+        """What makes a question hard: the number of its words."""
+        return float(len(item.question.split()))
 
     @classmethod
     def load(cls, *, path: Path | None = None, data: Path | None = None) -> MmluPro:
@@ -57,29 +55,6 @@ class MmluPro:
         items = [_item(at, i, c, splits[i]) for i, at, c in zip(ids, found.located, categories, strict=True)]
         protocol = "as the rows state" if stated else "80/10/10 by hash within category"
         return cls(all_items=tuple(items), source=found.source, protocol=protocol)
-
-    @property
-    def notes(self) -> Mapping[str, str]:
-        """Data source and protocol."""
-        return {"data": self.source, "split": self.protocol, "metric": "right letter"}
-
-    def items(self, split: Split) -> Sequence[OptionItem]:
-        """Items of a split in the order of the file."""
-        return of_split(self.all_items, split)
-
-    def query(self, item: OptionItem) -> Query:
-        """The question and its options."""
-        form = Choice(final_role="MMLU-Pro", options=item.options)
-        return Query(id=f"mmlu_pro/{item.id}", domain=self.domain, text=question_with_options(item), answer_format=form)
-
-    async def score(self, item: OptionItem, answer: str | None, sandbox: Sandbox) -> Score:
-        """Compare the letters."""
-        return no_answer("option") if answer is None else scored(answer == item.gold)
-
-    async def world(self, items: Sequence[OptionItem], sandbox: Sandbox) -> World:
-        """Gold letters and the others; harder with a longer question."""
-        complexity = [float(len(i.question.split())) for i in self.all_items]
-        return choice_world(self.query, self.all_items, items, benchmark="mmlu_pro", complexity=complexity, rho=RHO)
 
 
 def _by_category(ids: Sequence[str], categories: Sequence[str]) -> dict[str, Split]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from mar.errors import DataError
 from mar.pool.simulated import SimItem, World, item_difficulties
+from mar.runtime.sandbox import Sandbox
 from mar.tasks.scoring.choices import LETTERS
+from mar.tasks.scoring.formats import Choice, no_answer, scored
 from mar.tasks.sources import Located
-from mar.tasks.splits import shuffled
-from mar.tasks.task import Split
-from mar.types import Query
+from mar.tasks.splits import of_split, shuffled
+from mar.tasks.task import Score, Split
+from mar.types import Domain, Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,41 +35,66 @@ def question_with_options(item: OptionItem) -> str:
     return "\n".join([item.question, *lines])
 
 
-def choice_world(
-    query: Callable[[OptionItem], Query],
-    all_items: Sequence[OptionItem],
-    items: Sequence[OptionItem],
-    *,
-    benchmark: str,
-    complexity: Sequence[float],
-    rho: float,
-) -> World:
-    """What a simulated pool knows about questions with options: the gold letter, and the others in a fixed order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionTask:
+    """Questions with options, scored by the letter chosen."""
 
-    Args:
-        query: Gives an item's query, whose id the pool sees.
-        all_items: The whole benchmark, within which difficulties are ranks.
-        items: The items of the run.
-        benchmark: Which published accuracies apply.
-        complexity: A measure of every item of `all_items`; more is harder.
-        rho: How strongly difficulty goes with it.
-    """
-    ids = [query(i).id for i in all_items]
-    levels = dict(zip(ids, item_difficulties(ids, complexity, rho=rho), strict=True))
-    return World.of(
-        (
-            q,
-            SimItem(
-                domain="Commonsense",
-                benchmark=benchmark,
-                difficulty=levels[q],
-                right=(item.gold,),
-                wrong=tuple(shuffled(set(LETTERS[: max(2, len(item.options))]) - {item.gold}, q)),
-                form="choice",
-            ),
+    all_items: tuple[OptionItem, ...]
+    source: str
+    protocol: str
+
+    # Each benchmark's own; no annotation, since they are no fields.
+    name = ""
+    final_role = ""  # the decider's role
+    rho = 0.0  # correlation of difficulty with `complexity`, for the simulated pool
+    domain: Domain = "Commonsense"
+
+    @staticmethod
+    def complexity(item: OptionItem) -> float:
+        """What makes a question hard, as far as that was found in recorded answers."""
+        raise NotImplementedError
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Data source and protocol."""
+        return {"data": self.source, "split": self.protocol, "metric": "right letter"}
+
+    def items(self, split: Split) -> Sequence[OptionItem]:
+        """Items of a split in the order of the files."""
+        return of_split(self.all_items, split)
+
+    def query(self, item: OptionItem) -> Query:
+        """The question and its options."""
+        return Query(
+            id=f"{self.name}/{item.id}",
+            domain=self.domain,
+            text=question_with_options(item),
+            answer_format=Choice(final_role=self.final_role, options=item.options),
         )
-        for q, item in ((query(i).id, i) for i in items)
-    )
+
+    async def score(self, item: OptionItem, answer: str | None, sandbox: Sandbox) -> Score:
+        """Compare the letters."""
+        return no_answer("option") if answer is None else scored(answer == item.gold)
+
+    async def world(self, items: Sequence[OptionItem], sandbox: Sandbox) -> World:
+        """Gold letters and the others in a fixed order; difficulties are ranks within the whole benchmark."""
+        ids = [f"{self.name}/{i.id}" for i in self.all_items]
+        complexity = [self.complexity(i) for i in self.all_items]
+        levels = dict(zip(ids, item_difficulties(ids, complexity, rho=self.rho), strict=True))
+        return World.of(
+            (
+                q,
+                SimItem(
+                    domain=self.domain,
+                    benchmark=self.name,
+                    difficulty=levels[q],
+                    right=(item.gold,),
+                    wrong=tuple(shuffled(set(LETTERS[: max(2, len(item.options))]) - {item.gold}, q)),
+                    form="choice",
+                ),
+            )
+            for q, item in ((f"{self.name}/{i.id}", i) for i in items)
+        )
 
 
 def option_texts(at: Located, name: str) -> tuple[str, ...]:

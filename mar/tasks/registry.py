@@ -10,6 +10,16 @@ from typing import Any
 from mar.errors import ConfigError
 from mar.tasks import gsm8k, humaneval, math, mbpp, mmlu, mmlu_pro
 from mar.tasks.task import Task
+from mar.types import Domain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Settings that MasRouter was published with (batch 16 and at most 6 agents everywhere)."""
+
+    cost_rate: float  # utility per USD, at the published pool's prices
+    epochs: int
+    of: str = ""  # the benchmark that they are for, where it is another one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,20 +27,71 @@ class Entry:
     """One benchmark."""
 
     name: str  # as in run_<name>.py
+    title: str  # for people
+    domain: Domain
     load: Callable[..., Task[Any]]  # takes path (a file) and data (a folder), both optional
     hub: str  # name of the data set on the hub
     files: tuple[str, ...]  # where its files may be below a data folder
+    published: Published
 
 
 TASKS: Mapping[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry(name="gsm8k", load=gsm8k.Gsm8k.load, hub=gsm8k.HUB, files=gsm8k.FILES),
-        Entry(name="humaneval", load=humaneval.HumanEval.load, hub=humaneval.HUB, files=humaneval.FILES),
-        Entry(name="math", load=math.Math.load, hub=math.HUB, files=math.FILES),
-        Entry(name="mbpp", load=mbpp.Mbpp.load, hub=mbpp.HUB, files=mbpp.FILES),
-        Entry(name="mmlu", load=mmlu.Mmlu.load, hub=mmlu.HUB, files=mmlu.FILES),
-        Entry(name="mmlu_pro", load=mmlu_pro.MmluPro.load, hub=mmlu_pro.HUB, files=mmlu_pro.FILES),
+        Entry(
+            name="gsm8k",
+            title="GSM8K",
+            domain="Math",
+            load=gsm8k.Gsm8k.load,
+            hub=gsm8k.HUB,
+            files=gsm8k.FILES,
+            published=Published(cost_rate=200, epochs=5),
+        ),
+        Entry(
+            name="humaneval",
+            title="HumanEval",
+            domain="Code",
+            load=humaneval.HumanEval.load,
+            hub=humaneval.HUB,
+            files=humaneval.FILES,
+            published=Published(cost_rate=200, epochs=10),
+        ),
+        Entry(
+            name="math",
+            title="MATH",
+            domain="Math",
+            load=math.Math.load,
+            hub=math.HUB,
+            files=math.FILES,
+            published=Published(cost_rate=100, epochs=5),
+        ),
+        Entry(
+            name="mbpp",
+            title="MBPP",
+            domain="Code",
+            load=mbpp.Mbpp.load,
+            hub=mbpp.HUB,
+            files=mbpp.FILES,
+            published=Published(cost_rate=400, epochs=10),
+        ),
+        Entry(
+            name="mmlu",
+            title="MMLU",
+            domain="Commonsense",
+            load=mmlu.Mmlu.load,
+            hub=mmlu.HUB,
+            files=mmlu.FILES,
+            published=Published(cost_rate=500, epochs=10),
+        ),
+        Entry(
+            name="mmlu_pro",
+            title="MMLU-Pro",
+            domain="Commonsense",
+            load=mmlu_pro.MmluPro.load,
+            hub=mmlu_pro.HUB,
+            files=mmlu_pro.FILES,
+            published=Published(cost_rate=500, epochs=10, of="MMLU"),
+        ),
     )
 }
 

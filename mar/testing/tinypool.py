@@ -22,17 +22,9 @@ from types import MappingProxyType
 from mar.controllers.baselines import DEFAULT_TEAM
 from mar.errors import ConfigError
 from mar.files import write_atomically
-from mar.pool import (
-    CachedModel,
-    ModelCard,
-    OpenAIModel,
-    Pool,
-    RetryPolicy,
-    TelemetryWatcher,
-    WatchedModel,
-    WatchSettings,
-)
+from mar.pool import CachedModel, ModelCard, Pool, TelemetryWatcher, WatchedModel, WatchSettings
 from mar.pool.files import read_source
+from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.pool.servers import State, Watch, start, stop
 from mar.pool.serving import find_python, server_specs
 from mar.runtime.prompts import PromptLibrary, Role

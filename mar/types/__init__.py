@@ -20,7 +20,7 @@ from mar.types.events import (
     ToolRan,
 )
 from mar.types.failure import Failure, FailureKind
-from mar.types.plan import DECISIONS, AgentSpec, Decision, ModeSpec, Plan, TieBreak
+from mar.types.plan import DECISIONS, AgentSpec, ConfidenceScale, Decision, ModeSpec, Plan, TieBreak
 from mar.types.query import DOMAINS, AnswerFormat, Domain, PlainText, Query, ShownTests, Turn
 from mar.types.telemetry import ModelTelemetry
 from mar.types.usage import ZERO_USAGE, Usage
@@ -42,6 +42,7 @@ __all__ = [
     "ChatModel",
     "ChatReply",
     "ChatRequest",
+    "ConfidenceScale",
     "Decided",
     "Decision",
     "DeltaHandler",

@@ -18,8 +18,25 @@ DECISIONS: tuple[Decision, ...] = ("final", "vote", "last")
 TieBreak = Literal[
     "first",  # the answer whose first supporter comes first in the plan
     "logprob",  # the answer with the highest mean log-probability among its supporters
+    "zscore",  # the same, each model's log-probabilities measured in its own units (AgentSpec.confidence)
 ]
-TIE_BREAKS: tuple[TieBreak, ...] = ("first", "logprob")
+TIE_BREAKS: tuple[TieBreak, ...] = ("first", "logprob", "zscore")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfidenceScale:
+    """In which units a model's confidence is measured: z = (mean log-probability - centre) / spread."""
+
+    centre: float  # nats per token
+    spread: float  # nats per token, above 0
+
+    def __post_init__(self) -> None:
+        if not self.spread > 0:
+            raise ConfigError(f"a confidence scale has spread {self.spread}; a number above 0 is expected")
+
+    def z(self, mean_logprob: float) -> float:
+        """A log-probability in these units."""
+        return (mean_logprob - self.centre) / self.spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +46,7 @@ class AgentSpec:
     role: str  # name of a role of the plan's domain
     model: str | None = None  # name of a model card; None leaves it open to the binder
     strategy: str | None = None  # name of a prompt strategy (Flash, Concise, DeepThink); None: the role's own prompt
+    confidence: ConfidenceScale | None = None  # for the tie-break "zscore"; None: its confidence cannot be compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +80,7 @@ class Plan:
         return {
             "mode": mode,
             "domain": self.domain,
-            "agents": [{"role": a.role, "model": a.model, "strategy": a.strategy} for a in self.agents],
+            "agents": [_agent_to_json(a) for a in self.agents],
             "decision": self.decision,
             "decider": self.decider,
             "tie_break": self.tie_break,
@@ -79,7 +97,7 @@ class Plan:
             plan = cls(
                 mode=ModeSpec(**data["mode"]),
                 domain=data["domain"],
-                agents=tuple(AgentSpec(**a) for a in data["agents"]),
+                agents=tuple(_agent_from_json(a) for a in data["agents"]),
                 decision=data["decision"],
                 decider=data["decider"],
                 tie_break=data["tie_break"],
@@ -89,3 +107,15 @@ class Plan:
         if plan.domain not in DOMAINS or plan.decision not in DECISIONS or plan.tie_break not in TIE_BREAKS:
             raise ConfigError(f"not a plan: domain {plan.domain!r}, decision {plan.decision!r}, {plan.tie_break!r}")
         return plan
+
+
+def _agent_to_json(agent: AgentSpec) -> dict[str, Any]:
+    """A dictionary without the confidence scale where there is none, as plans were written before there was one."""
+    fields: dict[str, Any] = {"role": agent.role, "model": agent.model, "strategy": agent.strategy}
+    scale = agent.confidence
+    return fields if scale is None else {**fields, "confidence": {"centre": scale.centre, "spread": scale.spread}}
+
+
+def _agent_from_json(data: Mapping[str, Any]) -> AgentSpec:
+    scale = data.get("confidence")
+    return AgentSpec(**{**data, "confidence": None if scale is None else ConfidenceScale(**scale)})

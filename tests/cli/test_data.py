@@ -136,15 +136,16 @@ def test_all_asks_a_silent_host_once_and_fetches_the_rest(monkeypatch, capsys, t
 def test_the_list_says_what_is_there(answering):
     CliRunner().invoke(data_app, ["pull", "two"])
     result = CliRunner().invoke(data_app, ["list"])
-    rows = [line.split("│")[1:-1] for line in result.output.splitlines() if line.startswith("│")]
-    there = {row[0].strip(): row[-1].strip() for row in rows}
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if "│" in line]
+    there = {name: present for name, present, *_ in rows if name}
     assert there == {"one": "no", "two": "yes", "three": "no", "four": "no", "hand": "no"}
-    assert [cell.strip() for cell in rows[0][1:6]] == ["a toy", "7", "1 MB", "MIT", "here"]
+    assert [row[-1] for row in rows[:3]] == ["a toy", "7; 1 MB; MIT", "here"]
 
 
 def test_the_real_catalogue_is_listed_on_a_narrow_terminal(monkeypatch):
     monkeypatch.setattr(commands, "CATALOGUE", CATALOGUE)
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "80")
     result = CliRunner().invoke(data_app, ["list"])
     assert result.exit_code == 0
+    assert len(result.output.splitlines()) < 8 * len(CATALOGUE)  # a few words a line, not a few letters
     assert all(name in result.output for name in CATALOGUE)

@@ -175,6 +175,14 @@ def test_greedy_plans_are_the_same_twice_and_drawn_ones_follow_their_seed():
     assert r.plan(queries(8), s) == first
 
 
+def test_without_the_fix_greedy_test_plans_are_drawn_and_equal_queries_draw_equal_ones():
+    same = [Query(text="one question", id=f"q/{i}") for i in range(40)]  # a greedy controller has one plan for it
+    greedy, drawing = router(), router(fixes=Fixes(greedy_test=False))
+    assert len({p.plan for p in greedy.plan(same, space())}) == 1
+    assert len({p.plan for p in drawing.plan(same, space())}) > 10
+    assert drawing.plan(same, space()) == drawing.plan(same, space())
+
+
 def test_plans_turn_back_into_the_choices_they_came_from():
     r, s = router(), space()
     drawn = forward(r, s, 20, generator=torch.Generator().manual_seed(0))

@@ -1,7 +1,7 @@
 """A task and a pool so small that a policy is learned in seconds, and a script that trains on them."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mar import clock
@@ -48,6 +48,13 @@ class ToyTask:
         raise AssertionError("the toy needs no world")
 
 
+class TwoDomains(ToyTask):
+    """Every other question is about code."""
+
+    def query(self, item):
+        return replace(super().query(item), domain="Code" if int(item.id.split("-")[1]) % 2 else "Math")
+
+
 def answer(request):
     return ChatReply(
         text="wrong" if request.model == "bad" else "solved",
@@ -62,21 +69,20 @@ def toy_pool():
     return Pool(cards, ScriptedModel(answer), kind="scripted", virtual_time=True)
 
 
-def train(folder, *, epochs=2, seed=0, fixes=None, pool=None, on_step=None, cost_rate=5.0, lr=0.01):
+def train(folder, *, epochs=2, seed=0, fixes=None, pool=None, on_step=None, cost_rate=5.0, lr=0.01, task=None):
     """Train on the toy; returns the router, the result and the space."""
-    pool = pool or toy_pool()
+    pool, task = pool or toy_pool(), task or ToyTask()
     runtime = Runtime(pool, keep_prompts=False)
     space = PlanSpace(cards=tuple(pool.cards.values()), prompts=runtime.prompts, modes=("IO", "Chain"), max_agents=2)
     settings = NetworkSettings(max_agents=2, price_conditioned=fixes is None, fixes=fixes or Fixes())
-    options = PlanOptions(domain="Math")
+    options = PlanOptions(domain=None if isinstance(task, TwoDomains) else "Math")
     router = MasRouter(settings, HashEncoder(), cost_rate=cost_rate, seed=seed, options=options)
-    rollouts = Rollouts(runtime=runtime, task=ToyTask(), sandbox=None)
+    rollouts = Rollouts(runtime=runtime, task=task, sandbox=None)
     training = TrainSettings(epochs=epochs, cost_rate=cost_rate, seed=seed, batch_size=8, patience=99, lr=lr)
     run = RunDir.open(Path(folder), arguments={"seed": seed, "epochs": epochs}, prompts="")
     if on_step is not None:
         run.log = lambda step, metrics, log=run.log: (log(step, metrics), on_step(step))
     trainer = Trainer(router, space, rollouts, training, run, Progress(quiet=True))
-    task = ToyTask()
 
     async def main():
         async with pool:
@@ -86,4 +92,6 @@ def train(folder, *, epochs=2, seed=0, fixes=None, pool=None, on_step=None, cost
 
 
 if __name__ == "__main__":  # what the test of resuming kills: says which step is done, then waits to be told to go on
-    train(sys.argv[1], epochs=3, on_step=lambda step: (print(step, flush=True), sys.stdin.readline()))
+    train(
+        sys.argv[1], epochs=3, task=TwoDomains(), on_step=lambda step: (print(step, flush=True), sys.stdin.readline())
+    )

@@ -17,7 +17,8 @@ from mar.errors import (
     ServerFault,
     UnknownModel,
 )
-from mar.pool import ModelCard, OpenAIModel, Pool, RetryPolicy
+from mar.pool import ModelCard, Pool
+from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.testing import FAULTS, ChatServer, ServedAnswer, evenly
 from mar.types import CallContext, ChatRequest, Message
 

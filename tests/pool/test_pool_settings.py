@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mar.errors import ConfigError
-from mar.pool import CachedModel, OpenAIModel, WatchedModel, find_cache_path, find_pool_config, pool_from_env
+from mar.pool import CachedModel, WatchedModel, find_cache_path, find_pool_config, pool_from_env
 from mar.pool.files import check_url, parse_source, read_pool_file
 from mar.pool.hosted import default_hosted_cards
+from mar.pool.openai_client import OpenAIModel
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = ("URL", "KEY", "MODEL_BASE_URLS", "MAR_CACHE", "OPENAI_API_KEY", "GEMINI_API_KEY", "OTHER_KEY")

@@ -60,7 +60,7 @@ def test_a_filled_in_letter_is_not_taken_for_an_answer(tmp_path):
     answers = load_mmlu_pro(write(tmp_path / "Some-LLM.jsonl.gz", *rows))
     assert [(a.letter, a.filled) for a in answers] == [("G", False), (None, True), (None, False), ("B", False)]
     scores = mmlu_pro_recordings(answers, gold={1: "G", 2: "G", 3: "A", 4: "C"})
-    assert [scores[RecordingKey(item=str(n), model="Some-LLM")].score for n in (1, 2, 3, 4)] == [1, 0, 0, 0]
+    assert [scores[RecordingKey(item=f"mmlu_pro/{n}", model="Some-LLM")].score for n in (1, 2, 3, 4)] == [1, 0, 0, 0]
 
 
 @needs_data

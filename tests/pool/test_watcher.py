@@ -5,8 +5,9 @@ import anyio
 import pytest
 
 from mar.errors import CallError, ConfigError
-from mar.pool import ModelCard, OpenAIModel, Pool, RetryPolicy, TelemetryWatcher, WatchedModel, WatchSettings
+from mar.pool import ModelCard, Pool, TelemetryWatcher, WatchedModel, WatchSettings
 from mar.pool.metrics import ServerMetrics, Total
+from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.pool.watcher import Reading, Watched, metrics_url
 from mar.testing import ChatServer
 from mar.types import ChatRequest, Message

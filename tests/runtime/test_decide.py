@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mar.errors import ConfigError
 from mar.runtime.decide import Settled, Utterance, last, vote
-from mar.types import PlainText
+from mar.types import AgentSpec, ConfidenceScale, ModeSpec, PlainText, Plan
 
 FORM = PlainText()
 
@@ -65,3 +69,21 @@ def test_the_last_word_is_that_of_the_last_who_spoke(texts, answer):
 
 def test_nobody_has_no_last_word():
     assert last([], FORM) == Settled(text=None, answer=None)
+
+
+def test_a_tie_goes_by_each_models_own_units_of_confidence_on_request():
+    # a: (-0.5 - -0.4) / 0.1 = -1; b: (-2 - -3) / 2 = 0.5, though its log-probability is the lower one
+    scales = ConfidenceScale(centre=-0.4, spread=0.1), ConfidenceScale(centre=-3.0, spread=2.0)
+    a, b = said("a", "b", logprobs=(-0.5, -2.0))
+    spoken = [replace(u, confidence=s.z(u.mean_logprob)) for u, s in zip((a, b), scales, strict=True)]
+    assert vote(spoken, FORM, "zscore").answer == "b"
+    assert vote(spoken, FORM, "logprob").answer == "a"
+    assert vote([a, b], FORM, "zscore").answer == "a"
+
+
+def test_a_plan_with_units_of_confidence_comes_back_from_json():
+    agents = (AgentSpec(role="r", model="m", confidence=ConfidenceScale(centre=-1.0, spread=0.5)), AgentSpec(role="s"))
+    plan = Plan(mode=ModeSpec(name="Vote"), domain="Math", agents=agents, decision="vote", tie_break="zscore")
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    with pytest.raises(ConfigError, match="spread 0"):
+        ConfidenceScale(centre=0.0, spread=0.0)

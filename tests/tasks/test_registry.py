@@ -28,6 +28,7 @@ def test_every_task_has_its_own_name_and_a_sample():
     for name, entry in TASKS.items():
         task: Task = entry.load(path=sample(name))
         assert (task.name, entry.name) == (name, name)
+        assert task.domain == entry.domain
         assert set(task.notes) >= {"data", "metric"}
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class MasRouter:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = Cascade(settings)
+        self._weights = tuple(self.network.parameters())  # finding them anew would be a fifth of a decision
         self.settings = settings
         self.encoder = encoder
         self.cost_rate = cost_rate
@@ -118,7 +120,10 @@ class MasRouter:
     # Planning -------------------------------------------------------------------------------------------------
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
-        """One plan per query in one pass: the most likely ones, or drawn ones when `sampler` is set."""
+        """One plan per query in one pass: the most likely ones, or drawn ones when `sampler` is set.
+
+        The published controller (without the fix `greedy_test`) always draws; equal queries draw equal plans.
+        """
         if not queries:
             return []
         if self.cost_rate <= 0 and self.settings.price_conditioned:
@@ -130,16 +135,22 @@ class MasRouter:
                 self._encoded(candidates),
                 price=torch.full((len(queries),), log_price(self.cost_rate)),
                 domain=self._known_domains(queries),
-                generator=self.sampler,
+                generator=self._generator(queries),
             )
         return self.to_plans(output, names)
 
     def _encoded(self, candidates: Candidates) -> Encoded:
         """The candidates as the present weights see them, computed once for each state of the weights."""
-        version = sum(p._version for p in self.network.parameters())
+        version = sum(p._version for p in self._weights)
         if self._seen is None or self._seen[0] != version or self._seen[1].candidates is not candidates:
             self._seen = (version, self.network.encode(candidates))
         return self._seen[1]
+
+    def _generator(self, queries: Sequence[Query]) -> torch.Generator | None:
+        if self.sampler is not None or self.settings.fixes.greedy_test:
+            return self.sampler
+        digest = hashlib.blake2b("\0".join(q.text for q in queries).encode(), digest_size=8).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
     def _known_domains(self, queries: Sequence[Query]) -> Tensor | None:
         if self.options.domain is not None:

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from mar.controllers.masrouter.settings import NetworkSettings
 from mar.controllers.masrouter.vae import Latent, TextVAE
@@ -81,6 +80,11 @@ class CascadeOutput:
     query_latents: tuple[Latent, Latent]  # of the query, for the mode and for the count
 
 
+def normalize(x: Tensor) -> Tensor:
+    """Vectors (..., h) at unit length."""
+    return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min(1e-12)
+
+
 class Stage(nn.Module):
     """A choice among candidates by scaled cosine similarity."""
 
@@ -90,11 +94,15 @@ class Stage(nn.Module):
         self.log_scale = nn.Parameter(scale) if learned else None
         self.fixed = 1.0 / temperature
 
-    def forward(self, context: Tensor, candidates: Tensor) -> Tensor:
-        """Logits (B, n) of contexts (B, h) against unit candidates (n, h) or (B, n, h)."""
+    def keys(self, candidates: Tensor) -> Tensor:
+        """Candidates (..., h) of any length as scaled unit vectors."""
         scale = self.fixed if self.log_scale is None else self.log_scale.exp().clamp(max=100.0)
-        unit = scale * normalize(context, dim=-1)
-        return unit @ candidates.T if candidates.dim() == 2 else (candidates @ unit.unsqueeze(-1)).squeeze(-1)
+        return scale * normalize(candidates)
+
+    def forward(self, context: Tensor, keys: Tensor) -> Tensor:
+        """Logits (B, n) of contexts (B, h) against keys (n, h) or (B, n, h)."""
+        unit = normalize(context)
+        return unit @ keys.T if keys.dim() == 2 else (keys @ unit.unsqueeze(-1)).squeeze(-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +110,13 @@ class Encoded:
     """Candidates as the network sees them; without noise they change only with the weights."""
 
     candidates: Candidates
-    domains: Tensor  # (D, h), unit
     modes: Latent  # (M, h)
     roles: Latent  # (D, R, h)
     llms: Latent  # (L, h)
-    unit_modes: Tensor  # (M, h)
-    unit_roles: Tensor  # (D, R, h)
-    unit_llms: Tensor  # (L, h)
+    domain_keys: Tensor  # (D, h); keys are what the stages compare contexts with
+    mode_keys: Tensor  # (M, h)
+    role_keys: Tensor  # (D, R, h)
+    llm_keys: Tensor  # (L, h)
 
 
 class Cascade(nn.Module):
@@ -155,13 +163,13 @@ class Cascade(nn.Module):
         llms = self.llm_vae(candidates.llms, noise)
         return Encoded(
             candidates=candidates,
-            domains=normalize(self.domain_projection(candidates.domains), dim=-1),
             modes=modes,
             roles=roles,
             llms=llms,
-            unit_modes=normalize(modes.value, dim=-1),
-            unit_roles=normalize(roles.value, dim=-1),
-            unit_llms=normalize(llms.value, dim=-1),
+            domain_keys=self.task_stage.keys(self.domain_projection(candidates.domains)),
+            mode_keys=self.mode_stage.keys(modes.value),
+            role_keys=self.role_stage.keys(roles.value),
+            llm_keys=self.llm_stage.keys(llms.value),
         )
 
     def forward(
@@ -188,12 +196,12 @@ class Cascade(nn.Module):
         """
         draw = _Draw(given, generator)
         q, mode_shift, count_shift = self._query_context(queries, price)
-        domain_logits = self.task_stage(q, encoded.domains)
+        domain_logits = self.task_stage(q, encoded.domain_keys)
         chosen = given.domain if given is not None else domain
         domains = domain_logits.argmax(-1) if chosen is None else chosen
         for_mode, for_count = self.query_mode_vae(queries, noise), self.count_vae(queries, noise)
         mode = draw.categorical(
-            self.mode_stage(for_mode.value + mode_shift, encoded.unit_modes), None if given is None else given.mode
+            self.mode_stage(for_mode.value + mode_shift, encoded.mode_keys), None if given is None else given.mode
         )
         context = torch.cat([q, encoded.modes.value[mode]], dim=-1)
         count = self._count(for_count.value + count_shift, encoded.modes.value[mode], draw)
@@ -207,6 +215,14 @@ class Cascade(nn.Module):
             query_latents=(for_mode, for_count),
         )
 
+    def query_context(self, queries: Tensor, price: Tensor) -> Tensor:
+        """What the task classifier and the later stages know of queries (B, E) at log10 prices (B,): (B, h)."""
+        return self._query_context(queries, price)[0]
+
+    def domain_logits(self, context: Tensor, domains: Tensor) -> Tensor:
+        """The task classifier: logits (B, D) of query contexts (B, h) over domains by their embeddings (D, E)."""
+        return self.task_stage(context, self.task_stage.keys(self.domain_projection(domains)))
+
     def vae_loss(self, output: CascadeOutput, encoded: Encoded, queries: Tensor) -> Tensor:
         """Sum of the five autoencoders' losses."""
         known, (for_mode, for_count) = encoded.candidates, output.query_latents
@@ -219,7 +235,7 @@ class Cascade(nn.Module):
         )
 
     def _query_context(self, queries: Tensor, price: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q = normalize(self.query_projection(queries), dim=-1)
+        q = normalize(self.query_projection(queries))
         if not self.settings.price_conditioned:
             zero = torch.zeros_like(q)
             return q, zero, zero
@@ -242,7 +258,7 @@ class Cascade(nn.Module):
         return 1 + draw.categorical(logs, None if draw.given is None else draw.given.count - 1)
 
     def _roles(self, context: Tensor, encoded: Encoded, domains: Tensor, count: Tensor, draw: _Draw) -> _Roles:
-        table, units = encoded.roles.value[domains], encoded.unit_roles[domains]  # (B, R, h)
+        table, keys = encoded.roles.value[domains], encoded.role_keys[domains]  # (B, R, h)
         forbidden = ~encoded.candidates.role_mask[domains]  # (B, R)
         rows = torch.arange(len(context))
         history = self.history_start.expand(len(context), -1)
@@ -257,26 +273,26 @@ class Cascade(nn.Module):
             if not self.settings.fixes.trained_history:  # published: updated before the role is drawn
                 history = self.history_norm(history + last)
             here = project(history)
-            logits = self.role_stage(here[:, :h], units)
+            logits = self.role_stage(here[:, :h], keys)
             if self.settings.fixes.llm_per_agent:
                 logits = logits + here[:, h:] * taken
             given = None if draw.given is None else draw.given.roles[:, j]
-            index = draw.categorical(logits.masked_fill(forbidden, -1e9), given, agent=j, count=count)
+            index = draw.member(logits.masked_fill(forbidden, -1e9), given)
             last = table[rows, index]
             taken = taken + each[index]
             before.append(history)
             if self.settings.fixes.trained_history:
-                grown = self.history_norm(history + last)
-                history = torch.where((j < count).unsqueeze(-1), grown, history)
-            picked.append(torch.where(j < count, index, 0))
+                history = self.history_norm(history + last)
+            picked.append(index)
             chosen.append(last)
-        return _Roles(self._padded(picked), torch.stack(before, 1), torch.stack(chosen, 1))
+        draw.team(count)
+        return _Roles(self._padded(picked, count), torch.stack(before, 1), torch.stack(chosen, 1))
 
     def _llms(self, context: Tensor, roles: _Roles, encoded: Encoded, count: Tensor, draw: _Draw) -> Tensor:
         fixed = not self.settings.fixes.llm_per_agent
         end = roles.before[torch.arange(len(context)), count - 1]  # published: one role context per query
         line = torch.zeros_like(end)  # what the agents before run on
-        each = torch.eye(len(encoded.unit_llms))
+        each = torch.eye(len(encoded.llm_keys))
         taken = torch.zeros(len(end), len(each))
         heads = (self.llm_context,) if fixed else (self.llm_context, self.llm_repeat)
         project, h = _Projection(context, *heads), self.settings.hidden
@@ -284,21 +300,24 @@ class Cascade(nn.Module):
         for j in range(int(count.max())):
             place = end if fixed else roles.before[:, j] + roles.latent[:, j] + line
             here = project(place)
-            logits = self.llm_stage(here[:, :h], encoded.unit_llms)
+            logits = self.llm_stage(here[:, :h], encoded.llm_keys)
             if not fixed:
                 logits = logits + here[:, h:] * taken
             given = None if draw.given is None else draw.given.llms[:, j]
-            index = draw.categorical(logits, given, agent=j, count=count)
+            index = draw.member(logits, given)
             line = self.history_norm(line + encoded.llms.value[index])
             taken = taken + each[index]
-            picked.append(torch.where(j < count, index, 0))
-        llms = self._padded(picked)
+            picked.append(index)
+        draw.team(count)
+        llms = self._padded(picked, count)
         if fixed:  # published: the multinomial's coefficient is part of the log-probability
-            draw.add(_multinomial_coefficient(llms, count, len(encoded.unit_llms)))
+            draw.add(_multinomial_coefficient(llms, count, len(encoded.llm_keys)))
         return llms
 
-    def _padded(self, picked: list[Tensor]) -> Tensor:
-        return nn.functional.pad(torch.stack(picked, 1), (0, self.settings.max_agents - len(picked)))
+    def _padded(self, picked: list[Tensor], count: Tensor) -> Tensor:
+        """Choices of all agents, (B, max_agents); what was picked for agents that a plan does not have is dropped."""
+        there = torch.arange(len(picked)) < count.unsqueeze(-1)
+        return nn.functional.pad(torch.stack(picked, 1) * there, (0, self.settings.max_agents - len(picked)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,28 +350,44 @@ class _Draw:
         self._learning = torch.is_grad_enabled()  # entropies are only wanted where gradients are
         self.log_prob: Tensor = torch.zeros(())
         self.entropy: Tensor = torch.zeros(())
+        self._members: list[tuple[Tensor, Tensor]] = []  # logits and choices of the agents so far
 
-    def categorical(
-        self, logits: Tensor, given: Tensor | None, *, agent: int | None = None, count: Tensor | None = None
-    ) -> Tensor:
-        """One choice per row of unnormalised log-probabilities (B, n).
+    def categorical(self, logits: Tensor, given: Tensor | None) -> Tensor:
+        """One choice per row of unnormalised log-probabilities (B, n)."""
+        index = self._choose(logits, given)
+        logs = logits.log_softmax(-1)
+        self.log_prob = self.log_prob + logs.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+        if self._learning:
+            self.entropy = self.entropy - (logs.exp() * logs).sum(-1)
+        return index
+
+    def member(self, logits: Tensor, given: Tensor | None) -> Tensor:
+        """One choice per row for the next agent; `team` counts the choices of all agents at once."""
+        index = self._choose(logits, given)
+        self._members.append((logits, index))
+        return index
+
+    def team(self, count: Tensor) -> None:
+        """Count the choices made for agents since the last call.
 
         A choice for agent j of `count` counts for nothing where there is no such agent, and its entropy by one part
         in `count`: the plain sum would reward plans for having many agents.
         """
-        logs = logits.log_softmax(-1)
-        if given is not None:
-            index = given
-        elif self._generator is None:
-            index = logs.argmax(-1)
-        else:
-            index = torch.multinomial(logs.detach().exp(), 1, generator=self._generator).squeeze(-1)
-        there = 1.0 if agent is None or count is None else (agent < count).float()
-        self.log_prob = self.log_prob + there * logs.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+        logs = torch.stack([logits for logits, _ in self._members], 1).log_softmax(-1)  # (B, agents, n)
+        index = torch.stack([index for _, index in self._members], 1)  # (B, agents)
+        there = (torch.arange(index.shape[1]) < count.unsqueeze(-1)).float()
+        self.log_prob = self.log_prob + (there * logs.gather(-1, index.unsqueeze(-1)).squeeze(-1)).sum(-1)
         if self._learning:
-            share = there if count is None else there / count
-            self.entropy = self.entropy - share * (logs.exp() * logs).sum(-1)
-        return index
+            entropy = -(logs.exp() * logs).sum(-1)
+            self.entropy = self.entropy + (there * entropy).sum(-1) / count
+        self._members.clear()
+
+    def _choose(self, logits: Tensor, given: Tensor | None) -> Tensor:
+        if given is not None:
+            return given
+        if self._generator is None:
+            return logits.argmax(-1)
+        return torch.multinomial(logits.detach().softmax(-1), 1, generator=self._generator).squeeze(-1)
 
     def add(self, log_prob: Tensor) -> None:
         """Count a further term into the log-probability."""

@@ -24,8 +24,9 @@ from mar.evaluation.report.formats import clean, clip, number, percent, short, u
 from mar.evaluation.report.graph import Graph, draw
 from mar.evaluation.report.pareto import pareto_front
 from mar.evaluation.report.picks import Pick, Picks, pick
-from mar.evaluation.report.reading import BENCHMARK_DOMAINS, Run, gaps_of, load_episodes, read_run
+from mar.evaluation.report.reading import Run, gaps_of, load_episodes, read_run
 from mar.files import write_atomically
+from mar.tasks.registry import TASKS
 from mar.types import Episode, EpisodeStarted
 
 EPISODE_BYTES = 36_000  # for all texts of one episode; at most 20 episodes are shown
@@ -107,11 +108,11 @@ def compose(runs: Sequence[Run]) -> Page:
     """Compute everything that the page shows."""
     picks = pick(runs)
     traces = {run.number: load_episodes(run, (p.facts.position for p in picks.shown if p.run is run)) for run in runs}
-    judged = [run for run in runs if run.arguments.domain_given is None and run.benchmark in BENCHMARK_DOMAINS]
+    judged = [run for run in runs if run.arguments.domain_given is None and run.benchmark in TASKS]
     return Page(
         runs=tuple(_run_view(run) for run in runs),
         curves=tuple(figures.curves(runs)),
-        confusion=Confusion.of((BENCHMARK_DOMAINS[run.benchmark or ""], f.domain) for run in judged for f in run.facts),
+        confusion=Confusion.of((TASKS[run.benchmark or ""].domain, f.domain) for run in judged for f in run.facts),
         confusion_failed=sum(f.failure is not None for run in judged for f in run.facts),
         given=tuple(f"{run.label} ({run.arguments.domain_given})" for run in runs if run.arguments.domain_given),
         picks=picks,

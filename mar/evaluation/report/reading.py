@@ -14,18 +14,9 @@ from mar.errors import DataError
 from mar.evaluation.report.facts import EpisodeFacts
 from mar.evaluation.results import ItemResult
 from mar.runtime import episode_from_json, read_episodes
-from mar.types import Domain, Episode
+from mar.types import Episode
 
 EPISODES = "episodes-test.jsonl"
-BENCHMARK_DOMAINS: dict[str, Domain] = {
-    "gsm8k": "Math",
-    "humaneval": "Code",
-    "math": "Math",
-    "mbpp": "Code",
-    "mmlu": "Commonsense",
-    "mmlu_pro": "Commonsense",
-}
-
 T = TypeVar("T")
 
 

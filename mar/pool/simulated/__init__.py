@@ -2,7 +2,7 @@
 
 from mar.pool.simulated.assumptions import DEFAULT, MBPP_RHO, VERSION, Assumptions
 from mar.pool.simulated.author import UNKNOWN_REASON
-from mar.pool.simulated.catalogue import ModelProfile, Serving, simulated_cards
+from mar.pool.simulated.catalogue import CATALOGUES, ModelProfile, Serving, SimulatedPoolName, simulated_cards
 from mar.pool.simulated.model import SimulatedModel, simulated_pool
 from mar.pool.simulated.world import (
     EMPTY_WORLD,
@@ -15,6 +15,7 @@ from mar.pool.simulated.world import (
 )
 
 __all__ = [
+    "CATALOGUES",
     "DEFAULT",
     "EMPTY_WORLD",
     "MBPP_RHO",
@@ -26,6 +27,7 @@ __all__ = [
     "Serving",
     "SimItem",
     "SimulatedModel",
+    "SimulatedPoolName",
     "World",
     "difficulty_from_complexity",
     "item_difficulties",

@@ -1,4 +1,7 @@
-"""The catalogue of simulated models: cards, published scores and serving speeds, read from `models.toml`.
+"""The catalogues of simulated models: cards, published scores and serving speeds.
+
+`models.toml` holds well-known models as their vendors or hosts serve them, `served.toml` five open-weight models behind
+vLLM on two GPUs. A name stands in one of them only.
 
 A score that nobody published is estimated from the nearest benchmark that the model has one on: its log-odds plus the
 mean difference of log-odds between the two benchmarks over the models that have both. Estimates say so.
@@ -12,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +27,9 @@ from mar.types import Domain
 Percent = Annotated[float, Field(gt=0, lt=100)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+
+SimulatedPoolName = Literal["simulated", "simulated-vllm"]
+CATALOGUES: Mapping[SimulatedPoolName, str] = {"simulated": "models.toml", "simulated-vllm": "served.toml"}
 
 NEAREST: Mapping[str, tuple[str, ...]] = {
     "mbpp": ("humaneval", "math", "mmlu"),
@@ -110,24 +116,24 @@ class Score:
 
 
 @cache
-def catalogue() -> Catalogue:
-    """The packaged catalogue."""
-    text = files("mar.pool.simulated").joinpath("models.toml").read_text("utf-8")
+def catalogue(name: SimulatedPoolName = "simulated") -> Catalogue:
+    """One of the packaged catalogues."""
+    text = files("mar.pool.simulated").joinpath(CATALOGUES[name]).read_text("utf-8")
     return Catalogue.model_validate(tomllib.loads(text))
 
 
-def simulated_cards() -> list[ModelCard]:
-    """Cards of every model in the catalogue, with descriptions that state price and scores in words."""
-    return [_card(model) for model in catalogue().model]
+def simulated_cards(name: SimulatedPoolName = "simulated") -> list[ModelCard]:
+    """Cards of every model in a catalogue, with descriptions that state price and scores in words."""
+    return [_card(model) for model in catalogue(name).model]
 
 
 def profiles_of(names: Iterable[str]) -> dict[str, ModelProfile]:
     """Profiles of these models.
 
     Raises:
-        ConfigError: The catalogue has no such model.
+        ConfigError: No catalogue has such a model.
     """
-    known = {model.name: model for model in catalogue().model}
+    known = {model.name: model for name in CATALOGUES for model in catalogue(name).model}
     missing = [name for name in names if name not in known]
     if missing:
         raise ConfigError(f"the simulator has no model {missing[0]!r}; it has: {', '.join(known)}")
@@ -153,7 +159,7 @@ def score_of(profiles: Mapping[str, ModelProfile], model: str, benchmark: str, d
 
 @cache
 def profiles_all() -> Mapping[str, ModelProfile]:
-    """Profiles of the whole catalogue."""
+    """Profiles of the catalogue of well-known models, which shifts between benchmarks are estimated from."""
     return {model.name: _profile(model) for model in catalogue().model}
 
 

@@ -10,7 +10,7 @@ from sim_worlds import model, number_item, profile, request, spread_world
 
 from mar.pool.simulated import DEFAULT, simulated_cards
 from mar.pool.simulated.assumptions import PeerEffects
-from mar.pool.simulated.catalogue import catalogue, profiles_all, score_of
+from mar.pool.simulated.catalogue import CATALOGUES, catalogue, profiles_all, profiles_of, score_of
 from mar.pool.simulated.draws import draws
 from mar.pool.simulated.memory import Memory, Remembered
 from mar.pool.simulated.outcome import Reading, decide
@@ -19,6 +19,14 @@ from mar.types import CallContext
 
 ITEM = number_item()
 DRAWN = draws(0, "sample", "m")
+BENCHMARKS = {
+    "mbpp": "Code",
+    "humaneval": "Code",
+    "gsm8k": "Math",
+    "math": "Math",
+    "mmlu": "Commonsense",
+    "mmlu_pro": "Commonsense",
+}
 
 
 def remembered(*, correct: bool, index: int = 1, luck: float = 0.5, role: str = "") -> Remembered:
@@ -151,13 +159,26 @@ def test_an_unknown_benchmark_falls_back_to_the_first_of_its_domain():
     assert score_of(profiles_all(), "gpt-4o", "gsm_hard", "Math").accuracy == pytest.approx(0.961)
 
 
-def test_every_card_states_price_and_scores_in_words_and_every_figure_names_its_source():
-    cards = simulated_cards()
-    assert len(cards) >= 8
-    for card, entry in zip(cards, catalogue().model, strict=True):
+@pytest.mark.parametrize(("pool", "least"), [("simulated", 8), ("simulated-vllm", 5)])
+def test_every_card_states_price_and_scores_in_words_and_every_figure_names_its_source(pool, least):
+    cards = simulated_cards(pool)
+    assert len(cards) >= least
+    for card, entry in zip(cards, catalogue(pool).model, strict=True):
         assert f"{entry.price_in:.3g} USD per million input tokens" in card.description
         assert "percent accuracy" in card.description
         assert "simulated" in card.tags
         assert card.has_price
         assert entry.price_source
         assert entry.serving.source
+
+
+def test_every_served_model_has_a_score_or_an_estimate_on_every_benchmark_and_a_gpu():
+    for name, found in profiles_of([card.name for card in simulated_cards("simulated-vllm")]).items():
+        assert found.serving.gpu
+        for benchmark, domain in BENCHMARKS.items():
+            assert 0 < score_of(profiles_of([name]), name, benchmark, domain).accuracy < 1
+
+
+def test_no_model_stands_in_two_catalogues():
+    names = [card.name for pool in CATALOGUES for card in simulated_cards(pool)]
+    assert len(names) == len(set(names))

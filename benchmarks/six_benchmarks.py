@@ -1,0 +1,228 @@
+# pyright: basic
+"""Does a trained controller beat the best fixed plan? Six benchmarks, five seeds, half, once and twice the effects.
+
+    uv run python benchmarks/six_benchmarks.py    (--tasks gsm8k --effects 1: a part; goes on where it was stopped)
+
+Simulated pool on virtual time, real questions. To be run in an hour, each benchmark but MBPP is cut to fixed samples
+of its splits (SAMPLES), the same for every seed; MBPP is measured in full by mbpp_learning.py, whose run folders are
+read here. Every controller gets DRAWS episodes per test item. "Best" is chosen in hindsight on the test items
+themselves, among every LLM alone and among every mode with the best LLM, so the comparison is hard on the controller;
+the interval is a paired bootstrap over items and seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from _learning import SEEDS, mean, read_items, run_fixed, utilities, verdict
+from _shared import RUNS, data_folder, machine
+from mbpp_learning import DRAWS as MBPP_DRAWS
+from mbpp_learning import run as run_mbpp
+from mbpp_learning import test_best_fixed as test_best_fixed_on_mbpp
+
+from mar.evaluation.experiment import run_experiment
+from mar.evaluation.options import RunOptions
+from mar.evaluation.results import ItemResult, Row, oracle
+from mar.evaluation.statistics import Interval, bootstrap_mean, paired_bootstrap
+from mar.pool.simulated import World
+from mar.runtime.sandbox import Sandbox
+from mar.tasks.registry import TASKS, load_task
+from mar.tasks.task import Score, Split, Task, subset
+from mar.types import Domain, Query
+
+SAMPLES: Mapping[Split, int] = {"train": 128, "validation": 30, "test": 200}
+EPOCHS = 6  # 48 updates
+MORE_EPOCHS = {"humaneval": 24}  # of its 28 training items, which are two updates
+DRAWS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """A task of which each split is cut to the same items for every seed."""
+
+    task: Task[Any]
+
+    @property
+    def name(self) -> str:
+        return self.task.name
+
+    @property
+    def domain(self) -> Domain:
+        return self.task.domain
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        return self.task.notes
+
+    def items(self, split: Split) -> Sequence[Any]:
+        return subset(self.task, split, SAMPLES[split], seed=0).items
+
+    def query(self, item: Any) -> Query:
+        return self.task.query(item)
+
+    async def score(self, item: Any, answer: str | None, sandbox: Sandbox) -> Score:
+        return await self.task.score(item, answer, sandbox)
+
+    async def world(self, items: Sequence[Any], sandbox: Sandbox) -> World:
+        return await self.task.world(items, sandbox)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A benchmark at one size of the effects: the learned controller of each seed, and everything that is fixed."""
+
+    name: str
+    effects: float
+    cost_rate: float
+    draws: int  # episodes per test item of the learned controllers and of the best fixed plans
+    learned: list[list[ItemResult]]  # by seed
+    singles: dict[str, list[ItemResult]]
+    modes: dict[str, list[ItemResult]]
+    random: list[ItemResult]
+    oracle: list[ItemResult]
+
+    def mean_utility(self, results: Sequence[ItemResult]) -> float:
+        return mean([r.utility(self.cost_rate) for r in results])
+
+    def best(self, plans: Mapping[str, list[ItemResult]]) -> str:
+        return max(plans, key=lambda name: self.mean_utility(plans[name]))
+
+    @property
+    def difference(self) -> Interval:
+        """Learned minus the best fixed plan."""
+        fixed = {**self.singles, **self.modes}
+        ours = [utilities(run, self.cost_rate, self.draws) for run in self.learned]
+        return paired_bootstrap(ours, [utilities(fixed[self.best(fixed)], self.cost_rate, self.draws)] * len(ours))
+
+
+def measure(name: str, effects: float, seeds: Sequence[int]) -> Measured:
+    """Train and test what has not been yet, and read everything."""
+    return measure_mbpp(effects, seeds) if name == "mbpp" else measure_excerpt(name, effects, seeds)
+
+
+def measure_excerpt(name: str, effects: float, seeds: Sequence[int]) -> Measured:
+    task = Excerpt(task=load_task(name, data=data_folder()))
+    how = {"pool": "simulated", "effects": effects, "test_draws": DRAWS}
+    folders = [RUNS / f"six-{name}-{effects:g}-{seed}" for seed in seeds]
+    for seed, folder in zip(seeds, folders, strict=True):
+        if not (folder / "items.json").is_file():
+            run_experiment(
+                task, RunOptions(seed=seed, epochs=MORE_EPOCHS.get(name, EPOCHS), baselines=False, out=folder, **how)
+            )
+    cost_rate = _cost_rate(folders[0])
+    fixed = RunOptions(epochs=0, cost_rate=cost_rate, out=RUNS / f"six-{name}-{effects:g}-fixed", **how)
+    plans = run_fixed(task, fixed)
+    modes = {n: r for n, r in plans.items() if " x " in n}
+    singles = {n: r for n, r in plans.items() if n not in modes and n != "random plans"}
+    return Measured(
+        name=name,
+        effects=effects,
+        cost_rate=cost_rate,
+        draws=DRAWS,
+        learned=[read_items(f)["MasRouter"] for f in folders],
+        singles=singles,
+        modes=modes,
+        random=plans["random plans"],
+        oracle=_oracle({**singles, **modes}, cost_rate),
+    )
+
+
+def measure_mbpp(effects: float, seeds: Sequence[int]) -> Measured:
+    """MBPP in full. Random plans and the oracle were measured with one draw per item."""
+    folders = [run_mbpp(effects, seed) for seed in seeds]
+    cost_rate = _cost_rate(folders[0])
+    once = read_items(folders[0])
+    again = read_items(test_best_fixed_on_mbpp(effects, folders[0], cost_rate))
+    return Measured(
+        name="mbpp",
+        effects=effects,
+        cost_rate=cost_rate,
+        draws=MBPP_DRAWS,
+        learned=[read_items(f.with_name(f.name + "-test"))["MasRouter"] for f in folders],
+        singles={n: r for n, r in again.items() if " x " not in n},
+        modes={n: r for n, r in again.items() if " x " in n},
+        random=once["random plans"],
+        oracle=once["oracle over the fixed plans"],
+    )
+
+
+def _cost_rate(folder: Path) -> float:
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))["cost_rate"]
+
+
+def _oracle(plans: Mapping[str, list[ItemResult]], cost_rate: float) -> list[ItemResult]:
+    rows = [Row(name=name, group="", results=tuple(results)) for name, results in plans.items()]
+    return list(oracle(rows, cost_rate).results)
+
+
+# What is printed ----------------------------------------------------------------------------------------------
+
+
+def show(measured: Measured) -> None:
+    """One benchmark's table."""
+    n = len(measured.learned[0]) // measured.draws
+    print(
+        f"\n### {measured.name}, effects x {measured.effects:g}: {n} test items x {measured.draws} draws, "
+        f"{len(measured.learned)} seeds, cost_rate {measured.cost_rate:g}; simulated pool\n"
+    )
+    print("| controller | accuracy % | utility | USD / 100 | calls | failed % |\n|---|---|---|---|---|---|")
+    single, mode = measured.best(measured.singles), measured.best(measured.modes)
+    by_seed = bootstrap_mean([measured.mean_utility(run) for run in measured.learned])
+    print(
+        _row(
+            measured,
+            "MasRouter",
+            [r for run in measured.learned for r in run],
+            f" ({by_seed.low:.3f} to {by_seed.high:.3f} over seeds)",
+        )
+    )
+    print(_row(measured, f"best single LLM: {single}", measured.singles[single]))
+    print(_row(measured, f"best fixed mode: {mode}", measured.modes[mode]))
+    print(_row(measured, "random plans", measured.random))
+    print(_row(measured, "oracle over the fixed plans", measured.oracle))
+
+
+def _row(measured: Measured, name: str, results: Sequence[ItemResult], note: str = "") -> str:
+    accuracy = 100 * mean([float(r.solved) for r in results])
+    cost, calls = 100 * mean([r.cost_usd or 0.0 for r in results]), mean([float(r.calls) for r in results])
+    failed = 100 * mean([float(r.failure is not None) for r in results])
+    utility = f"{measured.mean_utility(results):.3f}{note}"
+    return f"| {name} | {accuracy:.1f} | {utility} | {cost:.4f} | {calls:.1f} | {failed:.1f} |"
+
+
+def show_headlines(everything: Sequence[Measured]) -> None:
+    """The differences to the best fixed plan, side by side."""
+    print("\n### MasRouter minus the best fixed plan, utility; simulated pool\n")
+    print("| benchmark | effects | MasRouter | best fixed plan | its utility | difference | 95% interval | |")
+    print("|---|---|---|---|---|---|---|---|")
+    for m in everything:
+        fixed = {**m.singles, **m.modes}
+        best, d = m.best(fixed), m.difference
+        ours = mean([m.mean_utility(run) for run in m.learned])
+        print(
+            f"| {m.name} | {m.effects:g} | {ours:.3f} | {best} | {m.mean_utility(fixed[best]):.3f} | {d.mean:+.4f} | "
+            f"{d.low:+.4f} to {d.high:+.4f} | {verdict(d)} |"
+        )
+
+
+def main() -> None:
+    """Measure, then print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--effects", type=float, nargs="+", default=[1.0, 0.5, 2.0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    arguments = parser.parse_args()
+    print(machine())
+    everything = [measure(n, effects, arguments.seeds) for effects in arguments.effects for n in arguments.tasks]
+    for measured in everything:
+        show(measured)
+    show_headlines(everything)
+
+
+if __name__ == "__main__":
+    main()

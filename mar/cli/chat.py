@@ -1,0 +1,169 @@
+"""`mar chat`: a conversation in the terminal with a router that learns what this person likes."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+
+from mar.cli.ask import AllowOption, DenyOption, PoolOption, chosen_pool
+from mar.errors import ConfigError, DataError
+from mar.types import Episode, Query, Turn
+
+if TYPE_CHECKING:
+    from mar.controllers.gmt import GmtRouter, InteractionStore
+    from mar.pool.pool import Pool
+
+GMT = "gmt"
+Explore = Literal["none", "thompson", "ucb"]
+HELP = "Rate the last answer with + or - or 1 to 5. /new begins another conversation, /help shows this, /quit ends."
+
+
+def chat_command(
+    user: Annotated[str, typer.Option("--user", help="Who is asking; ratings are kept under this name.")],
+    router: Annotated[
+        str, typer.Option("--router", help="gmt (knows nothing yet), or a checkpoint of run_gmt.py.")
+    ] = GMT,
+    pool: PoolOption = "auto",
+    allow: AllowOption = None,
+    deny: DenyOption = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="File of interactions. Default: in the cache folder.")
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin", help="How much likelier you must prefer another LLM before a conversation changes (0 to 0.5)."
+        ),
+    ] = None,
+    explore: Annotated[
+        Explore, typer.Option("--explore", help="Also try LLMs that you seldom rated, by Thompson sampling or UCB.")
+    ] = "none",
+    forget: Annotated[bool, typer.Option("--forget", help="Delete everything kept under this name, and end.")] = False,
+) -> None:
+    """Chat with the LLM that you will like best; every rating moves the next choice."""
+    from mar.controllers.gmt import GmtRouter, InteractionStore
+
+    if not user.strip():
+        raise ConfigError("--user is empty; expected a name")
+    console = Console()
+    kept = InteractionStore(store)
+    try:
+        if forget:
+            console.print(f"{kept.forget(user)} interactions of {escape(user)} deleted")
+            return
+        if margin is not None:
+            kept.set_margin(user, margin)
+        chosen = GmtRouter.load(None if router == GMT else Path(router), kept)
+        chosen.exploration = explore
+        _Chat(user, chosen, chosen_pool(pool, allow, deny), kept, console).run()
+    finally:
+        kept.close()
+
+
+class _Chat:
+    """One person at a terminal."""
+
+    def __init__(self, user: str, router: GmtRouter, pool: Pool, store: InteractionStore, console: Console) -> None:
+        self.user, self.router, self.pool, self.store, self.console = user, router, pool, store, console
+        self._begin()
+
+    def _begin(self) -> None:
+        self.conversation = secrets.token_hex(8)
+        self.history: tuple[Turn, ...] = ()
+        self.last: int | None = None  # the interaction that a rating is about
+        self.turn = 0
+
+    def run(self) -> None:
+        """Read lines until the end."""
+        self.console.print(HELP, markup=False)
+        if self.pool.simulated:
+            self.console.print("[yellow]Simulated pool: nobody answers. Configure a live one as template.env shows.[/]")
+        while True:
+            try:
+                line = self.console.input("[bold]> [/]").strip()
+            except EOFError:
+                return
+            if line in ("/quit", "/exit"):
+                return
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        if not line:
+            return
+        if line == "/help":
+            self.console.print(HELP, markup=False)
+        elif line == "/new":
+            self._begin()
+            self.console.print("a new conversation")
+        elif (rating := rating_of(line)) is not None:
+            self._rate(rating)
+        elif line.startswith("/"):
+            self.console.print(f"no command {line.split()[0]}. {HELP}", markup=False)
+        else:
+            self._ask(line)
+
+    def _rate(self, rating: float) -> None:
+        if self.last is None:
+            self.console.print("there is no answer to rate yet")
+            return
+        try:
+            self.store.rate(self.last, rating)
+        except DataError as error:  # another process deleted it meanwhile
+            self.console.print(f"[red]{escape(str(error))}[/]")
+            return
+        self.console.print(f"noted: {rating:.2f}")
+
+    def _ask(self, text: str) -> None:
+        from mar import api
+        from mar.controllers.baselines import Constant
+
+        identity = f"chat/{self.conversation}/{self.turn}"
+        query = Query(
+            text=text, id=identity, history=self.history, user_id=self.user, conversation_id=self.conversation
+        )
+        planned = api.plan(query, self.router, self.pool)
+        episode = api.run(query, Constant(planned.plan, name=self.router.name), self.pool)
+        model = planned.notes["model"]
+        self.last = self.store.record(
+            self.user,
+            conversation=self.conversation,
+            turn=self.turn,
+            model=model,
+            opening=self.history[0].query if self.history else text,
+            query=text,
+            response=episode.answer,
+        )
+        self._show(episode, model, planned.notes)
+        if episode.answer is None:
+            self.last = None  # a failed call is nobody's answer and cannot be rated
+            return
+        self.history = (*self.history, Turn(query=text, answer=episode.answer))
+        self.turn += 1
+
+    def _show(self, episode: Episode, model: str, notes: Mapping[str, str]) -> None:
+        simulated = " (simulated)" if self.pool.simulated else ""
+        if episode.answer is None:
+            for failure in episode.failures:
+                self.console.print(f"[red]{escape(model)}{simulated}: {escape(failure.reason)}[/]")
+        else:
+            self.console.print(Panel(escape(episode.answer), title=escape(model) + simulated, title_align="left"))
+        self.console.print(f"[dim]{escape(notes['why'])}[/]")
+        self.console.print(f"[dim]{escape(notes['evidence'])}[/]")
+
+
+def rating_of(line: str) -> float | None:
+    """A line as a rating, or None when it is something else: +, -, thumbs, or 1 to 5."""
+    from mar.controllers.gmt import stars, thumb
+
+    if line in ("+", "👍"):
+        return thumb(up=True)
+    if line in ("-", "👎"):
+        return thumb(up=False)
+    return stars(int(line)) if line in {"1", "2", "3", "4", "5"} else None

@@ -1,0 +1,204 @@
+"""`mar loadtest`: what controllers deliver in time when queries arrive whether or not they keep up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from mar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mar.controllers.base import PlanSpace
+    from mar.evaluation.arrivals import Arrivals
+    from mar.evaluation.loadtest import LoadResult, LoadTest, Policy
+    from mar.pool.pool import Pool
+
+PILOT = 40  # items that every model is tried on alone, for rules that weigh quality
+DEFAULT_POLICIES = ("mbpp", "best-single", "least-loaded", "shortest-expected-delay", "marginal-value")
+
+
+def loadtest_command(
+    task: Annotated[str, typer.Option(help="Benchmark: mbpp, gsm8k, math, humaneval, mmlu or mmlu_pro.")] = "mbpp",
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to test (may be repeated): a packaged controller or a checkpoint, single:MODEL, best-single, or "
+            "a rule: least-loaded, shortest-expected-delay, power-of-two, cheapest-feasible, best-feasible, "
+            f"marginal-value. CONTROLLER+RULE: its plans, the rule's models. Default: {', '.join(DEFAULT_POLICIES)}."
+        ),
+    ] = None,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(help="Arrival rate, 2/s or 120/min (may be repeated). Default: 10, 100, 200/min."),
+    ] = None,
+    budget: Annotated[float, typer.Option(min=0.0, help="Seconds within which an answer is in time.")] = 100.0,
+    queries: Annotated[int, typer.Option("-n", "--queries", min=1, help="Queries per policy and rate.")] = 200,
+    pattern: Annotated[str, typer.Option(help="poisson, constant, microburst or sustained.")] = "poisson",
+    pool: Annotated[str, typer.Option(help="auto, simulated, simulated-vllm, or a pool file.")] = "simulated-vllm",
+    stop_at_budget: Annotated[
+        bool, typer.Option("--stop-at-budget", help="Episodes out of time answer with what they have.")
+    ] = False,
+    most_in_flight: Annotated[int, typer.Option(min=1, help="Queries beyond so many under way are shed.")] = 10_000,
+    data: Annotated[Path | None, typer.Option(help="Folder with benchmark data; default: MAR_DATA.")] = None,
+    seed: Annotated[int, typer.Option(help="Of arrivals and items.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for tables, requests.csv and plots.")] = Path("runs/loadtest"),
+) -> None:
+    """Test controllers under load: goodput, latency, cost, queues."""
+    # Only this command needs PyTorch and the sandbox, which would make every other one wait.
+    from mar.evaluation.arrivals import PATTERNS, Arrivals, parse_rate
+
+    if not budget > 0:
+        raise ConfigError(f"--budget is {budget:g}; expected a positive number of seconds")
+    if pattern not in PATTERNS:
+        raise ConfigError(f"--pattern is {pattern!r}; expected one of {', '.join(PATTERNS)}")
+    rates = [parse_rate(r) for r in rate or ("10/min", "100/min", "200/min")]
+    arrivals = [Arrivals(rate=r, pattern=pattern) for r in sorted(rates)]
+    _Run(
+        task=task,
+        policies=tuple(policy or DEFAULT_POLICIES),
+        arrivals=arrivals,
+        budget_s=budget,
+        n=queries,
+        pool=pool,
+        stop=stop_at_budget,
+        most=most_in_flight,
+        data=data,
+        seed=seed,
+        out=out,
+    ).start()
+
+
+class _Run:
+    """One call of the command."""
+
+    def __init__(
+        self,
+        *,
+        task: str,
+        policies: tuple[str, ...],
+        arrivals: list[Arrivals],
+        budget_s: float,
+        n: int,
+        pool: str,
+        stop: bool,
+        most: int,
+        data: Path | None,
+        seed: int,
+        out: Path,
+    ) -> None:
+        from mar.learning.progress import Progress
+        from mar.tasks.registry import load_task
+        from mar.tasks.task import subset
+
+        self.policies, self.arrivals, self.budget_s, self.n = policies, arrivals, budget_s, n
+        self.pool, self.stop, self.most, self.seed, self.out = pool, stop, most, seed, out
+        self.task: Any = load_task(task, data=data)
+        self.items: list[Any] = list(subset(self.task, "test", n, seed).items)
+        self.pilot: list[Any] = list(subset(self.task, "train", PILOT, seed).items)
+        self.progress = Progress()
+
+    def start(self) -> None:
+        from mar import clock
+        from mar.pool.choose import configured_pool
+
+        live = configured_pool(self.pool)
+        results = clock.run(self._main, virtual=live is None or live.virtual_time)
+        self._report(results, simulated=live is None)
+
+    async def _main(self) -> list[LoadResult]:
+        from mar.controllers.base import PlanSpace
+        from mar.evaluation.loadtest import LoadTest
+        from mar.files import cache_folder
+        from mar.learning.rollouts import Rollouts
+        from mar.pool.choose import choose_pool
+        from mar.runtime import PromptLibrary, Runtime, Tools
+        from mar.runtime.lookup import NoLookup, WikipediaLookup
+        from mar.runtime.sandbox import Sandbox
+
+        async with Sandbox(memo_path=cache_folder() / "verdicts.sqlite") as sandbox:
+            pool = await choose_pool(self.pool, lambda: self.task.world([*self.items, *self.pilot], sandbox))
+            async with pool:
+                prompts = PromptLibrary.load()
+                tools = Tools(sandbox=sandbox, lookup=NoLookup() if pool.simulated else WikipediaLookup())
+                runtime = Runtime(pool, prompts=prompts, tools=tools, keep_prompts=False)
+                rollouts = Rollouts(runtime=runtime, task=self.task, sandbox=sandbox)
+                space = PlanSpace.of(pool, prompts)
+                test = LoadTest(
+                    rollouts=rollouts,
+                    space=space,
+                    items=self.items,
+                    progress=self.progress,
+                    budget_s=self.budget_s,
+                    most_in_flight=self.most,
+                    seed=self.seed,
+                )
+                qualities = await self._qualities(test, pool)
+                policies = [self._policy(name, space, qualities) for name in self.policies]
+                return [await test.run(p, arrivals, self.n) for arrivals in self.arrivals for p in policies]
+
+    async def _qualities(self, test: LoadTest[Any], pool: Pool) -> dict[str, float]:
+        """Share of training items that each model solves alone, where some policy asks for it."""
+        from mar.controllers.baselines import single
+        from mar.learning.rollouts import Job
+        from mar.runtime import RunIdentity
+
+        weigh = ("best-single", "marginal-value", "best-feasible")
+        if not any(w in name for name in self.policies for w in weigh):
+            return {}
+        found: dict[str, float] = {}
+        with self.progress.bar("trying every model alone", total=len(pool.names) * len(self.pilot)) as bar:
+            for model in pool.names:
+                (planned,) = single(model, self.task.domain).plan([self.task.query(self.pilot[0])], test.space)
+                jobs = [Job(item=i, plan=planned.plan, identity=RunIdentity(epoch="pilot")) for i in self.pilot]
+                outcomes = await test.rollouts.run(jobs, on_done=bar.advance)
+                found[model] = sum(o.score.solved for o in outcomes) / max(1, len(outcomes))
+        return found
+
+    def _policy(self, name: str, space: PlanSpace, qualities: dict[str, float]) -> Policy:
+        from mar import api
+        from mar.controllers.baselines import single
+        from mar.controllers.system_aware import RULES, OpenPlans, rule
+        from mar.evaluation.loadtest import Policy
+
+        planner, _, binder = name.partition("+")
+        if planner in RULES:
+            chosen = rule(planner, space.cards, qualities)
+            return Policy(name=name, controller=OpenPlans(self.task.domain), binder=chosen, stop_at_budget=self.stop)
+        if planner == "best-single" or planner.startswith("single:"):
+            model = max(qualities, key=lambda m: qualities[m]) if planner == "best-single" else planner[7:]
+            controller = single(model, self.task.domain)
+            name = f"{name} ({model})" if planner == "best-single" else name
+        else:
+            controller = api.load_controller(Path(planner) if Path(planner).is_file() else planner)
+        late = rule(binder, space.cards, qualities) if binder else None
+        return Policy(name=name, controller=controller, binder=late, stop_at_budget=self.stop)
+
+    def _report(self, results: list[LoadResult], *, simulated: bool) -> None:
+        from mar.evaluation.loadtest import as_markdown, as_table, goodput_lines, queue_lines, write_requests
+        from mar.evaluation.plots import plot_lines, plot_queues
+        from mar.files import write_atomically
+
+        label = " (simulated pool)" if simulated else ""
+        title = f"{self.task.name}, budget {self.budget_s:g} s, {self.arrivals[0].pattern} arrivals{label}"
+        rows = [r.figures() | {"models": r.shares("models"), "strategies": r.shares("strategies")} for r in results]
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.out / "results.json", json.dumps({"title": title, "rows": rows}, indent=2))
+        write_atomically(self.out / "results.md", as_markdown(results, title=title))
+        write_requests(self.out / "requests.csv", results)
+        plot_lines(
+            goodput_lines(results),
+            self.out / "goodput.png",
+            title=title,
+            x="requests per minute",
+            y="solved in time, %",
+        )
+        for result in results:
+            slug = "".join(c if c.isalnum() else "-" for c in result.policy)
+            where = self.out / f"queues-{slug}-{60 * result.arrivals.rate:g}.png"
+            plot_queues(queue_lines(result), where, title=f"{result.policy}, {60 * result.arrivals.rate:g}/min{label}")
+        Console().print(as_table(results, title=title))
+        self.progress.say(f"tables, requests and plots: {self.out}")

@@ -1,0 +1,1 @@
+"""Builders of the four named data sets: from raw votes or recorded outcomes to groups of conversations."""

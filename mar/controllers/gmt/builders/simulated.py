@@ -1,0 +1,174 @@
+# pyright: basic
+"""Simulated users over recorded outcomes: questions and solve rates are real, preferences are a model, and ours.
+
+For GSM8K and MMLU nobody published who preferred which answer. What is recorded is how often seven 7-8B LLMs solved
+each question (RouterDC's measurements, shuhao02/RouterDC). A simulated user u values an answer of LLM m to question q
+at
+
+    U(u, q, m) = w_u . (solved(q, m), thrift(m), chat(m)),     |w_u| ~ Dirichlet(1, 1, 1)
+
+with solved: the recorded solve rate; thrift: 1 for the LLM with the fewest parameters, 0 for the one with the most,
+linear between (what it costs to serve); chat: 1 for LLMs tuned to converse, 0.5 for those tuned on tasks, 0 for base
+models (how an answer reads). Half of the users want conversation and half want plain text: the weight of chat is
+negative for them. Users perceive U with Gumbel noise of scale 1 / SHARPNESS, so a preference between two answers is a
+logistic choice (Bradley-Terry given u and q), and rate k answers side by side by how many each one beats, over k - 1;
+differences below INDIFFERENT are ties. A conversation is two questions drawn independently, answered by the same LLMs.
+
+The weights are kept apart from the ratings, for a reference that is told them. Numbers measured on these users show
+whether preferences that are there are found; they say nothing about people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mar.controllers.gmt.comparisons import Floats
+from mar.controllers.gmt.records import Conversation, Exchange, Group
+from mar.errors import DataError
+from mar.tasks.readers import read_jsonl
+
+SHARPNESS = 8.0
+INDIFFERENT = 0.02
+TURNS = 2
+SIZES = {"gsm8k": 2, "mmlu": 3}
+"""LLMs side by side in a group."""
+ATTRIBUTES = ("solved", "thrift", "chat")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What is known of an LLM apart from its answers."""
+
+    billions: float  # parameters, from its model card
+    chat: float  # 1 tuned to converse, 0.5 tuned on tasks, 0 a base model
+
+
+CANDIDATES: Mapping[str, Candidate] = {
+    "mistralai/Mistral-7B-v0.1": Candidate(billions=7.24, chat=0.0),
+    "meta-math/MetaMath-Mistral-7B": Candidate(billions=7.24, chat=0.5),
+    "itpossible/Chinese-Mistral-7B-v0.1": Candidate(billions=7.49, chat=0.0),
+    "HuggingFaceH4/zephyr-7b-beta": Candidate(billions=7.24, chat=1.0),
+    "cognitivecomputations/dolphin-2.6-mistral-7b": Candidate(billions=7.24, chat=1.0),
+    "meta-llama/Meta-Llama-3-8B": Candidate(billions=8.03, chat=0.0),
+    "cognitivecomputations/dolphin-2.9-llama3-8b": Candidate(billions=8.03, chat=1.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Questions and how often each LLM solved them."""
+
+    questions: tuple[str, ...]
+    models: tuple[str, ...]
+    solved: Floats  # (questions, models)
+
+    @property
+    def traits(self) -> Floats:
+        """Thrift and chat of every LLM, shape (models, 2)."""
+        size = np.array([CANDIDATES[m].billions for m in self.models])
+        thrift = (size.max() - size) / (size.max() - size.min())
+        return np.stack([thrift, np.array([CANDIDATES[m].chat for m in self.models])], axis=1)
+
+    def values(self, weights: Floats, question: int) -> Floats:
+        """What a user with these weights thinks of every LLM's answer, shape (models,)."""
+        return weights[0] * self.solved[question] + self.traits @ weights[1:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedUsers:
+    """Ratings of simulated users, and what made them."""
+
+    groups: tuple[Group, ...]
+    weights: dict[str, Floats]  # of each user, by ATTRIBUTES
+    recorded: Recorded
+
+
+def read_recorded(folder: Path, name: str) -> Recorded:
+    """The recorded solve rates of one benchmark from `folder`/outcomes/model7.
+
+    Raises:
+        DataError: A file is missing or a row is wrong.
+    """
+    place = folder / "outcomes" / "model7"
+    solved = dict[str, list[float]]()
+    for part in ("train", "test"):
+        path = place / f"{name}_{part}.jsonl.gz"
+        for number, row in enumerate(read_jsonl(path), start=1):
+            given: Any = row.get("scores")
+            scores: dict[str, float] = given if isinstance(given, dict) else {}
+            if not isinstance(row.get("question"), str) or set(scores) != set(CANDIDATES):
+                raise DataError(f"{path}, row {number}: expected question and scores of {len(CANDIDATES)} known LLMs")
+            # GSM8K: a mean of ten attempts; MMLU: a probability where the right option was chosen, else 0
+            known = [float(scores[m]) for m in CANDIDATES]
+            solved.setdefault(row["question"], known if name == "gsm8k" else [float(s > 0) for s in known])
+    return Recorded(questions=tuple(solved), models=tuple(CANDIDATES), solved=np.array(list(solved.values())))
+
+
+def simulate_users(
+    recorded: Recorded, *, name: str, users: int = 100, conversations: int = 40, questions: int = 800, seed: int = 0
+) -> SimulatedUsers:
+    """Let simulated users talk to LLMs and rate them.
+
+    Args:
+        recorded: Questions and solve rates.
+        name: gsm8k or mmlu, which sets how many LLMs answer side by side.
+        users: How many there are.
+        conversations: Of each user.
+        questions: How many different questions they ask.
+        seed: Of everything drawn.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(len(recorded.questions), min(questions, len(recorded.questions)), replace=False)
+    asked = tuple(recorded.questions[int(i)] for i in drawn)
+    recorded = Recorded(questions=asked, models=recorded.models, solved=recorded.solved[drawn])
+    weights = {f"user-{i:03d}": w for i, w in enumerate(drawn_weights(users, rng))}
+    groups = [
+        _converse(recorded, user, w, f"{user}-{n}", SIZES[name], rng)
+        for user, w in weights.items()
+        for n in range(conversations)
+    ]
+    return SimulatedUsers(groups=tuple(groups), weights=weights, recorded=recorded)
+
+
+def drawn_weights(users: int, rng: np.random.Generator) -> Floats:
+    """Weights of users, shape (users, 3): shares, with a negative one of chat for half of them in expectation."""
+    weights = rng.dirichlet(np.ones(len(ATTRIBUTES)), users)
+    weights[:, 2] *= rng.choice([-1.0, 1.0], users)
+    return weights
+
+
+def _converse(
+    recorded: Recorded, user: str, weights: Floats, identity: str, size: int, rng: np.random.Generator
+) -> Group:
+    chosen = [int(m) for m in rng.choice(len(recorded.models), size, replace=False)]
+    asked = [int(q) for q in rng.choice(len(recorded.questions), TURNS, replace=False)]
+    ratings = [rate(recorded.values(weights, q)[chosen], rng) for q in asked]
+    return Group(
+        tuple(
+            Conversation(
+                question_id=identity,
+                turn=TURNS,
+                judge=user,
+                model=recorded.models[m],
+                conversation=tuple(
+                    Exchange(query=recorded.questions[q], rating=float(r[place]))
+                    for q, r in zip(asked, ratings, strict=True)
+                ),
+            )
+            for place, m in enumerate(chosen)
+        )
+    )
+
+
+def rate(values: Floats, rng: np.random.Generator) -> Floats:
+    """Ratings from 0 to 1 of answers side by side: the share of the others that each one beats."""
+    perceived = values + rng.gumbel(size=len(values)) / SHARPNESS
+    ahead = perceived[:, None] - perceived[None, :]
+    beats = np.where(np.abs(ahead) < INDIFFERENT, 0.5, ahead > 0)
+    np.fill_diagonal(beats, 0.0)
+    return beats.sum(axis=1) / (len(values) - 1)

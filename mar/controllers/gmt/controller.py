@@ -1,0 +1,185 @@
+# pyright: basic
+"""The live preference router as a controller: one agent on the LLM that this user will like best, and why."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from scipy.special import expit
+
+from mar.controllers.base import Planned, PlanSpace
+from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
+from mar.controllers.gmt.checkpoint import load_personal
+from mar.controllers.gmt.comparisons import Floats
+from mar.controllers.gmt.live import LiveSettings, LiveUser, LiveUsers, adopt, blank_model
+from mar.controllers.gmt.personal import PersonalModel
+from mar.controllers.gmt.store import InteractionStore
+from mar.types import AgentSpec, Domain, ModeSpec, Plan, Query
+
+Exploration = Literal["none", "thompson", "ucb"]
+UCB_WIDTH = 1.0  # standard deviations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which LLM, and what speaks for it."""
+
+    model: str
+    score: dict[str, float]  # log-odds against an average answer, by LLM
+    sd: dict[str, float]  # standard deviation of the part that is this user's own
+    personal: dict[str, float]  # the part of the score that this user's ratings make up
+    why: str  # one line
+    evidence: tuple[str, ...]  # this user's history with the LLM
+
+
+class GmtRouter:
+    """A single-agent controller that learns from every rating.
+
+    Args:
+        store: What users said.
+        encoder: Of queries.
+        model: A trained router. None: one that knows nothing yet.
+        live: How much room users get.
+        exploration: none: the best guess; thompson: a draw from what is believed; ucb: the best that is still likely.
+        seed: Of Thompson's draws.
+    """
+
+    name = "GMT router"
+
+    def __init__(
+        self,
+        store: InteractionStore,
+        encoder: Encoder,
+        *,
+        model: PersonalModel | None = None,
+        live: LiveSettings | None = None,
+        exploration: Exploration = "none",
+        seed: int = 0,
+    ) -> None:
+        self.store, self.encoder, self.live = store, encoder, live or LiveSettings()
+        self.exploration: Exploration = exploration
+        self.seed = seed
+        self._model = model
+        self._users: dict[tuple[str, ...], LiveUsers] = {}
+
+    @classmethod
+    def load(cls, checkpoint: Path | None, store: InteractionStore, encoder: Encoder | None = None) -> GmtRouter:
+        """A router from a checkpoint file, or one that knows nothing yet.
+
+        Raises:
+            CheckpointError: The file is none, or was made for another encoder.
+        """
+        chosen = encoder or CachedEncoder(MiniLM())
+        model = None if checkpoint is None else load_personal(checkpoint, encoder=chosen.name).model
+        return cls(store, chosen, model=model)
+
+    def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
+        """One agent per query, on the LLM that its user will like best."""
+        return [
+            self._planned(query, choice) for query, choice in zip(queries, self.choose(queries, space), strict=True)
+        ]
+
+    def choose(self, queries: Sequence[Query], space: PlanSpace) -> list[Choice]:
+        """The choices behind `plan`, with their reasons. Unknown users and queries without one are at the prior."""
+        if not queries:
+            return []
+        users = self._for(tuple(card.name for card in space.cards))
+        openings = [q.history[0].query if q.history else q.text for q in queries]
+        consensus, x = users.features(openings, [q.text for q in queries], [len(q.history) for q in queries])
+        return [self._choose(users, q, c, f) for q, c, f in zip(queries, consensus, x, strict=True)]
+
+    def _for(self, models: tuple[str, ...]) -> LiveUsers:
+        if models not in self._users:
+            known = self._model or blank_model(models, self.encoder.width)
+            self._users[models] = LiveUsers(adopt(known, models, self.live), self.store, self.encoder, self.live)
+        return self._users[models]
+
+    def _planned(self, query: Query, choice: Choice) -> Planned:
+        domain: Domain = query.domain or "Commonsense"
+        agent = AgentSpec(role=DEFAULT_TEAM[domain][0], model=choice.model)
+        plan = Plan(mode=ModeSpec(name="IO"), domain=domain, agents=(agent,))
+        return Planned(
+            plan=plan, notes={"model": choice.model, "why": choice.why, "evidence": "\n".join(choice.evidence)}
+        )
+
+    def _choose(self, users: LiveUsers, query: Query, consensus: Floats, x: Floats) -> Choice:
+        names = users.model.models
+        user = users.of(query.user_id or "")
+        assert user.mean is not None
+        assert user.covariance is not None
+        personal = x @ user.mean[:-1]
+        score = consensus + personal
+        spread = np.sqrt(np.maximum(np.einsum("md,de,me->m", x, user.covariance[:-1, :-1], x), 0.0))
+        valued = self._valued(query, user, score, x, spread)
+        best = int(np.argmax(valued))
+        chosen, kept = self._sticky(query, user, names, score, best)
+        why = _reason(names, score, consensus, chosen, best, kept)
+        return Choice(
+            model=names[chosen],
+            score=dict(zip(names, score.tolist(), strict=True)),
+            sd=dict(zip(names, spread.tolist(), strict=True)),
+            personal=dict(zip(names, personal.tolist(), strict=True)),
+            why=why,
+            evidence=tuple(_evidence(user, names[chosen])),
+        )
+
+    def _valued(self, query: Query, user: LiveUser, score: Floats, x: Floats, spread: Floats) -> Floats:
+        """What each LLM is chosen by."""
+        if self.exploration == "ucb":
+            return score + UCB_WIDTH * spread
+        if self.exploration == "thompson":
+            assert user.covariance is not None
+            identity = f"{self.seed}/{query.user_id}/{user.standing.revision}/{query.id}/{query.text}"
+            digest = hashlib.blake2b(identity.encode(errors="surrogatepass"), digest_size=8).digest()
+            rng = np.random.default_rng(int.from_bytes(digest))
+            root = np.linalg.cholesky(user.covariance[:-1, :-1] + 1e-9 * np.eye(len(user.covariance) - 1))
+            return score + x @ (root @ rng.standard_normal(len(root)))
+        return score
+
+    def _sticky(self, query: Query, user: LiveUser, names: Sequence[str], score: Floats, best: int) -> tuple[int, bool]:
+        """A follow-up stays with its LLM unless the gain is beyond the user's margin."""
+        if query.user_id is None or query.conversation_id is None or not query.history:
+            return best, False
+        last = self.store.last_of(query.user_id, query.conversation_id)
+        if last is None or last.model not in names:
+            return best, False
+        now = names.index(last.model)
+        gain = float(expit(score[best] - score[now])) - 0.5
+        return (best, False) if gain > user.standing.margin else (now, True)
+
+
+def _reason(names: Sequence[str], score: Floats, consensus: Floats, chosen: int, best: int, kept: bool) -> str:
+    if kept:
+        gain = 100 * (float(expit(score[best] - score[chosen])) - 0.5)
+        return f"stays with {names[chosen]}: another LLM would be preferred by {max(0.0, gain):.0f} points at the most"
+    if not np.ptp(score):
+        return f"{names[chosen]}: nothing is known yet, all LLMs are alike"
+    order = np.argsort(-score)
+    other = int(order[1] if order[0] == chosen else order[0]) if len(order) > 1 else chosen
+    chance = 100 * float(expit(score[chosen] - score[other]))
+    own = (score - consensus)[chosen] - (score - consensus)[other]
+    share = "your ratings" if abs(own) > abs(consensus[chosen] - consensus[other]) else "what people in general prefer"
+    return f"{names[chosen]}: preferred to {names[other]} with {chance:.0f}%, mostly by {share}"
+
+
+def _evidence(user: LiveUser, model: str) -> list[str]:
+    """What this user said of an LLM before."""
+    own = [entry[0] for _, entry in sorted(user.ratings.items()) if entry[0].model == model]
+    if not own:
+        return [f"you have not rated {model} yet"]
+    mean = sum(i.rating or 0.0 for i in own) / len(own)
+    everything = [entry[0].rating or 0.0 for entry in user.ratings.values()]
+    lines = [
+        f"{len(own)} of your {len(everything)} ratings are of {model}: {mean:.2f} on average, "
+        f"{sum(everything) / len(everything):.2f} over all LLMs"
+    ]
+    recent = own[-1]
+    shown = " ".join(recent.query.split())
+    lines.append(f"last time {recent.rating:.2f} for {shown[:60]!r}{'…' if len(shown) > 60 else ''}")
+    return lines

@@ -1,0 +1,260 @@
+"""What users asked, what they were answered and how they rated it: a SQLite file that outlives crashes.
+
+Several processes may write at once. Every change of a user's data raises that user's revision, so a reader fetches only
+what is new; a user whose data were deleted and who comes back is a new incarnation.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mar.errors import ConfigError, DataError
+from mar.files import CACHE_VARIABLE, cache_folder
+
+SCHEMA_VERSION = 1
+BUSY_S = 30.0  # how long a writer waits for another one
+DEFAULT_MARGIN = 0.1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS users (
+    name TEXT PRIMARY KEY,
+    incarnation TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    margin REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS interactions (
+    id INTEGER PRIMARY KEY,
+    user TEXT NOT NULL REFERENCES users (name),
+    conversation TEXT NOT NULL,
+    turn INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    opening TEXT NOT NULL,
+    query TEXT NOT NULL,
+    response TEXT,
+    created REAL NOT NULL,
+    rating REAL CHECK (rating BETWEEN 0 AND 1),
+    revision INTEGER NOT NULL,
+    UNIQUE (user, conversation, turn, model)
+);
+CREATE INDEX IF NOT EXISTS by_revision ON interactions (user, revision);
+CREATE INDEX IF NOT EXISTS by_conversation ON interactions (user, conversation, turn);
+"""
+
+
+def default_store_path() -> Path:
+    """Where interactions lie unless a path is given."""
+    return cache_folder() / "interactions.sqlite"
+
+
+def thumb(up: bool) -> float:
+    """Thumbs up or down as a rating."""
+    return 1.0 if up else 0.0
+
+
+def stars(number: int) -> float:
+    """1 to 5 as a rating from 0 to 1.
+
+    Raises:
+        DataError: It is none of them.
+    """
+    if number not in range(1, 6):
+        raise DataError(f"a rating of {number}; expected 1 to 5")
+    return (number - 1) / 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a user's data stand."""
+
+    incarnation: str
+    revision: int
+    margin: float  # how much likelier another LLM must be preferred before a conversation changes to it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """One answered query."""
+
+    id: int
+    conversation: str
+    turn: int  # from 0
+    model: str
+    opening: str  # the conversation's first query
+    query: str
+    response: str | None  # None: the call failed
+    created: float  # seconds since 1970
+    rating: float | None  # 0 to 1; None: not rated
+
+
+NOBODY = Standing(incarnation="", revision=0, margin=DEFAULT_MARGIN)
+_FIELDS = "id, conversation, turn, model, opening, query, response, created, rating"
+
+
+class InteractionStore:
+    """Interactions and ratings on disk. Its methods block for well under a millisecond; threads may share it.
+
+    Raises:
+        ConfigError: The file cannot be opened as a store of interactions.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path = path or default_store_path()
+        self._lock = threading.Lock()
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+            try:
+                # FULL: what a person said is on disk before they are told so, also through a power cut
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute("PRAGMA secure_delete=ON")
+                version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
+                if version not in (0, SCHEMA_VERSION):
+                    raise ConfigError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; move it away")
+                self._db.executescript(_SCHEMA)
+                self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            except BaseException:
+                self._db.close()
+                raise
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _errors(self) -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
+            raise ConfigError(
+                f"interactions {self.path}: {error}; expected a writable SQLite file (set {CACHE_VARIABLE})"
+            ) from error
+
+    @contextmanager
+    def _writing(self) -> Generator[sqlite3.Connection]:
+        """One change, whole or not at all, while other writers wait."""
+        with self._lock, self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    # Writing --------------------------------------------------------------------------------------------------
+
+    def record(
+        self, user: str, *, conversation: str, turn: int, model: str, opening: str, query: str, response: str | None
+    ) -> int:
+        """Keep an answered query; gives its id. The same user, conversation, turn and LLM again replaces the answer."""
+        if not user:
+            raise DataError("the user's name is empty; expected a name")
+        with self._writing() as db:
+            revision = self._raise(db, user)
+            texts = [_storable(t) for t in (conversation, model, opening, query)]
+            answer = None if response is None else _storable(response)
+            row = (_storable(user), texts[0], turn, *texts[1:], answer, time.time(), revision)
+            found = db.execute(
+                "INSERT INTO interactions "
+                "(user, conversation, turn, model, opening, query, response, created, revision) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user, conversation, turn, model) DO UPDATE SET "
+                "opening = excluded.opening, query = excluded.query, response = excluded.response, "
+                "created = excluded.created, revision = excluded.revision, rating = NULL RETURNING id",
+                row,
+            ).fetchone()
+            return int(found[0])
+
+    def rate(self, interaction: int, rating: float) -> None:
+        """Rate an answer from 0 to 1; rating it again replaces the rating.
+
+        Raises:
+            DataError: The rating is out of range, or there is no such interaction.
+        """
+        if not (math.isfinite(rating) and 0 <= rating <= 1):
+            raise DataError(f"a rating of {rating}; expected 0 to 1")
+        with self._writing() as db:
+            row = db.execute("SELECT user FROM interactions WHERE id = ?", (interaction,)).fetchone()
+            if row is None:
+                raise DataError(f"no interaction {interaction}; it was never recorded, or its user's data were deleted")
+            revision = self._raise(db, row[0])
+            db.execute("UPDATE interactions SET rating = ?, revision = ? WHERE id = ?", (rating, revision, interaction))
+
+    def set_margin(self, user: str, margin: float) -> None:
+        """Set how much likelier (in probability) another LLM must be preferred before a conversation changes to it.
+
+        Raises:
+            DataError: It is not between 0 and 0.5.
+        """
+        if not 0 <= margin <= 0.5:
+            raise DataError(f"a margin of {margin}; expected 0 (always the best) to 0.5 (never change)")
+        with self._writing() as db:
+            self._raise(db, user)
+            db.execute("UPDATE users SET margin = ? WHERE name = ?", (margin, _storable(user)))
+
+    def forget(self, user: str) -> int:
+        """Delete everything about a user; gives how many interactions. The bytes are overwritten on disk."""
+        with self._writing() as db:
+            count = db.execute("DELETE FROM interactions WHERE user = ?", (_storable(user),)).rowcount
+            db.execute("DELETE FROM users WHERE name = ?", (_storable(user),))
+        with self._lock, self._errors():
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still held the old pages
+        return count
+
+    def _raise(self, db: sqlite3.Connection, user: str) -> int:
+        row = db.execute(
+            "INSERT INTO users (name, incarnation, revision, margin) VALUES (?, ?, 1, ?) "
+            "ON CONFLICT (name) DO UPDATE SET revision = revision + 1 RETURNING revision",
+            (_storable(user), secrets.token_hex(8), DEFAULT_MARGIN),
+        ).fetchone()
+        return int(row[0])
+
+    # Reading --------------------------------------------------------------------------------------------------
+
+    def standing(self, user: str) -> Standing:
+        """Where a user's data stand; somebody unknown is nobody, which is no error."""
+        query = "SELECT incarnation, revision, margin FROM users WHERE name = ?"
+        with self._lock, self._errors():
+            row = self._db.execute(query, (_storable(user),)).fetchone()
+        return NOBODY if row is None else Standing(incarnation=row[0], revision=row[1], margin=row[2])
+
+    def since(self, user: str, revision: int) -> list[Interaction]:
+        """A user's interactions that are new or changed after a revision, oldest first."""
+        query = f"SELECT {_FIELDS} FROM interactions WHERE user = ? AND revision > ? ORDER BY id"
+        with self._lock, self._errors():
+            rows = self._db.execute(query, (_storable(user), revision)).fetchall()
+        return [_interaction(row) for row in rows]
+
+    def last_of(self, user: str, conversation: str) -> Interaction | None:
+        """The latest answered turn of a conversation."""
+        query = (
+            f"SELECT {_FIELDS} FROM interactions WHERE user = ? AND conversation = ? AND response IS NOT NULL "
+            "ORDER BY turn DESC, id DESC LIMIT 1"
+        )
+        with self._lock, self._errors():
+            row = self._db.execute(query, (_storable(user), _storable(conversation))).fetchone()
+        return None if row is None else _interaction(row)
+
+    def users(self) -> list[str]:
+        """Everybody with data here."""
+        with self._lock, self._errors():
+            return [row[0] for row in self._db.execute("SELECT name FROM users ORDER BY name")]
+
+
+def _interaction(row: tuple[int, str, int, str, str, str, str | None, float, float | None]) -> Interaction:
+    names = ("id", "conversation", "turn", "model", "opening", "query", "response", "created", "rating")
+    return Interaction(**dict(zip(names, row, strict=True)))  # pyright: ignore[reportArgumentType]
+
+
+def _storable(text: str) -> str:
+    """Text that SQLite can hold: a lone half of a surrogate pair becomes a question mark."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,154 @@
+"""Saving and loading a fitted router: one safetensors file with a JSON header, nothing pickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from mar.controllers.embeddings import Encoder
+from mar.controllers.routers.controller import RouterController
+from mar.controllers.routers.registry import ROUTERS, make_router, name_of
+from mar.errors import CheckpointError, ConfigError
+from mar.files import write_atomically
+from mar.types import Domain
+
+FORMAT = "mar/router/1"
+TIES = "ties"
+_OPEN = "mar/router/"
+
+
+class Header(BaseModel):
+    """What a checkpoint says about itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: str
+    router: str  # its registered name, or module:Class
+    parameters: dict[str, Any]
+    encoder: str
+    width: int
+    models: tuple[str, ...]
+    name: str
+    domain: Domain
+    trained_on: dict[str, str]  # data, split, ... for people
+
+
+def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping[str, str]) -> None:
+    """Write a checkpoint, all or nothing.
+
+    Raises:
+        ConfigError: The router is no dataclass, or has learned nothing.
+    """
+    router = controller.router
+    if not is_dataclass(router):
+        raise ConfigError(f"{type(router).__name__} is no dataclass, so its parameters cannot be saved")
+    arrays = dict(_arrays(router))
+    if not arrays:
+        raise ConfigError(f"{type(router).__name__} has no fitted attribute (name_) to save")
+    if odd := [name for name, value in arrays.items() if value.dtype.kind not in "biuf"]:
+        raise ConfigError(f"{type(router).__name__}.{odd[0]} is an array of {arrays[odd[0]].dtype}; expected numbers")
+    header = Header(
+        format=FORMAT,
+        router=name_of(router),
+        parameters={f.name: getattr(router, f.name) for f in fields(router) if f.init},
+        encoder=controller.encoder.name,
+        width=controller.encoder.width,
+        models=controller.models,
+        name=controller.name,
+        domain=controller.domain,
+        trained_on=dict(trained_on),
+    )
+    content = {TIES: controller.ties, **arrays}
+    write_atomically(
+        path, save({k: np.ascontiguousarray(v) for k, v in content.items()}, metadata={"mar": header.model_dump_json()})
+    )
+
+
+def is_routed(path: Path) -> bool:
+    """Whether a file is a checkpoint of a router (of any version)."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return _OPEN in (file.metadata() or {}).get("mar", "")
+    except (SafetensorError, OSError):
+        return False
+
+
+def load_routed(path: Path, encoder: Encoder) -> RouterController:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: No such file, damaged, made for another encoder, or of a class that is not registered: a file
+            does not get to say which code is imported.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint {path}; expected a file that save_routed wrote")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata: dict[str, Any] = file.metadata() or {}
+            arrays: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = Header.model_validate(json.loads(metadata["mar"]))
+        ties = arrays.pop(TIES)
+    except (SafetensorError, KeyError, ValueError, ValidationError, OSError) as error:
+        raise CheckpointError(f"{path} is no checkpoint of a router: {str(error).splitlines()[0]}") from None
+    if header.format != FORMAT:
+        raise CheckpointError(f"{path} has format {header.format!r}; expected {FORMAT!r}")
+    if (header.encoder, header.width) != (encoder.name, encoder.width):
+        raise CheckpointError(
+            f"{path} was fitted on embeddings of {header.encoder} (width {header.width}); this encoder is "
+            f"{encoder.name} (width {encoder.width})"
+        )
+    if header.router not in ROUTERS and header.router not in ROUTERS.values():
+        raise CheckpointError(f"{path} holds a router {header.router!r}, which is not registered; register it first")
+    router = make_router(header.router, **header.parameters)
+    _restore(router, arrays)
+    return RouterController(
+        router=router, models=header.models, ties=ties, encoder=encoder, name=header.name, domain=header.domain
+    )
+
+
+def _arrays(router: object, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """What a router learned by name; parts of tuples by number, those of routers within it after a dot."""
+    for name, value in vars(router).items():
+        if name.endswith("_") and not name.startswith("_"):
+            parts = cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
+            for i, part in enumerate(parts):
+                key = f"{prefix}{name}.{i}" if isinstance(value, tuple) else f"{prefix}{name}"
+                if isinstance(part, np.ndarray):
+                    yield key, part
+                elif is_dataclass(part):
+                    yield from _arrays(part, f"{key}.")
+
+
+def _restore(router: object, arrays: Mapping[str, np.ndarray]) -> None:
+    """The inverse of `_arrays` on a fresh router, which has made the routers within it itself.
+
+    Raises:
+        CheckpointError: A name is none of a fitted attribute.
+    """
+    below: dict[str, dict[str, np.ndarray]] = {}
+    for key, value in arrays.items():
+        name, dot, rest = key.partition(".")
+        if not name.endswith("_") or name.startswith("_"):
+            raise CheckpointError(f"a tensor is called {key!r}; expected names of fitted attributes, which end in _")
+        if dot:
+            below.setdefault(name, {})[rest] = value
+        else:
+            setattr(router, name, value)
+    for name, parts in below.items():
+        inner: Any = getattr(router, name, ())
+        if is_dataclass(inner):
+            _restore(inner, parts)
+        elif inner:
+            for i, part in enumerate(inner):
+                own = {key.partition(".")[2]: v for key, v in parts.items() if key.partition(".")[0] == str(i)}
+                _restore(part, own)
+        else:
+            setattr(router, name, tuple(parts[str(i)] for i in range(len(parts))))

@@ -1,0 +1,75 @@
+"""Results of a comparison on disk, one file each, so that a run that was killed goes on."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+
+from mar.errors import ConfigError, DataError
+from mar.evaluation.routereval.metrics import Metrics
+from mar.evaluation.routereval.results import Measured
+from mar.files import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A folder of results by key."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: Path, arguments: dict[str, Any]) -> Self:
+        """A new folder, or one of a run with the same arguments.
+
+        Raises:
+            ConfigError: It belongs to a run with other arguments; names the first that differs.
+        """
+        stored, given = folder / "args.json", cast("dict[str, Any]", json.loads(json.dumps(arguments, default=str)))
+        if stored.is_file():
+            before = cast("dict[str, Any]", json.loads(stored.read_text(encoding="utf-8")))
+            for name in sorted(given.keys() | before.keys()):
+                if given.get(name) != before.get(name):
+                    raise ConfigError(
+                        f"{folder} holds a run with {name} = {before.get(name)!r}, not {given.get(name)!r}; give the "
+                        "same options to go on with it, or another --out"
+                    )
+        else:
+            write_atomically(stored, json.dumps(given, indent=1))
+        return cls(folder)
+
+    def __contains__(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def put(self, key: str, measured: Measured) -> None:
+        """Keep a result, whole or not at all."""
+        about = {
+            "router": measured.router,
+            **asdict(measured.metrics),
+            "fit_s": measured.fit_s,
+            "score_s": measured.score_s,
+        }
+        content = io.BytesIO()
+        np.savez_compressed(content, about=np.array(json.dumps(about)), values=measured.values)
+        write_atomically(self._path(key), content.getvalue())
+
+    def get(self, key: str) -> Measured:
+        """A result that was kept.
+
+        Raises:
+            DataError: Its file is damaged.
+        """
+        try:
+            with np.load(self._path(key), allow_pickle=False) as file:
+                about, values = json.loads(str(file["about"])), file["values"]
+            times = {name: float(about.pop(name)) for name in ("fit_s", "score_s")}
+            return Measured(router=str(about.pop("router")), metrics=Metrics(**about), values=values, **times)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self._path(key)} is no result ({error}); remove it to measure it again") from None
+
+    def _path(self, key: str) -> Path:
+        return self.folder / "results" / f"{key}.npz"

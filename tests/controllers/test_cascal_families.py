@@ -1,0 +1,77 @@
+"""Families: a consensus that a family's agreement does not fool."""
+
+import numpy as np
+import pytest
+
+from mar.controllers.cascal import FamilySettings, agreement_shares, families_of, family_scores
+from mar.controllers.cascal.families import _Terms
+from tests.controllers.cascal_worlds import crowd, responses, silent
+
+FAMILY = ("f", "f", "f", "x", "y", "z")
+
+
+def test_a_family_that_repeats_itself_outvotes_the_best_model_but_not_the_likelihood():
+    answers, truth = crowd([0.45, 0.45, 0.45, 0.7, 0.5, 0.5], FAMILY, copying=0.85)
+    right = (answers.choices == truth[:, None]).mean(axis=0)
+    fit = family_scores(answers, FAMILY)
+    assert right.argmax() == 3
+    assert agreement_shares(answers).mean(axis=0).argmax() < 3
+    assert fit.scores.mean(axis=0).argmax() == 3
+    assert fit.scores.mean(axis=0) == pytest.approx(right, abs=0.1)
+    assert fit.copying["f"] > 0.6
+
+
+def test_a_family_whose_members_are_independent_is_found_to_be_so():
+    answers, _ = crowd([0.6, 0.5, 0.5, 0.7, 0.5, 0.5], FAMILY, copying=0.0)
+    assert family_scores(answers, FAMILY).copying["f"] < 0.15
+
+
+def test_skills_may_differ_between_regions():
+    easy, _truth = crowd([0.8, 0.4, 0.5, 0.5], "abcd", questions=800)
+    hard, _other = crowd([0.4, 0.8, 0.5, 0.5], "abcd", questions=800, seed=1)
+    table = np.concatenate([easy.choices, hard.choices])
+    regions = np.repeat([0, 1], 800)
+    fit = family_scores(responses(table, options=8), "abcd", [regions])
+    assert fit.skills[0].argmax() == 0
+    assert fit.skills[1].argmax() == 1
+
+
+def test_an_abstention_has_no_chance_of_being_right_and_lowers_the_model():
+    answers, _ = crowd([0.6, 0.6, 0.6, 0.6], "abcd")
+    table = answers.choices.copy()
+    table[:, 0] = silent(answers, 0.5).choices[:, 0]
+    fit = family_scores(responses(table, options=8), "abcd")
+    assert (fit.scores[:, 0][table[:, 0] < 0] == 0).all()
+    assert fit.scores.mean(axis=0)[0] < 0.75 * fit.scores.mean(axis=0)[1:].min()
+
+
+def test_the_same_answers_and_seed_give_the_same_scores():
+    answers, _ = crowd([0.6, 0.5, 0.4], "abc", questions=300)
+    one, two = (family_scores(answers, "abc", settings=FamilySettings(questions=100)) for _ in range(2))
+    assert one.scores.tobytes() == two.scores.tobytes()
+
+
+def test_the_terms_of_a_question_are_all_pairs_of_right_and_popular_options():
+    # Three models say 0, 1, 1 of five options: slots 0, 1 and "one of the three that nobody chose". The prior over
+    # (t, w) is uniform over 5 x 4 pairs, so the weights add up to 1.
+    terms = _Terms.of(np.array([[0, 1, 1]], np.int8), np.array([5]), np.array([0]))
+    assert np.exp(terms.log_weight.numpy()).sum() == pytest.approx(1.0)
+    assert len(terms.right) == 9
+
+
+def test_a_question_with_one_option_or_without_readable_answers_does_no_harm():
+    answers, _ = crowd([0.6, 0.5], "ab", questions=50, options=4)
+    table = answers.choices.copy()
+    table[0], table[1] = 0, -1
+    mixed = responses(table)
+    mixed.options[0] = 1
+    scores = family_scores(mixed, "ab").scores
+    assert np.isfinite(scores).all()
+    assert scores[0] == pytest.approx([1, 1])
+    assert scores[1].tolist() == [0, 0]
+
+
+def test_families_are_read_from_names_unless_they_are_stated():
+    names = ("Meta-Llama-3-8B", "Llama-2-70b-hf", "Mixtral-8x7B", "mathstral-7B", "gemini-1.5-pro", "Qwen/Qwen3-8B")
+    assert families_of(names) == ("llama", "llama", "mistral", "mistral", "gemma", "qwen")
+    assert families_of(["OSS120", "GLM4-32"], {"OSS120": "gpt-oss"}) == ("gpt-oss", "glm")

@@ -1,0 +1,257 @@
+"""The live router: ratings kept through crashes and writers, next decisions moved by them, follow-ups that stay."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from mar.controllers.base import PlanSpace
+from mar.controllers.embeddings import HashEncoder
+from mar.controllers.gmt import GmtRouter, InteractionStore, LiveSettings, PersonalSettings, fit_personal, stars, thumb
+from mar.controllers.gmt.comparisons import comparisons_of, names_of
+from mar.errors import ConfigError, DataError
+from mar.pool.cards import ModelCard
+from mar.runtime.prompts import PromptLibrary
+from mar.types import Query, Turn
+from tests.controllers.gmt_votes import opposite_users
+
+MODELS = ("m0", "m1", "m2")
+SPACE = PlanSpace(cards=tuple(ModelCard(name=m) for m in MODELS), prompts=PromptLibrary.load())
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = InteractionStore(tmp_path / "interactions.sqlite")
+    yield opened
+    opened.close()
+
+
+def router(store, **options):
+    return GmtRouter(store, HashEncoder(8), **options)
+
+
+def said(store, user, model, rating, *, n=1, conversation="c"):
+    for i in range(n):
+        text = f"question {i} to {model}"
+        number = store.record(
+            user, conversation=f"{conversation}{i}", turn=0, model=model, opening=text, query=text, response="answer"
+        )
+        if rating is not None:
+            store.rate(number, rating)
+    return number
+
+
+def choice(a_router, user="ann", text="what now?", **more):
+    return a_router.choose([Query(text=text, user_id=user, **more)], SPACE)[0]
+
+
+# The store ----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_said_is_there_after_a_crash(tmp_path):
+    path = tmp_path / "interactions.sqlite"
+    script = f"""
+import os
+from pathlib import Path
+from mar.controllers.gmt.store import InteractionStore
+store = InteractionStore(Path({str(path)!r}))
+n = store.record("ann", conversation="c", turn=0, model="m0", opening="q", query="q", response="a")
+store.rate(n, 1.0)
+os._exit(9)  # no closing, no flushing
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    again = InteractionStore(path)
+    (kept,) = again.since("ann", 0)
+    assert (kept.model, kept.rating) == ("m0", 1.0)
+    again.close()
+
+
+def test_writers_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "interactions.sqlite"
+    InteractionStore(path).close()
+
+    def write(name):
+        own = InteractionStore(path)
+        said(own, "ann", name, 1.0, n=20, conversation=name)
+        own.close()
+
+    threads = [threading.Thread(target=write, args=(f"m{i}",)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    store = InteractionStore(path)
+    assert len(store.since("ann", 0)) == 80
+    assert store.standing("ann").revision == 160  # each recording and each rating is one change
+    store.close()
+
+
+def test_deleting_a_user_leaves_nothing_of_them_in_the_file(tmp_path):
+    path = tmp_path / "interactions.sqlite"
+    store = InteractionStore(path)
+    text = "a secret that nobody else says"
+    store.record("ann", conversation="c", turn=0, model="m0", opening=text, query=text, response=text)
+    said(store, "ben", "m1", 1.0)
+    assert store.forget("ann") == 1
+    assert store.users() == ["ben"]
+    assert store.since("ann", 0) == []
+    everything = b"".join(p.read_bytes() for p in tmp_path.iterdir())
+    assert text.encode() not in everything
+    assert b"question 0 to m1" in everything
+    store.close()
+
+
+@pytest.mark.parametrize("rating", [-0.1, 1.1, float("nan"), float("inf")])
+def test_a_rating_out_of_range_is_refused_and_nothing_changes(store, rating):
+    number = said(store, "ann", "m0", 0.5)
+    before = store.standing("ann")
+    with pytest.raises(DataError, match="expected 0 to 1"):
+        store.rate(number, rating)
+    assert store.standing("ann") == before
+
+
+def test_stars_and_thumbs_are_ratings():
+    assert [stars(n) for n in (1, 3, 5)] == [0.0, 0.5, 1.0]
+    assert (thumb(up=True), thumb(up=False)) == (1.0, 0.0)
+    with pytest.raises(DataError, match="expected 1 to 5"):
+        stars(6)
+
+
+def test_rating_again_replaces_and_rating_nothing_is_an_error(store):
+    number = said(store, "ann", "m0", 0.0)
+    store.rate(number, 1.0)
+    assert [i.rating for i in store.since("ann", 0)] == [1.0]
+    with pytest.raises(DataError, match="no interaction 99"):
+        store.rate(99, 1.0)
+    with pytest.raises(DataError, match="name is empty"):
+        store.record("", conversation="c", turn=0, model="m", opening="q", query="q", response="a")
+
+
+def test_emoji_100_kb_and_half_a_surrogate_pair_are_stored(store):
+    for n, text in enumerate(("🙂" * 50_000, "broken \ud83d")):
+        store.record("ann 🙂", conversation=str(n), turn=0, model="m0", opening=text, query=text, response=text)
+    long, broken = store.since("ann 🙂", 0)
+    assert long.query == "🙂" * 50_000
+    assert broken.query == "broken ?"
+    assert choice(router(store), user="ann 🙂", text="🙂" * 50_000).model in MODELS
+
+
+def test_a_file_that_is_no_store_is_one_clear_line(tmp_path):
+    (tmp_path / "x").write_text("this is no database, and it is longer than a header" * 10)
+    with pytest.raises(ConfigError, match="expected a writable SQLite file"):
+        InteractionStore(tmp_path / "x")
+    db = sqlite3.connect(tmp_path / "y")
+    db.execute("PRAGMA user_version=7")
+    db.close()
+    with pytest.raises(ConfigError, match="schema version 7, expected 1"):
+        InteractionStore(tmp_path / "y")
+
+
+# Decisions ----------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_user_is_a_cold_start_and_no_error(store):
+    first = choice(router(store), user="somebody new")
+    assert first.model in MODELS
+    assert first.evidence == (f"you have not rated {first.model} yet",)
+    assert choice(router(store), user=None).model == first.model
+
+
+def test_a_new_rating_changes_the_next_decision_without_training(store):
+    live = router(store)
+    before = choice(live).model
+    said(store, "ann", before, 0.0, n=2)
+    after = choice(live)
+    assert after.model != before
+    said(store, "ann", after.model, 0.0, n=2)
+    assert choice(live).model not in (before, after.model)
+    assert choice(live, user="ben").model == before
+
+
+def test_an_incremental_update_is_what_starting_anew_would_find(store):
+    live = router(store)
+    for n, (model, rating) in enumerate((("m0", 1.0), ("m1", 0.0), ("m2", 0.75), ("m0", 0.25))):
+        said(store, "ann", model, rating, conversation=f"c{n}")
+        seen = choice(live).score
+    fresh = choice(router(store)).score
+    assert seen == pytest.approx(fresh, abs=1e-4)
+
+
+def test_changed_and_deleted_ratings_are_forgotten(store):
+    live = router(store)
+    number = said(store, "ann", "m1", 1.0)
+    assert choice(live).model == "m1"
+    store.rate(number, 0.0)
+    assert choice(live).model != "m1"
+    store.forget("ann")
+    assert set(choice(live).score.values()) == {0.0}
+    said(store, "ann", "m2", 1.0)  # back with as few changes as before: another incarnation, so nothing old is used
+    assert choice(live).model == "m2"
+
+
+def test_a_follow_up_stays_with_its_llm_unless_the_gain_is_beyond_the_margin(store):
+    live = router(store)
+    said(store, "ann", "m1", 1.0, n=3)
+    text = "begin"
+    store.record("ann", conversation="talk", turn=0, model="m0", opening=text, query=text, response="answer")
+    follow_up = {"conversation_id": "talk", "history": (Turn(query=text, answer="answer"),)}
+    score = choice(live).score
+    gain = 1 / (1 + 2.718281828 ** (score["m0"] - score["m1"])) - 0.5
+    assert 0.05 < gain < 0.45
+    store.set_margin("ann", round(gain + 0.03, 3))
+    kept = choice(live, **follow_up)
+    assert kept.model == "m0"
+    assert kept.why.startswith("stays with m0")
+    store.set_margin("ann", round(gain - 0.03, 3))
+    assert choice(live, **follow_up).model == "m1"
+    assert choice(live).model == "m1"  # a new conversation is free
+    with pytest.raises(DataError, match=r"a margin of 0\.9"):
+        store.set_margin("ann", 0.9)
+
+
+def test_a_plan_is_one_agent_with_its_reason(store):
+    (planned,) = router(store).plan([Query(text="q", user_id="ann", domain="Code")], SPACE)
+    assert len(planned.plan.agents) == 1
+    assert planned.plan.agents[0].model in MODELS
+    assert planned.notes["why"]
+    assert router(store).plan([], SPACE) == []
+
+
+def test_evidence_is_this_users_history(store):
+    said(store, "ann", "m1", 1.0, n=3)
+    said(store, "ann", "m0", 0.0)
+    shown = choice(router(store))
+    assert shown.model == "m1"
+    assert shown.evidence[0] == "3 of your 4 ratings are of m1: 1.00 on average, 0.75 over all LLMs"
+    assert "question 2 to m1" in shown.evidence[1]
+    assert shown.personal["m1"] > shown.personal["m2"] > shown.personal["m0"]
+
+
+def test_exploration_tries_what_is_unknown_and_repeats_itself(store):
+    said(store, "ann", "m0", 0.75, n=12)
+    assert choice(router(store)).model == "m0"
+    ucb = choice(router(store, exploration="ucb"))
+    assert ucb.sd["m1"] > 0
+    drawn = [choice(router(store, exploration="thompson", seed=s)).model for s in range(30)]
+    assert len(set(drawn)) > 1
+    assert drawn == [choice(router(store, exploration="thompson", seed=s)).model for s in range(30)]
+
+
+def test_ratings_fade_where_a_half_life_is_set(store):
+    said(store, "ann", "m0", 1.0, n=6, conversation="old")
+    said(store, "ann", "m0", 0.0, n=5, conversation="new")
+    assert choice(router(store)).score["m0"] > choice(router(store, live=LiveSettings(half_life=2.0))).score["m0"]
+
+
+def test_a_trained_router_serves_other_llms_too(store):
+    groups = opposite_users(users=6, each=15)
+    model = fit_personal(
+        comparisons_of(groups, names_of(groups, HashEncoder(8))), PersonalSettings(contexts=2, rounds=3)
+    )
+    cards = tuple(ModelCard(name=m) for m in ("m2", "newcomer"))
+    space = PlanSpace(cards=cards, prompts=SPACE.prompts)
+    live = router(store, model=model)
+    said(store, "ann", "newcomer", 1.0, n=3)
+    assert live.choose([Query(text="q", user_id="ann")], space)[0].model == "newcomer"

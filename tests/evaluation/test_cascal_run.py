@@ -1,0 +1,163 @@
+"""The whole pipeline on the simulated pool, small; resuming; judging; the controller in the runtime."""
+
+import json
+
+import numpy as np
+import pytest
+
+import mar
+from mar.controllers.base import PlanSpace
+from mar.controllers.cascal import ABSTAINED, Cascal, load_model
+from mar.controllers.embeddings import HashEncoder
+from mar.errors import CheckpointError, ConfigError
+from mar.evaluation.cascal_run import CascalOptions, run_cascal
+from mar.evaluation.generated import judge, references, vote_of
+from mar.learning.progress import Progress
+from mar.pool.scripted import scripted_pool
+from mar.runtime.prompts import PromptLibrary
+from mar.tasks.scoring.formats import Choice
+from mar.types import ChatReply, Query
+from tests.controllers.cascal_worlds import responses
+
+QUIET = Progress(quiet=True)
+
+
+def options(tmp_path, **changes):
+    given = {"pool": "simulated", "out": tmp_path / "run", "num_training_questions": 60, "test_limit": 8, **changes}
+    return CascalOptions(**given)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cascal")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MAR_DATA", raising=False)
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.chdir(folder)
+        return run_cascal(options(folder), encoder=HashEncoder(16), progress=QUIET)
+
+
+def test_a_run_leaves_every_artefact_and_a_table(finished):
+    table = (finished / "results.md").read_text()
+    assert "simulated pool" in table
+    assert "knn on the generator's answers" in table
+    ranking = json.loads((finished / "ranking.json").read_text())
+    assert "overall" in ranking
+    model = load_model(finished / "cascal.safetensors")
+    assert model.simulated
+    assert model.trained_on["consensus"] == "families"
+    assert set(ranking["overall"]) == set(model.models)
+
+
+def test_the_later_steps_again_give_the_same_bytes(finished, monkeypatch):
+    before = {name: (finished / name).read_bytes() for name in ("cascal.safetensors", "routes.json", "ranking.json")}
+    monkeypatch.chdir(finished.parent)
+    again = options(finished.parent, from_step="consensus", redo=True)
+    run_cascal(again, encoder=HashEncoder(16), progress=QUIET)
+    assert {name: (finished / name).read_bytes() for name in before} == before
+
+
+def test_a_folder_of_another_run_is_refused(finished):
+    with pytest.raises(ConfigError, match="--seed 0, not 1"):
+        run_cascal(options(finished.parent, seed=1), encoder=HashEncoder(16), progress=QUIET)
+
+
+def test_a_step_without_its_input_says_so(tmp_path):
+    with pytest.raises(ConfigError, match="comes after"):
+        run_cascal(options(tmp_path, from_step="rank", to_step="split"), encoder=HashEncoder(16), progress=QUIET)
+
+
+# The controller
+
+
+def space(names):
+    pool = scripted_pool(lambda request: "The answer is (A)", names)
+    return PlanSpace.of(pool, PromptLibrary())
+
+
+def test_top_one_is_a_single_agent_and_top_three_a_vote(finished):
+    model = load_model(finished / "cascal.safetensors")
+    queries = [Query(text="What is heat?"), Query(text="What is law?")]
+    alone = Cascal(model, HashEncoder(16)).plan(queries, space(model.models))
+    voted = Cascal(model, HashEncoder(16), top=3).plan(queries, space(model.models))
+    assert [len(p.plan.agents) for p in alone] == [1, 1]
+    assert {(p.plan.mode.name, p.plan.decision, p.plan.tie_break) for p in voted} == {("Vote", "vote", "zscore")}
+    assert [p.plan.agents[0] for p in voted] == [p.plan.agents[0] for p in alone]
+    assert all(a.confidence is not None for p in voted for a in p.plan.agents)
+    assert "overall ranking" in alone[0].notes["routed by"]  # a hashed vector lies far from everything
+
+
+def test_models_that_the_pool_lacks_are_passed_over_and_none_left_is_an_error(finished):
+    model = load_model(finished / "cascal.safetensors")
+    some = model.models[3:6]
+    planned = Cascal(model, HashEncoder(16), top=3).plan([Query(text="x")], space(some))
+    assert {a.model for a in planned[0].plan.agents} == set(some)
+    with pytest.raises(ConfigError, match="knows"):
+        Cascal(model, HashEncoder(16)).plan([Query(text="x")], space(["other"]))
+
+
+def test_another_encoder_is_refused(finished):
+    class Other(HashEncoder):
+        name = "other"
+
+    with pytest.raises(ConfigError, match="this encoder is other"):
+        Cascal(load_model(finished / "cascal.safetensors"), Other(16))
+
+
+def test_a_tie_of_three_goes_to_the_most_confident_in_its_own_units(finished):
+    model = load_model(finished / "cascal.safetensors")
+    plan = Cascal(model, HashEncoder(16), top=3).plan([Query(text="x")], space(model.models))[0].plan
+    letters = dict(zip((a.model for a in plan.agents), "ABC", strict=True))
+    surest = plan.agents[2]
+
+    def answer(request):
+        agent = next(a for a in plan.agents if a.model == request.model)
+        z = 3.0 if agent is surest else 0.0
+        logprob = agent.confidence.centre + z * agent.confidence.spread
+        return ChatReply(text=f"The answer is ({letters[request.model]})", model=request.model, mean_logprob=logprob)
+
+    class Fixed:
+        name = "fixed"
+
+        def plan(self, queries, space):
+            return Cascal(model, HashEncoder(16), top=3).plan(queries, space)
+
+    query = Query(text="x", domain="Commonsense", answer_format=Choice(options=("p", "q", "r")))
+    episode = mar.run(query, Fixed(), scripted_pool(answer, model.models))
+    assert episode.answer == "C"
+
+
+def test_a_new_model_joins_from_its_responses_alone(finished):
+    model = load_model(finished / "cascal.safetensors")
+    scores = model.learned.scores[:, 0].astype(float)
+    more = model.with_model("new", scores, [])
+    assert more.models[-1] == "new"
+    assert more.learned.scores[:, :-1].tobytes() == model.learned.scores.tobytes()
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="no file of format mar-cascal-1"):
+        load_model(path)
+
+
+# Judging
+
+
+def test_votes_and_references_are_counted_by_hand():
+    table = responses([[0, 1, 1], [0, 1, 2], [ABSTAINED, 3, 2]])
+    gold = np.array([1, 0, 3])
+    best = np.array([[0, 1, 2]] * 3)
+    assert vote_of(table, best).tolist() == [1, 0, 3]
+    judged = judge("x", np.tile([3.0, 2, 1], (3, 1)), table, gold)
+    assert judged.top1.tolist() == [0, 1, 0]
+    assert judged.top3.tolist() == [1, 1, 1]
+    single, oracle = references(table.choices == gold[:, None], table, gold)
+    assert (single.top1.tolist(), oracle.top1.tolist()) == ([1, 0, 1], [1, 1, 1])
+
+
+def test_a_tie_is_broken_by_z_scored_confidence_where_it_is_known():
+    table = responses([[0, 1, 2], [0, 1, 1], [0, 0, 0]], logprobs=[[-2, -1, -9], [-1, -5, -8], [-3, -9, -7]])
+    # Medians -2, -5, -8, scaled MADs 1, 4 and 1 times 1.4826: z of the first row is 0, 1, -1 over 1.4826.
+    assert vote_of(table, np.array([[0, 1, 2]] * 3)).tolist() == [1, 1, 0]
