@@ -100,6 +100,7 @@ def _spec(card: PoolModel, serve: ServeSettings, device: Device, host: str, pyth
     words += ["--model", str(checkpoint.resolve()) if local else serve.model]
     words += ["--served-model-name", card.served_name or card.name, "--host", host, "--port", str(serve.port)]
     words += ["--max-model-len", str(card.context_tokens), "--dtype", serve.dtype, "--scheduling-policy", "priority"]
+    words += ["--disable-uvicorn-access-log"]  # the watcher asks every second
     more, environment = _on_cpu(serve) if device == "cpu" else _on_gpu(serve)
     if local:
         environment["HF_HUB_OFFLINE"] = "1"

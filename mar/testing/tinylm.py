@@ -94,7 +94,6 @@ TINY_MODELS: Mapping[str, TinyModel] = {
         TinyModel(name="tiny-adder", skills=("add",), steps=900),
         TinyModel(name="tiny-speller", skills=("reverse", "copy"), steps=1200),
         TinyModel(name="tiny-atlas", skills=("fact",), steps=250),
-        TinyModel(name="tiny-allround", skills=("add", "add", *SKILLS), layers=4, steps=800, batch=96),
     )
 }
 

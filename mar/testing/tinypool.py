@@ -34,7 +34,7 @@ from mar.testing.tinyskills import LONGEST_ANSWER, Skill
 from mar.types import ChatReply, ChatRequest, DeltaHandler
 
 SPECIALISTS = ("tiny-adder", "tiny-speller", "tiny-atlas")
-PRICES = {"tiny-allround": 4.0}  # USD per million tokens; the others 1
+PRICE = 1.0  # USD per million tokens
 SKILL_WORDS: Mapping[Skill, str] = {
     "add": "adds numbers",
     "reverse": "reverses words",
@@ -84,12 +84,11 @@ def tiny_card(name: str) -> ModelCard:
     known = ", ".join(
         f"{SKILL_WORDS[skill]} ({share:.0%} right)" for skill, share in skills(name).items() if share >= 0.05
     )
-    price = PRICES.get(name, 1.0)
     return ModelCard(
         name=name,
         description=f"Tiny model that {known}; {TINY_MODELS[name].layers} layers.",
-        price_in=price,
-        price_out=price,
+        price_in=PRICE,
+        price_out=PRICE,
         context_tokens=CONTEXT,
         max_output_tokens=LONGEST_ANSWER + 4,
         concurrency=64,  # so that queues form on the server, where priorities count

@@ -183,7 +183,8 @@ def test_the_command_line_says_what_the_pool_file_does(tmp_path):
     port = spec.port
     assert line == (
         f"-m vllm.entrypoints.openai.api_server --model org/a --served-model-name a --host 0.0.0.0 --port {port} "
-        "--max-model-len 2048 --dtype bfloat16 --scheduling-policy priority --gpu-memory-utilization 0.4 "
+        "--max-model-len 2048 --dtype bfloat16 --scheduling-policy priority "
+        "--disable-uvicorn-access-log --gpu-memory-utilization 0.4 "
         "--tensor-parallel-size 2 --max-num-seqs 16"
     )
     assert spec.environment["CUDA_VISIBLE_DEVICES"] == "2,3"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import anyio
 import pytest
 
-from mar.errors import CallError
+from mar.errors import CallError, ConfigError
 from mar.pool import ModelCard, Pool, TelemetryWatcher, WatchedModel, WatchSettings
 from mar.pool.metrics import ServerMetrics, Total
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
@@ -167,3 +167,10 @@ async def test_a_server_without_metrics_that_fails_is_stale_until_it_answers():
                 with contextlib.suppress(CallError):
                     await pool.chat(request)
                 assert pool.telemetry()["m"].stale is stale
+
+
+async def test_an_error_inside_an_open_pool_comes_out_as_itself():
+    async with ChatServer(metrics=Figures()) as server:
+        with pytest.raises(ConfigError, match="unknown model 'x'"):
+            async with TelemetryWatcher([card(server)], settings=QUICK):
+                raise ConfigError("unknown model 'x'")

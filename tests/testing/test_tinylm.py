@@ -59,14 +59,10 @@ def test_the_stored_skills_are_those_of_the_stored_weights(name):
 
 def test_the_specialists_can_do_what_the_others_cannot():
     for skill in SKILLS:
-        able = {name for name in NAMES if TINY_MODELS[name].layers == 2 and skills(name)[skill] >= 0.9}
+        able = {name for name in NAMES if skills(name)[skill] >= 0.9}
         unable = {name for name in NAMES if skills(name)[skill] <= 0.1}
         assert len(able) == 1
         assert len(unable) == 2
-
-
-def test_the_larger_one_does_everything_fairly():
-    assert all(0.2 <= share <= 1 for share in skills("tiny-allround").values())
 
 
 def test_a_skill_survives_what_other_agents_said():

@@ -10,7 +10,8 @@ import pytest
 from mar.concurrency import gather, task_group
 from mar.controllers.embeddings import CachedEncoder, MiniLM
 from mar.learning.rollouts import Job, Rollouts
-from mar.pool import RetryPolicy, WatchSettings
+from mar.pool import WatchSettings
+from mar.pool.openai_client import RetryPolicy
 from mar.runtime import RunIdentity, Runtime
 from mar.runtime.modes import MODES
 from mar.runtime.sandbox import Sandbox
