@@ -35,9 +35,9 @@ from mar.tasks.registry import TASKS, load_task
 from mar.tasks.task import Score, Split, Task, subset
 from mar.types import Domain, Query
 
-SAMPLES: Mapping[Split, int] = {"train": 128, "validation": 30, "test": 200}
-EPOCHS = 6  # 48 updates
-MORE_EPOCHS = {"humaneval": 24}  # of its 28 training items, which are two updates
+SAMPLES: Mapping[Split, int] = {"train": 200, "validation": 40, "test": 200}
+EPOCHS = 5  # 65 updates
+MORE_EPOCHS = {"humaneval": 32}  # of its 28 training items, which are two updates
 DRAWS = 2
 
 

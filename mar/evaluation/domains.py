@@ -34,7 +34,7 @@ def domain_rows(controller: Controller, space: PlanSpace, queries: Mapping[str, 
     rows: list[DomainRow] = []
     for benchmark, asked in queries.items():
         planned = controller.plan(asked, space)
-        wrong = Counter(p.plan.domain for q, p in zip(asked, planned, strict=True) if p.plan.domain != q.domain)
+        wrong = Counter[Domain](p.plan.domain for q, p in zip(asked, planned, strict=True) if p.plan.domain != q.domain)
         domains = sorted({q.domain or "unknown" for q in asked})
         rows.append(
             DomainRow(
@@ -45,7 +45,9 @@ def domain_rows(controller: Controller, space: PlanSpace, queries: Mapping[str, 
                 taken_for=wrong,
             )
         )
-    taken_for = sum((Counter(r.taken_for) for r in rows), Counter[Domain]())
+    taken_for = Counter[Domain]()
+    for row in rows:
+        taken_for.update(row.taken_for)
     n, right = sum(r.n for r in rows), sum(r.right for r in rows)
     return [*rows, DomainRow(benchmark="all", domain="", n=n, right=right, taken_for=taken_for)]
 
