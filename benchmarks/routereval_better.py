@@ -1,3 +1,4 @@
+# pyright: basic
 """Routers that read more than similarity: against the best single LLM and every simple router, on recorded answers.
 
     uv run python benchmarks/routereval_better.py mmlu_pro           # 28 LLMs, three pools, five splits

@@ -99,7 +99,12 @@ def _problem(
     for name, part in parts.items():
         if len(part.vectors) != len(part.scores):
             raise DataError(f"{where}: {len(part.vectors)} embeddings for {len(part.scores)} prompts of {name}")
-    return RoutingSet(benchmark=benchmark_of(Path(where.split(": ")[0]).stem), group=group, models=models, **parts)
+    return RoutingSet(
+        benchmark=benchmark_of(Path(where.split(": ")[0]).stem),
+        group=group,
+        models=models,
+        **cast("dict[str, Any]", parts),
+    )
 
 
 def _inner(whole: Mapping[str, Any], path: Path, key: str, *, kind: str = "") -> Mapping[str, Any]:
@@ -162,7 +167,8 @@ def _beside(path: Path, folder: str, kind: str = "") -> Mapping[str, Any]:
 
 def _only(value: Any) -> Any:
     """The values of a dictionary of one entry, as in {"prompt": [...]}."""
-    return next(iter(cast("dict[Any, Any]", value).values())) if isinstance(value, dict) and len(value) == 1 else value  # pyright: ignore[reportUnknownArgumentType]
+    found: Any = cast("dict[Any, Any]", value) if isinstance(value, dict) else None
+    return value if found is None or len(found) != 1 else next(iter(found.values()))
 
 
 # Checks -------------------------------------------------------------------------------------------------------
