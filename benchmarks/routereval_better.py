@@ -30,7 +30,7 @@ from mar.evaluation.statistics import Interval
 from mar.learning.progress import Progress
 
 OURS = ("shrunken",)
-SIMPLE = ("knn", "knn(k=200)", "roberta_cluster(clusters=10)", "mf", "_routing:SimpleSum")
+SIMPLE = ("knn", "knn(k=200)", "roberta_cluster(clusters=10)", "mf", "elo", "mlp", "_routing:SimpleSum")
 SEEDS = range(5)
 
 
