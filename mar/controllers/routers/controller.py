@@ -44,10 +44,10 @@ class RouterController:
         scores: Floats = np.asarray(self.router.score(Prompts(vectors=self.encoder.encode(texts), texts=texts)))[
             :, there
         ]
-        chosen = choose(scores, self.ties[there])
+        chosen: list[int] = choose(scores, self.ties[there]).tolist()
         return [
             Planned(plan=self._plan(query, self.models[there[j]]), notes={"score": f"{row[j]:.4f}"})
-            for query, row, j in zip(queries, scores, chosen.tolist(), strict=True)
+            for query, row, j in zip(queries, scores, chosen, strict=True)
         ]
 
     def _plan(self, query: Query, model: str) -> Plan:

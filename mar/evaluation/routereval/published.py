@@ -167,8 +167,10 @@ def _beside(path: Path, folder: str, kind: str = "") -> Mapping[str, Any]:
 
 def _only(value: Any) -> Any:
     """The values of a dictionary of one entry, as in {"prompt": [...]}."""
-    found: Any = cast("dict[Any, Any]", value) if isinstance(value, dict) else None
-    return value if found is None or len(found) != 1 else next(iter(found.values()))
+    if not isinstance(value, dict):
+        return value
+    found = cast("dict[Any, Any]", value)
+    return next(iter(found.values())) if len(found) == 1 else found
 
 
 # Checks -------------------------------------------------------------------------------------------------------
