@@ -1,3 +1,4 @@
+# pyright: basic
 """Routers that read more than similarity: against the best single LLM and every simple router, on recorded answers.
 
     uv run python benchmarks/routereval_better.py mmlu_pro           # 28 LLMs, three pools, five splits
@@ -29,7 +30,7 @@ from mar.evaluation.statistics import Interval
 from mar.learning.progress import Progress
 
 OURS = ("shrunken",)
-SIMPLE = ("knn", "knn(k=200)", "roberta_cluster(clusters=10)", "mf", "_routing:SimpleSum")
+SIMPLE = ("knn", "knn(k=200)", "roberta_cluster(clusters=10)", "mf", "elo", "mlp", "_routing:SimpleSum")
 SEEDS = range(5)
 
 

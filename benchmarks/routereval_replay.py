@@ -1,3 +1,4 @@
+# pyright: basic
 """A router from fit to checkpoint to runtime: the recorded answers of 8 LLMs to MMLU-Pro, parsed and scored anew.
 
     uv run python benchmarks/routereval_replay.py

@@ -75,7 +75,7 @@ class SentenceEncoder:
         except (OSError, ValueError) as error:
             raise ConfigError(f"no encoder {name!r}: {str(error).splitlines()[0]}") from None
         self.name = name
-        self.width = self._model.get_sentence_embedding_dimension() or 0
+        self.width = self._model.get_embedding_dimension() or 0
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Encode on the CPU."""

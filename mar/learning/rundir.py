@@ -82,6 +82,32 @@ def _below(name: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Te
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
+def claim_folder(path: Path, arguments: Mapping[str, Any]) -> None:
+    """Create a run's folder with its args.json, or find it to be that of a run with the same arguments.
+
+    Raises:
+        ConfigError: The folder belongs to a run with other arguments (names the first that differs), or is none.
+    """
+    given = json.loads(json.dumps(dict(arguments), default=str))
+    stored = path / "args.json"
+    if stored.is_file():
+        try:
+            before = dict(json.loads(stored.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise ConfigError(f"{stored} cannot be read ({error}); give another --out") from None
+        for name in sorted(given.keys() | before.keys()):
+            if given.get(name) != before.get(name):
+                raise ConfigError(
+                    f"{path} holds a run with {name} = {before.get(name)!r}, not {given.get(name)!r}; "
+                    "give the same options to resume it, or another --out"
+                )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {path} cannot be a folder: {error.strerror}") from None
+    write_atomically(stored, json.dumps(given, indent=2, sort_keys=True))
+
+
 class RunDir:
     """The folder of one run."""
 
@@ -96,24 +122,7 @@ class RunDir:
             ConfigError: The folder belongs to a run with other arguments (names the first that differs), or is none.
         """
         run = cls(path)
-        given = json.loads(json.dumps(dict(arguments), default=str))
-        stored = path / "args.json"
-        if stored.is_file():
-            try:
-                before = dict(json.loads(stored.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError) as error:
-                raise ConfigError(f"{stored} cannot be read ({error}); give another --out") from None
-            for name in sorted(given.keys() | before.keys()):
-                if given.get(name) != before.get(name):
-                    raise ConfigError(
-                        f"{path} holds a run with {name} = {before.get(name)!r}, not {given.get(name)!r}; "
-                        "give the same options to resume it, or another --out"
-                    )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"--out {path} cannot be a folder: {error.strerror}") from None
-        write_atomically(stored, json.dumps(given, indent=2, sort_keys=True))
+        claim_folder(path, arguments)
         versions = {name: version(name) for name in PACKAGES}
         environment = {"python": platform.python_version(), "versions": versions, "prompts": prompts}
         write_atomically(path / "environment.json", json.dumps(environment, indent=2))

@@ -1,3 +1,4 @@
+# pyright: basic
 """Saving and loading a fitted router: one safetensors file with a JSON header, nothing pickled."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: basic
 """Routers that neighbouring libraries have: a support vector machine, matrix factorisation, and Elo ratings.
 
 Sources: RouterBench (arXiv 2403.12031) for the SVM; RouteLLM (arXiv 2406.18665) for matrix factorisation and Elo
@@ -7,6 +8,7 @@ ratings weighted by similarity. Here they are stated for scores of m LLMs instea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +33,7 @@ class Svm:
         biases = np.where(solved.mean(axis=0) > 0.5, 1.0, -1.0)
         for j in range(solved.shape[1]):
             if 0 < solved[:, j].mean() < 1:
-                model = LinearSVC(C=self.c, random_state=self.seed).fit(train.vectors, solved[:, j])
+                model: Any = LinearSVC(C=self.c, random_state=self.seed).fit(train.vectors, solved[:, j])
                 weights[:, j], biases[j] = model.coef_[0], model.intercept_[0]
         self.weights_, self.biases_ = weights.astype(np.float32), biases.astype(np.float32)
 
@@ -64,7 +66,8 @@ class MatrixFactorisation:
 
     def score(self, prompts: Prompts) -> Floats:
         """Predicted scores."""
-        return fitted(self, "mean_") + (prompts.vectors - fitted(self, "centre_")) @ fitted(self, "weights_")
+        found = fitted(self, "mean_") + (prompts.vectors - fitted(self, "centre_")) @ fitted(self, "weights_")
+        return np.asarray(found, dtype=np.float32)
 
 
 @dataclass(kw_only=True)

@@ -1,9 +1,10 @@
+# pyright: basic
 """C-RoBERTa: the best LLM of the nearest cluster of training prompts (RouterEval, arXiv 2503.10657)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,9 +40,10 @@ class Cluster:
         return share(self._inverse(prompts) @ fitted(self, "best_"))
 
     def _inverse(self, prompts: Prompts) -> Floats:
-        return 1 / np.maximum(distances(prompts.vectors, fitted(self, "centres_")), NEAR)
+        far = np.maximum(distances(prompts.vectors, fitted(self, "centres_")), NEAR)
+        return np.asarray(1 / far, dtype=np.float32)
 
-    def _model(self, clusters: int):
+    def _model(self, clusters: int) -> Any:
         if self.mixture == "gaussian":
             from sklearn.mixture import GaussianMixture
 

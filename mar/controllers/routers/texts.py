@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
 
 from mar.controllers.routers.base import Floats
 
+Sparse = Any  # scipy's csr_matrix, whose types say little
 BUCKETS = 2**15  # of hashed words and pairs of words
 REMEMBERED = 8  # sets of prompts whose features are kept: several routers read the same ones
 _OPTION = re.compile(r"^\(?[A-J][.)]\s", re.MULTILINE)
@@ -22,20 +24,20 @@ _TOKEN = r"(?u)[\u4e00-\u9fff]|\w+|[^\w\s]"
 
 
 @lru_cache(maxsize=REMEMBERED)
-def words(texts: tuple[str, ...]) -> sparse.csr_matrix:
+def words(texts: tuple[str, ...]) -> Sparse:
     """Logarithmic counts of hashed words, signs and pairs of them, shape (n, BUCKETS)."""
     counts = _vectoriser().transform(texts).astype(np.float32)
     counts.data = 1 + np.log(counts.data)
     return counts
 
 
-def rarity(counts: sparse.csr_matrix) -> Floats:
+def rarity(counts: Sparse) -> Floats:
     """Inverse document frequency of every bucket, smoothed, shape (BUCKETS,)."""
-    seen = np.asarray((counts > 0).sum(axis=0)).ravel()
+    seen: Any = np.asarray((counts > 0).sum(axis=0)).ravel()
     return (np.log((1 + counts.shape[0]) / (1 + seen)) + 1).astype(np.float32)
 
 
-def weighed(counts: sparse.csr_matrix, rare: Floats) -> sparse.csr_matrix:
+def weighed(counts: Sparse, rare: Floats) -> Sparse:
     """Rows of length 1 in which rare words count more (TF-IDF)."""
     found = counts.multiply(rare[None, :]).tocsr().astype(np.float32)
     norms = np.sqrt(np.asarray(found.multiply(found).sum(axis=1)).ravel())
@@ -74,6 +76,5 @@ def _look(text: str) -> list[float]:
 def _vectoriser():
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    return HashingVectorizer(
-        n_features=BUCKETS, ngram_range=(1, 2), token_pattern=_TOKEN, norm=None, alternate_sign=False
-    )
+    make: Any = HashingVectorizer
+    return make(n_features=BUCKETS, ngram_range=(1, 2), token_pattern=_TOKEN, norm=None, alternate_sign=False)

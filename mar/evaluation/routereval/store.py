@@ -6,14 +6,15 @@ import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 
-from mar.errors import ConfigError, DataError
+from mar.errors import DataError
 from mar.evaluation.routereval.metrics import Metrics
 from mar.evaluation.routereval.results import Measured
 from mar.files import write_atomically
+from mar.learning.rundir import claim_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +30,7 @@ class Store:
         Raises:
             ConfigError: It belongs to a run with other arguments; names the first that differs.
         """
-        stored, given = folder / "args.json", cast("dict[str, Any]", json.loads(json.dumps(arguments, default=str)))
-        if stored.is_file():
-            before = cast("dict[str, Any]", json.loads(stored.read_text(encoding="utf-8")))
-            for name in sorted(given.keys() | before.keys()):
-                if given.get(name) != before.get(name):
-                    raise ConfigError(
-                        f"{folder} holds a run with {name} = {before.get(name)!r}, not {given.get(name)!r}; give the "
-                        "same options to go on with it, or another --out"
-                    )
-        else:
-            write_atomically(stored, json.dumps(given, indent=1))
+        claim_folder(folder, arguments)
         return cls(folder)
 
     def __contains__(self, key: str) -> bool:

@@ -72,8 +72,10 @@ class OutcomeTable:
     def rows(self, at: Rows) -> Self:
         """Some of the prompts, in this order."""
 
+        positions: list[int] = at.tolist()
+
         def some(values: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(values[i] for i in at.tolist()) if values else ()
+            return tuple(values[i] for i in positions) if values else ()
 
         return replace(
             self,

@@ -1,3 +1,4 @@
+# pyright: basic
 """Quality against cost: a router swept over what quality is worth, and the area under the curve (AIQ).
 
 At a willingness to pay of w (score per USD is 1 / w), a prompt goes to the LLM with the highest score - cost / w, where
