@@ -26,7 +26,7 @@ from mar.pool.simulated import World
 from mar.tasks.mmlu_pro import MmluPro
 from mar.tasks.options import OptionItem
 from mar.tasks.task import Score, Split, subset
-from mar.types import Query
+from mar.types import Domain, Query
 
 EPOCHS = 6
 SAMPLES: Mapping[Split, int] = {"train": 800, "validation": 300, "test": 1200}
@@ -40,7 +40,7 @@ class Recorded:
     answered: frozenset[str]
 
     name = "mmlu_pro"
-    domain = "Commonsense"
+    domain: Domain = "Commonsense"
     notes = {"data": "MMLU-Pro, recorded answers"}  # noqa: RUF012
 
     def items(self, split: Split) -> Sequence[OptionItem]:

@@ -32,7 +32,7 @@ from mar.runtime.code import extract_code
 from mar.runtime.sandbox import Sandbox, TestJob
 from mar.tasks.mbpp import Mbpp
 from mar.tasks.task import Score
-from mar.types import Query
+from mar.types import Domain, Query
 
 EPOCHS = 8
 MEAN_COST_UTILITY = 0.02  # what the mean recorded answer costs at the price of money used here
@@ -44,7 +44,7 @@ class Recorded:
 
     rows: Sequence[RouterBenchItem]
     name = "routerbench-mbpp"
-    domain = "Code"
+    domain: Domain = "Code"
     notes = {"data": "RouterBench MBPP, recorded answers"}  # noqa: RUF012
 
     def items(self, split: str) -> list[RouterBenchItem]:
