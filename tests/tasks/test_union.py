@@ -115,7 +115,9 @@ def test_one_controller_is_trained_on_all_and_tested_on_each(tmp_path, monkeypat
     argv = ["--tasks", "gsm8k", "mmlu", "--limit", "3", "--epochs", "1", "--cost_rate", "20", "--no-baselines"]
     monkeypatch.setattr("sys.argv", ["run_all", *argv, "--out", "run"])
     module.main()
-    assert "of 6 held-out queries right (Math" in capsys.readouterr().out
+    table = capsys.readouterr().out.partition("task classifier on held-out queries")[2]
+    asked = {cells[1]: cells[3] for line in table.splitlines() if len(cells := line.split("│")) > 4}
+    assert {name.strip(): int(n) for name, n in asked.items()} == {"gsm8k": 3, "mmlu": 3, "all": 6}
     for folder, items in (("run", 3), ("run/gsm8k", 3), ("run/mmlu", 3)):
         assert len((tmp_path / folder / "episodes-test.jsonl").read_text().splitlines()) == items
     assert json.loads((tmp_path / "run/mmlu/results.json").read_text())["notes"]["training"].startswith("0 updates")
