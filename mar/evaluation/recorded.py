@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,8 @@ import numpy.typing as npt
 from mar.controllers.cascal import ABSTAINED, Responses
 from mar.errors import DataError
 from mar.tasks.mmlu_pro import MmluPro
+from mar.tasks.options import OptionItem
+from mar.tasks.readers import read_csv
 from mar.tasks.scoring.choices import LETTERS
 
 PREDICTIONS = Path("outcomes/mmlu_pro/predictions.csv.gz")
@@ -63,28 +64,52 @@ def split_rows(count: int, seed: int) -> Parts:
     return Parts(train=order[:train], validation=order[train : train + validation], test=order[train + validation :])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letters:
+    """The recorded letters as they are, rows in the order of MMLU-Pro's questions."""
+
+    items: tuple[OptionItem, ...]  # the questions, gold included
+    models: tuple[str, ...]  # as the file orders them
+    letters: npt.NDArray[np.str_]  # shape (Q, M), "" where none could be read
+
+
+def read_letters(data: Path) -> Letters:
+    """Read MMLU-Pro's questions and what the recorded models answered from a data folder.
+
+    Raises:
+        DataError: A file is missing, or predictions and questions do not belong together.
+    """
+    path = data / PREDICTIONS
+    if not path.is_file():
+        raise DataError(f"no file {path}; expected the predictions of mmlu_pro_outputs (mar data pull)")
+    header, *rows = [cast("list[str]", row["cells"]) for row in read_csv(path)]
+    items = tuple(MmluPro.load(data=data).all_items)
+    if [item.id for item in items] != [row[0] for row in rows]:
+        raise DataError(f"{path}: the question ids are not those of MMLU-Pro's questions, in their order")
+    return Letters(items=items, models=tuple(header[1:]), letters=np.array([row[1:] for row in rows]))
+
+
 def read_recorded(data: Path) -> Recorded:
     """Read questions and recorded answers from a data folder.
 
     Raises:
         DataError: A file is missing, or a row names a question or a letter that cannot be.
     """
-    path = data / PREDICTIONS
-    if not path.is_file():
-        raise DataError(f"no recorded answers {path}; expected a column of letters per model")
-    items = MmluPro.load(data=data).all_items
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        rows = {row["question_id"]: row for row in csv.DictReader(file)}
-    models = [name for name in next(iter(rows.values())) if name != "question_id"]
-    missing = [i.id for i in items if i.id not in rows]
-    if missing:
-        raise DataError(f"{path}: question {missing[0]} is missing; expected a row for every question of MMLU-Pro")
-    choices = np.array([[_position(rows[i.id][m], len(i.options), path) for m in models] for i in items], dtype=np.int8)
+    found = read_letters(data)
+    items, path = found.items, data / PREDICTIONS
+    choices = np.array(
+        [
+            [_position(letter, len(item.options), path) for letter in row]
+            for item, row in zip(items, found.letters.tolist(), strict=True)
+        ],
+        dtype=np.int8,
+    )
     gold = np.array([LETTERS.index(i.gold) for i in items])
-    order = np.argsort((choices == gold[:, None]).mean(axis=0), kind="stable")
+    accuracies = (choices == gold[:, None]).mean(axis=0)
+    order: list[int] = np.argsort(accuracies, kind="stable").tolist()
     responses = Responses(
         questions=tuple(i.id for i in items),
-        models=tuple(models[k] for k in order),
+        models=tuple(found.models[k] for k in order),
         options=np.array([len(i.options) for i in items]),
         choices=choices[:, order],
     )

@@ -10,11 +10,11 @@ from typing import Literal, cast
 import numpy as np
 
 from mar.errors import ConfigError, DataError
+from mar.evaluation.recorded import read_letters
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.pool.recordings import load_routerbench
-from mar.tasks.mmlu_pro import MmluPro
 from mar.tasks.options import question_with_options
-from mar.tasks.readers import read_csv, read_jsonl
+from mar.tasks.readers import read_jsonl
 
 MODEL7_PARTS = ("mmlu", "gsm8k", "cmmlu", "arc_challenge", "humaneval")
 """The five test sets of model7 over which RouterDC reports a mean (arXiv 2409.19886, table 1)."""
@@ -44,22 +44,15 @@ def mmlu_pro_table(data: Path, *, text: Literal["question", "query"] = "question
     Raises:
         DataError: A file is missing, or predictions and questions do not belong together.
     """
-    path = data / "outcomes" / "mmlu_pro" / "predictions.csv.gz"
-    if not path.is_file():
-        raise DataError(f"no file {path}; expected the predictions of mmlu_pro_outputs (mar data pull)")
-    header, *rows = [cast("list[str]", row["cells"]) for row in read_csv(path)]
-    items = MmluPro.load(data=data).all_items
-    ids = tuple(item.id for item in items)
-    if ids != tuple(row[0] for row in rows):
-        raise DataError(f"{path}: the question ids are not those of MMLU-Pro's questions, in their order")
-    letters = np.array([row[1:] for row in rows])
+    found = read_letters(data)
+    items, letters = found.items, found.letters
     gold = np.array([item.gold for item in items])
     unread = int((letters == "").sum())
     return OutcomeTable(
         name="mmlu_pro",
-        models=tuple(header[1:]),
+        models=found.models,
         scores=(letters == gold[:, None]).astype(np.float32),
-        ids=ids,
+        ids=tuple(item.id for item in items),
         prompts=tuple(item.question if text == "question" else question_with_options(item) for item in items),
         groups=tuple(item.category for item in items),
         notes={
