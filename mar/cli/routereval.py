@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from mar.cli.script import add_script
 from mar.errors import ConfigError
 
 COMPARE = (
@@ -14,14 +15,8 @@ COMPARE = (
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command; its options are read by the parser of the benchmark scripts, help included."""
-    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command("routereval", help=COMPARE, add_help_option=False, context_settings=passed_on)(routereval_command)
-
-
-def routereval_command(context: typer.Context) -> None:
-    """Compare, build or fit, as the first word says."""
-    routereval(context.args)
+    """Add the command."""
+    add_script(app, "routereval", routereval, help=COMPARE)
 
 
 def routereval(argv: Sequence[str]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
+
+import typer
 
 from mar.errors import MarError, UserError
 
@@ -24,6 +26,16 @@ def run_script(main: Callable[[], object]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     sys.exit(0)
+
+
+def add_script(app: typer.Typer, name: str, run: Callable[[Sequence[str]], None], *, help: str) -> None:
+    """Add a command whose words are read by the parser of the benchmark scripts, `--help` included."""
+
+    def command(context: typer.Context) -> None:
+        run(context.args)
+
+    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(name, help=help, add_help_option=False, context_settings=passed_on)(command)
 
 
 def _one_line(error: Exception) -> str:

@@ -8,20 +8,15 @@ from pathlib import Path
 import typer
 from pydantic import Field
 
+from mar.cli.script import add_script
 from mar.errors import ConfigError
 
 DESCRIPTION = "Train a controller on your own task, test it beside simple baselines, and write a report."
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command; its options are read by the parser of the benchmark scripts, help included."""
-    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command("train", help=DESCRIPTION, add_help_option=False, context_settings=passed_on)(train_command)
-
-
-def train_command(context: typer.Context) -> None:
-    """Read the options, load the task, run."""
-    train(context.args)
+    """Add the command."""
+    add_script(app, "train", train, help=DESCRIPTION)
 
 
 def train(argv: Sequence[str]) -> None:

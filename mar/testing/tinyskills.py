@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from mar.errors import ConfigError
 from mar.pool.simulated import World
 from mar.runtime.sandbox import Sandbox
 from mar.tasks.task import SPLITS, Score, Split
@@ -170,4 +171,4 @@ class MixedSkills:
 
     async def world(self, items: Sequence[SkillItem], sandbox: Sandbox) -> World:
         """The tiny models are real; no simulation knows these items."""
-        raise NotImplementedError("tiny models answer these questions for real; there is nothing to simulate")
+        raise ConfigError("tiny models answer these questions for real; give a live pool, not a simulated one")

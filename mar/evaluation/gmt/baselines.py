@@ -103,7 +103,10 @@ def network(train: Comparisons, asked: Comparisons) -> Floats:
 def _inputs(votes: Comparisons) -> tuple[Floats, Floats]:
     m, q = np.eye(len(votes.names.models)), votes.names.query_vectors[votes.query]
     later = (votes.turn > 0)[:, None]
-    return tuple(np.concatenate([q, later, m[x], m[y]], axis=1) for x, y in ((votes.a, votes.b), (votes.b, votes.a)))  # type: ignore[return-value]
+    a, b = m[votes.a], m[votes.b]
+    rows = np.concatenate([q, later, a, b], axis=1, dtype=np.float64)
+    again = np.concatenate([q, later, b, a], axis=1, dtype=np.float64)
+    return rows, again
 
 
 def item_lookup(train: Comparisons, asked: Comparisons) -> Floats:
