@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import itertools
 import json
 import socket
 import stat
@@ -384,7 +385,7 @@ def tarred(members, **special):
 GOOD = {"top/data/a.json": b"[1]", "top/data/b.json": b"[2]", "top/code.py": b"x"}
 
 
-@pytest.mark.parametrize(("name", "content"), [("x.zip", zipped(GOOD)), ("x.tar.gz", tarred(GOOD))])
+@pytest.mark.parametrize(("name", "content"), [("x.zip", zipped(GOOD)), ("x.tar.gz", tarred(GOOD))], ids=["zip", "tar"])
 def test_an_archive_is_unpacked_where_it_should_be(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     unpack(tmp_path / name, tmp_path / "out", keep="*/data/*.json", strip=2, cap_bytes=100)
@@ -411,6 +412,7 @@ def test_an_archive_is_unpacked_where_it_should_be(tmp_path, name, content):
         ("x.tar.gz", tarred({"a": b"x" * 500})[:-20], "cannot be unpacked"),
         ("x.rar", b"", "no .zip or .tar.gz"),
     ],
+    ids=itertools.count(),  # archives hold the time they were made at, and every test process must use the same names
 )
 def test_a_hostile_or_damaged_archive_is_refused_and_writes_nothing(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
