@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 from _shared import machine
 
-from mar.evaluation.arrivals import Arrivals
+from mar.learning.arrivals import Arrivals
 from mar.pool.simulated import DEFAULT, simulated_cards
 from mar.pool.simulated.catalogue import profiles_of
 from mar.pool.simulated.serving import Job, Server

@@ -13,7 +13,7 @@ from mar.errors import ConfigError
 
 if TYPE_CHECKING:
     from mar.controllers.base import PlanSpace
-    from mar.evaluation.arrivals import Arrivals
+    from mar.learning.arrivals import Arrivals
     from mar.evaluation.loadtest import LoadResult, LoadTest, Policy
     from mar.pool.pool import Pool
 
@@ -49,7 +49,7 @@ def loadtest_command(
 ) -> None:
     """Test controllers under load: goodput, latency, cost, queues."""
     # Only this command needs PyTorch and the sandbox, which would make every other one wait.
-    from mar.evaluation.arrivals import PATTERNS, Arrivals, parse_rate
+    from mar.learning.arrivals import PATTERNS, Arrivals, parse_rate
 
     if not budget > 0:
         raise ConfigError(f"--budget is {budget:g}; expected a positive number of seconds")

@@ -1,5 +1,5 @@
 """Policies that turn queries into plans."""
 
-from mar.controllers.base import Controller, Planned, PlanSpace
+from mar.controllers.base import Controller, LateController, Moment, Planned, PlanSpace
 
-__all__ = ["Controller", "PlanSpace", "Planned"]
+__all__ = ["Controller", "LateController", "Moment", "PlanSpace", "Planned"]

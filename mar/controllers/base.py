@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
 from mar.runtime.modes import PUBLISHED_MODES
 from mar.runtime.prompts import PromptLibrary, Role
-from mar.types import Domain, Plan, Query
+from mar.types import Binder, Domain, ModelTelemetry, Plan, Query, StopRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,4 +56,25 @@ class Controller(Protocol):
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """One plan per query, all decided together."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """The state of the world when a query arrives."""
+
+    budget_s: float  # seconds until the answer comes too late
+    telemetry: Mapping[str, ModelTelemetry]  # by model
+
+
+@runtime_checkable
+class LateController(Protocol):
+    """A controller that decides by the load: its plans may be made on arrival, and leave the models open."""
+
+    sees_load: bool  # whether plans depend on the moment of arrival
+    binder: Binder  # chooses models just before agents run
+    stop_rule: StopRule | None  # may leave out rounds
+
+    def plan_at(self, query: Query, space: PlanSpace, moment: Moment) -> Planned:
+        """The plan of a query that has just arrived."""
         ...

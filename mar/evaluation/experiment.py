@@ -26,7 +26,7 @@ from mar.controllers.masrouter import (
     save_router,
 )
 from mar.errors import ConfigError
-from mar.evaluation.arrivals import Arrivals, parse_rate
+from mar.learning.arrivals import Arrivals, parse_rate
 from mar.evaluation.comparison import Comparison
 from mar.evaluation.forecast import forecast
 from mar.evaluation.options import CRITIC, PRICE, RunOptions

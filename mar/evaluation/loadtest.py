@@ -21,7 +21,7 @@ from rich.table import Table
 
 from mar.concurrency import gather, task_group
 from mar.controllers.base import Controller, PlanSpace
-from mar.evaluation.arrivals import Arrivals
+from mar.learning.arrivals import Arrivals
 from mar.evaluation.statistics import Interval, bootstrap_mean
 from mar.files import write_atomically
 from mar.learning.progress import Progress

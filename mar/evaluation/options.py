@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from mar.controllers.masrouter import Fixes
 from mar.errors import ConfigError
-from mar.evaluation.arrivals import Pattern
+from mar.learning.arrivals import Pattern
 from mar.tasks.registry import TASKS
 from mar.types import Decision, Domain
 

@@ -14,7 +14,7 @@ from mar.concurrency import gather
 from mar.runtime import RunIdentity, Runtime
 from mar.runtime.sandbox import Sandbox
 from mar.tasks.task import ItemT, Score, Task
-from mar.types import Binder, Budget, Episode, Failure, Plan
+from mar.types import Binder, Budget, Episode, Failure, Plan, StopRule
 
 OUTSIDE = frozenset(
     {"call", "rate_limited", "server_fault", "timeout", "connection", "bad_reply", "bad_key", "unknown_model", "limit"}
@@ -67,6 +67,7 @@ class Rollouts(Generic[ItemT]):
     budget: Budget | None = None  # of each episode
     deadline_s: float | None = None  # of each episode: told to the binder, not enforced
     binder: Binder | None = None  # chooses models just before agents run; None: plans name them all
+    stop_rule: StopRule | None = None  # may leave out rounds; None: all rounds are run
 
     @property
     def limit_reached(self) -> str | None:
@@ -94,6 +95,7 @@ class Rollouts(Generic[ItemT]):
             job.plan,
             identity=job.identity,
             binder=self.binder,
+            stop_rule=self.stop_rule,
             budget=self.budget,
             deadline_s=self.deadline_s,
         )

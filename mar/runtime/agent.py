@@ -217,6 +217,7 @@ class Agent:
             remaining=state.remaining(),
             deadline=None if seconds is None else state.started + seconds,
             now=now,
+            started=state.started,
             telemetry=state.runtime.pool.telemetry(),
         )
         binding = await state.binder.bind(context)

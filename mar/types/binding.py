@@ -34,6 +34,7 @@ class StepContext:
     remaining: Budget
     deadline: float | None = None  # on the event loop's clock, seconds
     now: float = 0.0  # on the event loop's clock, seconds
+    started: float = 0.0  # when the episode began, on the same clock
     telemetry: Mapping[str, ModelTelemetry] = field(default_factory=dict[str, ModelTelemetry])
 
 

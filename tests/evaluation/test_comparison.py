@@ -7,7 +7,7 @@ import pytest
 from mar import clock
 from mar.controllers import PlanSpace
 from mar.controllers.baselines import Constant, single
-from mar.evaluation.arrivals import Arrivals
+from mar.learning.arrivals import Arrivals
 from mar.evaluation.comparison import Comparison, code_fingerprint
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts

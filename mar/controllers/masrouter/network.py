@@ -182,6 +182,7 @@ class Cascade(nn.Module):
         given: Choices | None = None,
         generator: torch.Generator | None = None,
         noise: torch.Generator | None = None,
+        open_llms: bool = False,
     ) -> CascadeOutput:
         """Draw plans, take the most likely ones, or evaluate given ones.
 
@@ -193,6 +194,7 @@ class Cascade(nn.Module):
             given: Plans to evaluate instead of choosing.
             generator: Source of the draws. None: the most likely choice at every stage.
             noise: Source of the query latents' noise. None: latents are their means.
+            open_llms: Leave the LLMs open: their indices are 0 and no part of the log-probability.
         """
         draw = _Draw(given, generator)
         q, mode_shift, count_shift = self._query_context(queries, price)
@@ -206,7 +208,7 @@ class Cascade(nn.Module):
         context = torch.cat([q, encoded.modes.value[mode]], dim=-1)
         count = self._count(for_count.value + count_shift, encoded.modes.value[mode], draw)
         roles = self._roles(context, encoded, domains, count, draw)
-        llms = self._llms(context, roles, encoded, count, draw)
+        llms = torch.zeros_like(roles.index) if open_llms else self._llms(context, roles, encoded, count, draw)
         return CascadeOutput(
             choices=Choices(domain=domains, mode=mode, count=count, roles=roles.index, llms=llms),
             log_prob=draw.log_prob,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mar.errors import ConfigError
-from mar.evaluation.arrivals import PATTERNS, Arrivals, parse_rate
+from mar.learning.arrivals import PATTERNS, Arrivals, parse_rate
 
 
 @pytest.mark.parametrize(
