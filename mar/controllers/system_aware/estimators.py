@@ -1,0 +1,123 @@
+# pyright: basic
+"""How long a call will write and take, learned from telemetry.
+
+Both are linear in the logarithm, so that a fit is one least-squares solution and every coefficient can be read:
+
+    log tokens  = a_m + b_s + c log(1 + query tokens) + d [decider]
+    log seconds = the same with its own coefficients + e_m share + f_m log(1 + queue)
+
+for model m and strategy s, with share = running / slots and queue = waiting / slots when the call was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mar.controllers.system_aware.observe import DECIDER, LOG_TOKENS, RUNNING, SLOTS, WAITING, Inputs
+from mar.errors import ConfigError
+
+RIDGE = 1e-2  # weight of squared coefficients: what was never seen stays near the others' mean
+HELD_OUT = 5  # every fifth call is kept out of a fit to report its error, then taken in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """One answered call."""
+
+    model: int  # position in the pool
+    strategy: int  # position among the strategies
+    log_query_tokens: float
+    decider: bool
+    share: float  # running calls per slot when it was sent
+    queue: float  # waiting calls per slot when it was sent
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateError:
+    """How far estimates are off on held-out calls."""
+
+    n: int  # held-out calls
+    tokens: float  # median of |estimated / true - 1|
+    seconds: float  # likewise
+    tokens_constant: float  # the same error of one number for all calls: what the estimator must beat
+    seconds_constant: float
+
+
+class CallEstimator(nn.Module):
+    """Expected tokens and seconds of a call, for every model and strategy."""
+
+    def __init__(self, models: int, strategies: int) -> None:
+        super().__init__()
+        self.models, self.strategies = models, strategies
+        width = models + strategies + 2
+        self.tokens_weight: Tensor
+        self.seconds_weight: Tensor
+        self.register_buffer("tokens_weight", torch.zeros(width))
+        self.register_buffer("seconds_weight", torch.zeros(width + 2 * models))
+
+    def fit(self, calls: Sequence[CallRecord]) -> EstimateError:
+        """Learn from calls; their error is measured on every fifth, with the others' fit.
+
+        Calls of no positive duration or length are left out: a clock that went backwards says nothing.
+
+        Raises:
+            ConfigError: There are too few calls.
+        """
+        known = [c for c in calls if c.seconds > 0 and c.tokens > 0]
+        if len(known) < 2 * HELD_OUT:
+            raise ConfigError(f"{len(known)} calls are too few to learn latencies from; expected {2 * HELD_OUT}")
+        rows = np.array([self._row(c) for c in known])
+        tokens, seconds = (np.log([getattr(c, n) for c in known]) for n in ("tokens", "seconds"))
+        held = np.arange(len(known)) % HELD_OUT == 0
+        short = self.models + self.strategies + 2
+        off: list[float] = []
+        for x, y in ((rows[:, :short], tokens), (rows, seconds)):
+            guess = x[held] @ _ridge(x[~held], y[~held])
+            off += [_relative(guess, y[held]), _relative(np.full(held.sum(), np.median(y[~held])), y[held])]
+        self.tokens_weight = torch.tensor(_ridge(rows[:, :short], tokens), dtype=torch.float32)
+        self.seconds_weight = torch.tensor(_ridge(rows, seconds), dtype=torch.float32)
+        return EstimateError(
+            n=int(held.sum()), tokens=off[0], tokens_constant=off[1], seconds=off[2], seconds_constant=off[3]
+        )
+
+    def _row(self, call: CallRecord) -> np.ndarray:
+        row = np.zeros(3 * self.models + self.strategies + 2)
+        at = self.models + self.strategies
+        row[call.model] = row[self.models + call.strategy] = 1
+        row[at : at + 2] = call.log_query_tokens, call.decider
+        row[at + 2 + call.model] = call.share
+        row[at + 2 + self.models + call.model] = np.log1p(call.queue)
+        return row
+
+    def forward(self, seen: Inputs) -> tuple[Tensor, Tensor]:
+        """Log tokens and log seconds of a call that starts at once, without the queue: two of shape (B, L, S)."""
+        m, s = self.models, self.strategies
+        step = seen.step[:, [LOG_TOKENS, DECIDER]]
+        found: list[Tensor] = []
+        for weight in (self.tokens_weight, self.seconds_weight):
+            pairs = weight[:m].unsqueeze(1) + weight[m : m + s]
+            found.append(pairs + (step @ weight[m + s : m + s + 2])[:, None, None])
+        share = (seen.models[..., RUNNING] / seen.models[..., SLOTS]).clamp(max=1.0)
+        slope = self.seconds_weight[m + s + 2 : 2 * m + s + 2]
+        return found[0], found[1] + (slope * share).unsqueeze(-1)
+
+    def queued(self, seen: Inputs) -> Tensor:
+        """Log seconds of a call that takes its place in the queue, shape (B, L, S)."""
+        queue = torch.log1p(seen.models[..., WAITING] / seen.models[..., SLOTS])
+        return self(seen)[1] + (self.seconds_weight[-self.models :] * queue).unsqueeze(-1)
+
+
+def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Least squares with a small penalty; y is centred by its coefficients for the models, which need no intercept."""
+    return np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
+
+
+def _relative(guess: np.ndarray, true: np.ndarray) -> float:
+    return float(np.median(np.abs(np.exp(guess - true) - 1)))

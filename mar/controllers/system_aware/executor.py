@@ -1,0 +1,212 @@
+# pyright: basic
+"""The executor at work: binds each agent to a model and a strategy just before it runs.
+
+Decisions that fall due at one instant are one tensor pass: the first to ask waits a microsecond, which on virtual time
+lets everything of the instant come in, and decides for all. What was decided is recorded with its log-probability, its
+value and the version of the weights, so that training can tell what each decision was made with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import numpy as np
+import torch
+from torch import nn
+
+from mar.controllers.embeddings import Encoder
+from mar.controllers.system_aware.observe import Array, Inputs, Observation, model_rows
+from mar.controllers.system_aware.rules import deadline_priority
+from mar.pool.cards import ModelCard
+from mar.runtime.identity import digest
+from mar.runtime.prompts import PromptLibrary
+from mar.types import Binding, ModelTelemetry, Query, StepContext
+
+INSTANT_S = 1e-6
+NO_DEADLINE_S = 1000.0  # the budget of a query that has no deadline
+CHARS_PER_TOKEN = 4
+
+
+def unit(key: str) -> float:
+    """A number in (0, 1) that depends on the key alone."""
+    return (int(digest(key, size=6), 16) + 0.5) / 2**48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One step's choice, with all that learning from it takes."""
+
+    seen: Observation
+    action: int  # model * strategies + strategy
+    log_prob: float
+    value: float
+    version: int  # of the weights that decided
+    index: int  # the step, as in the episode's events
+    round: int
+
+
+class Senses:
+    """Turns queries, roles and telemetry into observations.
+
+    Args:
+        cards: The models, in the network's order.
+        encoder: Of texts; give a cached one.
+        prompts: Where roles are described.
+    """
+
+    def __init__(self, cards: Sequence[ModelCard], encoder: Encoder, prompts: PromptLibrary) -> None:
+        self.cards, self.encoder, self.prompts = tuple(cards), encoder, prompts
+        self._nobody = np.zeros(encoder.width, dtype=np.float32)
+
+    def arrival(self, query: Query, budget_s: float, telemetry: Mapping[str, ModelTelemetry]) -> Observation:
+        """A query that has just arrived."""
+        return Observation(
+            query=self.encoder.encode([query.text])[0],
+            role=self._nobody,
+            remaining_s=budget_s,
+            budget_s=budget_s,
+            models=model_rows(self.cards, telemetry),
+            step=_step(query, agents_left=0, decider=False, round=0),
+        )
+
+    def step(self, step: StepContext) -> Observation:
+        """An agent that is about to run. Times are held between 0 and the budget, whatever the clock does."""
+        budget = NO_DEADLINE_S if step.deadline is None else max(0.0, step.deadline - step.started)
+        left = budget if step.deadline is None else step.deadline - step.now
+        decider = step.kind == "decider"
+        role = self.prompts.role("Final" if decider else step.plan.domain, step.agent.role)
+        query, about = self.encoder.encode([step.query.text, role.profile])
+        return Observation(
+            query=query,
+            role=about,
+            remaining_s=min(max(0.0, left), budget),
+            budget_s=budget,
+            models=model_rows(self.cards, step.telemetry),
+            step=_step(
+                step.query, agents_left=len(step.plan.agents) - step.index, decider=decider, round=step.round
+            ),
+        )
+
+
+def _step(query: Query, *, agents_left: int, decider: bool, round: int) -> Array:
+    tokens = math.log1p(len(query.text) / CHARS_PER_TOKEN)
+    return np.array([agents_left / 6, decider, round, tokens], dtype=np.float32)
+
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """A decision that somebody waits for."""
+
+    step: StepContext
+    key: str  # of its draw
+    done: anyio.Event = field(default_factory=anyio.Event)
+    made: Decision | None = None
+    failed: Exception | None = None
+
+
+class LateExecutor:
+    """A binder around a network.
+
+    Args:
+        network: Inputs to logits (B, L, S) and values (B,). It is only read; training swaps in new weights.
+        senses: What it sees.
+        strategies: The prompt strategies; None is the role's own prompt.
+        greedy: Take the most likely choice instead of drawing.
+        seed: Of the draws.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        senses: Senses,
+        strategies: Sequence[str | None],
+        *,
+        greedy: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.network, self.senses, self.strategies = network, senses, tuple(strategies)
+        self.greedy, self.seed, self.version = greedy, seed, 0
+        self._due: list[_Place] = []
+
+    async def bind(self, step: StepContext) -> Binding:
+        """Bind one step. Its draw depends on the query and on when it began."""
+        return self.binding(await self.decide(step, f"{step.query.id}/{step.started!r}"), step.deadline)
+
+    def binding(self, made: Decision, deadline: float | None) -> Binding:
+        """A decision in the runtime's terms."""
+        model, strategy = divmod(made.action, len(self.strategies))
+        return Binding(
+            model=self.senses.cards[model].name,
+            strategy=self.strategies[strategy],
+            priority=deadline_priority(deadline),
+            log_prob=made.log_prob,
+        )
+
+    async def decide(self, step: StepContext, episode: str) -> Decision:
+        """Decide together with everything else that falls due now; `episode` is the key of the episode's draws."""
+        place = _Place(step, f"{episode}/{step.round}/{step.index}")
+        self._due.append(place)
+        if len(self._due) > 1:
+            await place.done.wait()
+        else:
+            try:
+                await anyio.sleep(INSTANT_S)
+            finally:  # also when this episode is cut off: others wait for the decision
+                self._serve()
+        if place.failed is not None:
+            raise place.failed
+        assert place.made is not None
+        return place.made
+
+    def _serve(self) -> None:
+        due, self._due = sorted(self._due, key=lambda p: p.key), []
+        try:
+            for place, made in zip(due, self._decide(due), strict=True):
+                place.made = made
+        except Exception as error:  # whoever waits must hear of it
+            for place in due:
+                place.failed = error
+        for place in due:
+            place.done.set()
+
+    def _decide(self, due: Sequence[_Place]) -> list[Decision]:
+        seen = [self.senses.step(p.step) for p in due]
+        with torch.inference_mode():
+            logits, values = self.network(Inputs.stack(seen))
+            logs = logits.flatten(1).log_softmax(-1).double().numpy()
+        if self.greedy:
+            picked = logs.argmax(-1)
+        else:
+            sums = np.exp(logs).cumsum(-1)
+            units = np.array([unit(f"{self.seed}/{p.key}") for p in due])
+            picked = np.minimum((sums < units[:, None] * sums[:, -1:]).sum(-1), logs.shape[1] - 1)
+        return [
+            Decision(
+                seen=o,
+                action=int(a),
+                log_prob=float(row[a]),
+                value=float(v),
+                version=self.version,
+                index=p.step.index,
+                round=p.step.round,
+            )
+            for o, a, row, v, p in zip(seen, picked, logs, values.tolist(), due, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The executor as the binder of one episode, which keeps what was decided."""
+
+    executor: LateExecutor
+    key: str  # of the episode's draws
+    decisions: list[Decision] = field(default_factory=list[Decision])
+
+    async def bind(self, step: StepContext) -> Binding:
+        """Bind one step and keep the decision."""
+        made = await self.executor.decide(step, self.key)
+        self.decisions.append(made)
+        return self.executor.binding(made, step.deadline)

@@ -1,0 +1,170 @@
+# pyright: basic
+"""Networks that choose by what a choice is worth under load: solved in time, minus a toll for the time it takes away.
+
+    worth(choice) = P(solved) P(in time) - toll * pressure * work
+
+P(solved) and P(in time) are two logistic models, taught on every episode whether or not it was in time. Both begin at
+something simple and learn a correction: P(solved) of a model and a strategy at the share of queries that they solved
+alone in a pilot, P(in time) at the estimated delay over the time that is left. The correction's last layer is zero at
+the start. Models and strategies are known by their figures only, so the network is the same for any pool.
+
+The last term is what a call costs others. `pressure` is the wait at the model as a share of the budget, `work` the
+call's time in units of the model's mean call: where the wait has grown to a whole budget, an average call displaces one
+other query, which is worth at most 1. (The rule that weighs value against backlog times work is drift-plus-penalty,
+Neely 2010; it needs no forecast of arrivals.) A policy gradient on an episode's own reward would not see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mar.controllers.system_aware.estimators import CallEstimator
+from mar.controllers.system_aware.observe import RUNNING, SERVICE, SLOTS, WAITING, Inputs
+
+HIDDEN = 32
+QUERY = 8  # numbers that a query's embedding is squeezed into
+TEMPERATURE = 0.03  # of the choice while learning, in units of worth
+LONGEST_S = 1000.0
+SLACK = 3.0  # |log(time left / delay)| counts up to this
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """What every choice is expected to lead to; shapes (B, ...choices)."""
+
+    solved: Tensor  # logit
+    in_time: Tensor  # logit
+    work: Tensor  # pressure * work
+
+    def value(self, toll: float) -> Tensor:
+        """Expected goodput minus the toll."""
+        return self.solved.sigmoid() * self.in_time.sigmoid() - toll * self.work
+
+
+def waits(seen: Inputs) -> Tensor:
+    """Seconds that a call sent now would wait for a slot, (B, L): see `mar.controllers.system_aware.delay`."""
+    m = seen.models
+    ahead = (m[..., RUNNING] + m[..., WAITING] - m[..., SLOTS] + 1).clamp(min=0.0)
+    return m[..., SERVICE] * ahead / m[..., SLOTS]
+
+
+def _corrector(inputs: int, outputs: int) -> nn.Sequential:
+    net = nn.Sequential(nn.Linear(inputs, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, outputs))
+    last = net[-1]
+    nn.init.zeros_(last.weight)  # pyright: ignore[reportArgumentType]
+    nn.init.zeros_(last.bias)  # pyright: ignore[reportArgumentType]
+    return net
+
+
+class GoodputExecutor(nn.Module):
+    """The worth of every model and strategy for one step, with weights shared by all models."""
+
+    def __init__(self, embedding: int, models: int, strategies: int, *, toll: float = 1.0) -> None:
+        super().__init__()
+        self.estimator = CallEstimator(models, strategies)
+        self.prior: Tensor
+        self.toll: Tensor
+        self.register_buffer("prior", torch.zeros(models, strategies))  # logit of the share solved alone
+        self.register_buffer("toll", torch.tensor(toll))
+        self.query = nn.Linear(embedding, QUERY)
+        known = strategies + 1 + 3 + QUERY  # strategy, prior, step, query
+        self.for_solved = _corrector(known, 1)
+        self.for_time = _corrector(strategies + 3 + 5, 1)
+        self.slope = nn.Parameter(torch.tensor(4.0))
+
+    def worth(self, seen: Inputs) -> Worth:
+        """Every model and strategy, shapes (B, L, S)."""
+        log_own = self.estimator(seen)[1]
+        b, n, s = log_own.shape
+        own, wait = log_own.exp(), waits(seen).unsqueeze(-1)
+        budget, left = (x.clamp(min=1e-3).view(b, 1, 1) for x in (seen.budget, seen.remaining))
+        slack = (left.log() - (wait + own).log()).clamp(-SLACK, SLACK)
+        one_hot = torch.eye(s).expand(b, n, s, s)
+        step = seen.step[:, :3].view(b, 1, 1, 3).expand(b, n, s, 3)
+        query = torch.tanh(self.query(seen.query)).view(b, 1, 1, QUERY).expand(b, n, s, QUERY)
+        prior = self.prior.expand(b, n, s)
+        known = torch.cat([one_hot, prior.unsqueeze(-1), step, query], -1)
+        load = [
+            slack,
+            torch.log1p(wait / budget).expand_as(own),
+            (seen.models[..., RUNNING] / seen.models[..., SLOTS]).unsqueeze(-1).expand_as(own),
+            (own / budget).clamp(max=4.0),
+            (budget.log() / 7).expand_as(own),
+        ]
+        timing = torch.cat([one_hot, step, torch.stack(load, -1)], -1)
+        pressure = (wait / budget).clamp(max=1.0)
+        service = seen.models[..., SERVICE].unsqueeze(-1).clamp(min=1e-3)
+        return Worth(
+            solved=prior + self.for_solved(known).squeeze(-1),
+            in_time=self.slope * slack + self.for_time(timing).squeeze(-1),
+            work=pressure * own / service,
+        )
+
+    def forward(self, seen: Inputs) -> tuple[Tensor, Tensor]:
+        """Logits (B, L, S) of the choice, and the worth of the best one (B,)."""
+        worth = self.worth(seen).value(float(self.toll))
+        worth = worth.masked_fill(seen.silent.unsqueeze(-1), -1e3)
+        return worth / TEMPERATURE, worth.flatten(1).max(-1).values
+
+
+class GoodputPlanner(nn.Module):
+    """The worth of every shape of collaboration for a query, seen with the load of the moment.
+
+    Args:
+        embedding: Width of a text embedding.
+        stages: Calls of each shape that must follow each other; longer shapes begin as less likely to be in time.
+        toll: As of the executor.
+    """
+
+    def __init__(self, embedding: int, stages: tuple[int, ...], *, toll: float = 1.0) -> None:
+        super().__init__()
+        self.shapes = len(stages)
+        self.late: Tensor
+        self.toll: Tensor
+        self.register_buffer("late", torch.tensor(stages, dtype=torch.float32) - 1)
+        self.register_buffer("toll", torch.tensor(toll))
+        self.query = nn.Linear(embedding, QUERY)
+        self.for_solved = _corrector(QUERY, self.shapes)
+        self.for_load = _corrector(7, 2 * self.shapes)
+
+    def worth(self, seen: Inputs) -> Worth:
+        """Every shape, shapes (B, K)."""
+        budget = seen.budget.clamp(min=1e-3)
+        wait = torch.log1p(waits(seen) / budget.unsqueeze(-1))
+        share = (seen.models[..., RUNNING] / seen.models[..., SLOTS]).clamp(max=1.0)
+        load = torch.stack(
+            [f(x) for x in (wait, share) for f in (_least, _mean, _most)] + [budget.log() / 7], -1
+        )  # fmt: skip
+        timing, work = self.for_load(load).chunk(2, -1)
+        return Worth(
+            solved=2.0 + self.for_solved(torch.tanh(self.query(seen.query))),
+            in_time=4.0 - self.late * (1 + 4 * load[:, :1]) + timing,
+            work=nn.functional.softplus(work - 3) * (1 + self.late),
+        )
+
+    def forward(self, seen: Inputs) -> tuple[Tensor, Tensor]:
+        """Logits (B, K) of the choice, and the worth of the best one (B,)."""
+        worth = self.worth(seen).value(float(self.toll))
+        return worth / TEMPERATURE, worth.max(-1).values
+
+
+def set_prior(executor: GoodputExecutor, shares: Mapping[tuple[int, int], float]) -> None:
+    """Begin at the share of queries that each model (first index) solved alone with each strategy (second)."""
+    for (model, strategy), share in shares.items():
+        executor.prior[model, strategy] = torch.logit(torch.tensor(share), eps=0.01)
+
+
+def _least(x: Tensor) -> Tensor:
+    return x.min(-1).values
+
+
+def _mean(x: Tensor) -> Tensor:
+    return x.mean(-1)
+
+
+def _most(x: Tensor) -> Tensor:
+    return x.max(-1).values
