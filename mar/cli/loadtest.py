@@ -13,8 +13,8 @@ from mar.errors import ConfigError
 
 if TYPE_CHECKING:
     from mar.controllers.base import PlanSpace
-    from mar.learning.arrivals import Arrivals
     from mar.evaluation.loadtest import LoadResult, LoadTest, Policy
+    from mar.learning.arrivals import Arrivals
     from mar.pool.pool import Pool
 
 PILOT = 40  # items that every model is tried on alone, for rules that weigh quality

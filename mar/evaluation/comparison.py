@@ -13,9 +13,9 @@ from typing import Generic
 
 from mar.controllers.base import Controller, PlanSpace
 from mar.controllers.baselines import RandomPlans, single, team
-from mar.learning.arrivals import Arrivals
 from mar.evaluation.results import ItemResult, Row, rank
 from mar.files import write_atomically
+from mar.learning.arrivals import Arrivals
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.pool.simulated import SimItem, SimulatedModel

@@ -26,23 +26,22 @@ from mar.controllers.masrouter import (
     save_router,
 )
 from mar.errors import ConfigError
-from mar.learning.arrivals import Arrivals, parse_rate
 from mar.evaluation.comparison import Comparison
 from mar.evaluation.forecast import forecast
 from mar.evaluation.options import CRITIC, PRICE, RunOptions
 from mar.evaluation.plots import plot_curves, plot_trade_off
 from mar.evaluation.results import Row, as_markdown, as_table, oracle
+from mar.evaluation.session import Session
 from mar.evaluation.telemetry_csv import write_telemetry
 from mar.files import cache_folder, write_atomically
+from mar.learning.arrivals import Arrivals, parse_rate
 from mar.learning.progress import Progress
 from mar.learning.reinforce import Trainer, TrainResult, TrainSettings
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.learning.rundir import RunDir
-from mar.pool.choose import choose_pool, configured_pool
+from mar.pool.choose import configured_pool
 from mar.pool.pool import Pool
-from mar.runtime import Ledger, PromptLibrary, RunIdentity, Runtime, Tools, write_episodes
-from mar.runtime.lookup import NoLookup, WikipediaLookup
-from mar.runtime.sandbox import Sandbox
+from mar.runtime import PromptLibrary, RunIdentity, write_episodes
 from mar.tasks.task import ItemT, Task, subset
 
 CURVE = (0.1, 10.0)  # factors on the cost_rate at which the same controller is tested again
@@ -92,27 +91,19 @@ class Experiment(Generic[ItemT]):
     async def main(self, run: RunDir) -> dict[str, Any]:
         """Everything, inside one event loop. Returns the results as they are saved."""
         o = self.options
-        async with Sandbox(memo_path=cache_folder() / "verdicts.sqlite") as sandbox:
-            everything = [*self.train_items, *self.validation_items, *self.test_items]
-            with self.progress.bar("preparing the pool", total=1) as bar:
-                pool = await choose_pool(o.pool, lambda: self.task.world(everything, sandbox), effects=o.effects)
-                bar.advance()
-            async with pool:
-                runtime = Runtime(
-                    pool,
-                    prompts=self.prompts,
-                    tools=Tools(sandbox=sandbox, lookup=NoLookup() if pool.simulated else WikipediaLookup()),
-                    ledger=Ledger(o.max_cost),
-                    request_timeout_s=o.request_timeout,
-                    keep_prompts=False,
-                )
-                rollouts = Rollouts(
-                    runtime=runtime,
-                    task=self.task,
-                    sandbox=sandbox,
-                    concurrency=None if self.arrivals else o.concurrency,
-                )
-                return await self._train_and_test(run, rollouts, pool)
+        session = Session(
+            task=self.task,
+            items=[*self.train_items, *self.validation_items, *self.test_items],
+            pool=o.pool,
+            progress=self.progress,
+            prompts=self.prompts,
+            effects=o.effects,
+            max_cost=o.max_cost,
+            request_timeout_s=o.request_timeout,
+            concurrency=None if self.arrivals else o.concurrency,
+        )
+        async with session.open() as rollouts:
+            return await self._train_and_test(run, rollouts, rollouts.runtime.pool)
 
     async def _train_and_test(self, run: RunDir, rollouts: Rollouts[ItemT], pool: Pool) -> dict[str, Any]:
         o = self.options

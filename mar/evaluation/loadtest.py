@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,16 +19,17 @@ import anyio
 import numpy as np
 from rich.table import Table
 
-from mar.concurrency import gather, task_group
-from mar.controllers.base import Controller, PlanSpace
-from mar.learning.arrivals import Arrivals
+from mar.concurrency import task_group
+from mar.controllers.base import Controller, LateController, Moment, PlanSpace
 from mar.evaluation.statistics import Interval, bootstrap_mean
 from mar.files import write_atomically
+from mar.learning.arrivals import Arrivals
+from mar.learning.openloop import open_loop
 from mar.learning.progress import Progress
-from mar.learning.rollouts import Job, Rollouts
+from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
-from mar.types import Binder, Budget, CallAnswered, Plan, StepBound
+from mar.types import Binder, Budget, CallAnswered, Plan, StepBound, StopRule
 
 SAMPLES = 60  # looks at the queues during a test
 
@@ -40,6 +41,7 @@ class Policy:
     name: str
     controller: Controller
     binder: Binder | None = None
+    stop_rule: StopRule | None = None
     stop_at_budget: bool = False  # an episode that is out of time answers with what it has and frees its place
 
 
@@ -161,76 +163,59 @@ class LoadTest(Generic[ItemT]):
     async def run(self, policy: Policy, arrivals: Arrivals, n: int) -> LoadResult:
         """One policy, `n` queries."""
         items = [self.items[i % len(self.items)] for i in range(n)]
-        plans = [p.plan for p in policy.controller.plan([self.rollouts.task.query(i) for i in items], self.space)]
+        planned = self._planned(policy, items)
         times = arrivals.times(n, seed=self.seed)
         rollouts = replace(
             self.rollouts,
             binder=policy.binder,
+            stop_rule=policy.stop_rule,
             deadline_s=self.budget_s,
             budget=Budget(seconds=self.budget_s) if policy.stop_at_budget else None,
             concurrency=None,
         )
-        under_way = _UnderWay(most=self.most_in_flight)
         samples: list[QueueSample] = []
         label = f"{policy.name}, {60 * arrivals.rate:g}/min"
         began = anyio.current_time()
         with self.progress.bar(label, total=n) as bar:
 
             async def one(i: int) -> Request:
-                await anyio.sleep_until(began + times[i])
-                request = await self._request(rollouts, items[i], plans[i], i, times[i], under_way)
+                identity = RunIdentity(epoch="load", rollout=i // len(self.items))
+                outcome = await rollouts.one(Job(item=items[i], plan=planned(i), identity=identity))
                 bar.advance()
-                return request
+                return _answered(outcome, times[i], self.budget_s)
 
             async with task_group() as tasks:
                 every = max(times[-1] / SAMPLES, 0.1)
                 tasks.start_soon(partial(self._watch, samples, began, every))
-                requests = await gather([partial(one, i) for i in range(n)])
+                answered = await open_loop(times, one, most=self.most_in_flight)
                 tasks.cancel_scope.cancel()
+        requests = tuple(
+            request or _shed(rollouts.task.query(item).id, at)
+            for request, item, at in zip(answered, items, times, strict=True)
+        )
         last = max((r.arrival_s + (r.latency_s or 0.0) for r in requests), default=0.0)
         return LoadResult(
             policy=policy.name,
             arrivals=arrivals,
             budget_s=self.budget_s,
-            requests=tuple(requests),
+            requests=requests,
             queues=tuple(samples),
             duration_s=last - times[0],
         )
 
-    async def _request(
-        self, rollouts: Rollouts[ItemT], item: ItemT, plan: Plan, i: int, arrival: float, under_way: _UnderWay
-    ) -> Request:
-        identity = RunIdentity(epoch="load", rollout=i // len(self.items))
-        if not under_way.enter():
-            return Request(
-                query_id=rollouts.task.query(item).id,
-                arrival_s=arrival,
-                latency_s=None,
-                solved=False,
-                in_time=False,
-                cost_usd=None,
-                calls=0,
-                models=(),
-                strategies=(),
-                failure="shed",
+    def _planned(self, policy: Policy, items: Sequence[ItemT]) -> Callable[[int], Plan]:
+        """Plans by position: made on arrival where the controller looks at the load, else all beforehand."""
+        task, controller = self.rollouts.task, policy.controller
+        queries = [task.query(item) for item in items]
+        if isinstance(controller, LateController) and controller.sees_load:
+            pool = self.rollouts.runtime.pool
+            return lambda i: (
+                controller.plan_at(
+                    queries[i], self.space, Moment(budget_s=self.budget_s, telemetry=pool.telemetry())
+                ).plan
             )
-        try:
-            outcome = await rollouts.one(Job(item=item, plan=plan, identity=identity))
-        finally:
-            under_way.leave()
-        events = outcome.episode.events
-        return Request(
-            query_id=outcome.query_id,
-            arrival_s=arrival,
-            latency_s=outcome.latency_s,
-            solved=outcome.score.solved,
-            in_time=outcome.episode.answer is not None and outcome.latency_s <= self.budget_s,
-            cost_usd=outcome.cost_usd,
-            calls=outcome.calls,
-            models=tuple(e.model for e in events if isinstance(e, CallAnswered)),
-            strategies=tuple(e.strategy or "" for e in events if isinstance(e, StepBound)),
-            failure=None if outcome.failure is None else outcome.failure.kind,
-        )
+        plans = [p.plan for p in controller.plan(queries, self.space)]
+        return plans.__getitem__
 
     async def _watch(self, samples: list[QueueSample], began: float, every: float) -> None:
         while True:
@@ -240,21 +225,35 @@ class LoadTest(Generic[ItemT]):
             await anyio.sleep(every)
 
 
-class _UnderWay:
-    """How many queries are being answered, and whether one more is taken in."""
+def _shed(query_id: str, arrival: float) -> Request:
+    return Request(
+        query_id=query_id,
+        arrival_s=arrival,
+        latency_s=None,
+        solved=False,
+        in_time=False,
+        cost_usd=None,
+        calls=0,
+        models=(),
+        strategies=(),
+        failure="shed",
+    )
 
-    def __init__(self, *, most: int) -> None:
-        self._most = most
-        self._now = 0
 
-    def enter(self) -> bool:
-        if self._now >= self._most:
-            return False
-        self._now += 1
-        return True
-
-    def leave(self) -> None:
-        self._now -= 1
+def _answered(outcome: Outcome, arrival: float, budget_s: float) -> Request:
+    events = outcome.episode.events
+    return Request(
+        query_id=outcome.query_id,
+        arrival_s=arrival,
+        latency_s=outcome.latency_s,
+        solved=outcome.score.solved,
+        in_time=outcome.episode.answer is not None and outcome.latency_s <= budget_s,
+        cost_usd=outcome.cost_usd,
+        calls=outcome.calls,
+        models=tuple(e.model for e in events if isinstance(e, CallAnswered)),
+        strategies=tuple(e.strategy or "" for e in events if isinstance(e, StepBound)),
+        failure=None if outcome.failure is None else outcome.failure.kind,
+    )
 
 
 COLUMNS = ("policy", "goodput %", "95% interval", "per s", "solved %", "in time %", "mean s", "p50", "p95", "p99")

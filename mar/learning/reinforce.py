@@ -179,7 +179,7 @@ class Trainer(Generic[ItemT]):
             return SavedParts(modules=modules, optimizers=optimizers)
         modules["critic"] = self.imagination.critic
         optimizers["critic_adam"] = self.imagination.optimizer
-        return SavedParts(modules=modules, optimizers=optimizers, memory=self.imagination.memory)
+        return SavedParts(modules=modules, optimizers=optimizers, memories={"memory": self.imagination.memory})
 
     async def _step(
         self, items: Sequence[ItemT], index: Tensor, embedded: Tensor, state: TrainingState

@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,7 +27,6 @@ from torch import nn
 
 from mar.errors import CheckpointError, ConfigError
 from mar.files import write_atomically
-from mar.learning.critic import Memory
 
 PACKAGES = ("mar", "torch", "sentence-transformers", "openai", "anyio", "trio", "numpy")
 
@@ -44,13 +43,25 @@ class TrainingState:
     settled: bool = False  # whether the best epoch is one whose policy has settled
 
 
+class Remembers(Protocol):
+    """Anything else that training keeps, as tensors."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All of it."""
+        ...
+
+    def load(self, state: dict[str, torch.Tensor], /) -> None:
+        """Take over what `state` returned."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedParts:
     """What changes in training, by name."""
 
     modules: Mapping[str, nn.Module]
     optimizers: Mapping[str, torch.optim.Optimizer]
-    memory: Memory | None = None
+    memories: Mapping[str, Remembers] = field(default_factory=dict[str, "Remembers"])
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Everything as flat, named tensors."""
@@ -60,8 +71,8 @@ class SavedParts:
         for name, optimizer in self.optimizers.items():
             for i, moments in optimizer.state_dict()["state"].items():
                 found |= {f"{name}.{i}.{key}": torch.as_tensor(value) for key, value in moments.items()}
-        if self.memory is not None:
-            found |= {f"memory.{key}": value for key, value in self.memory.state().items()}
+        for name, memory in self.memories.items():
+            found |= {f"{name}.{key}": value for key, value in memory.state().items()}
         return {key: value.contiguous() for key, value in found.items()}
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -74,8 +85,8 @@ class SavedParts:
                 index, field = key.split(".", 1)
                 moments.setdefault(int(index), {})[field] = value
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-        if self.memory is not None:
-            self.memory.load(_below("memory", tensors))
+        for name, memory in self.memories.items():
+            memory.load(_below(name, tensors))
 
 
 def _below(name: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

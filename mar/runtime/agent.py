@@ -313,10 +313,11 @@ class Agent:
     ) -> ChatRequest:
         runtime, query = self.state.runtime, self.state.query
         strategy = runtime.prompts.strategies.get(binding.strategy or "")
+        limits = (runtime.max_tokens, None if strategy is None else strategy.max_tokens)
         return ChatRequest(
             model=binding.model,
             messages=messages,
-            max_tokens=None if strategy is None else strategy.max_tokens,
+            max_tokens=min((n for n in limits if n is not None), default=None),
             temperature=runtime.temperature,
             logprobs=self.state.plan.tie_break != "first" and kind != "decider",
             priority=binding.priority,

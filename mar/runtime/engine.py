@@ -54,6 +54,7 @@ class Runtime:
         ledger: Ledger | None = None,
         temperature: float = 0.7,
         request_timeout_s: float | None = None,
+        max_tokens: int | None = None,
         keep_prompts: bool = True,
     ) -> None:
         self.pool = pool
@@ -62,6 +63,7 @@ class Runtime:
         self.ledger = Ledger() if ledger is None else ledger
         self.temperature = temperature
         self.request_timeout_s = request_timeout_s
+        self.max_tokens = max_tokens  # of any reply; None: as strategies and cards say
         self.keep_prompts = keep_prompts
 
     def bound(self, plan: Plan) -> Bound:

@@ -7,8 +7,8 @@ import pytest
 from mar import clock
 from mar.controllers import PlanSpace
 from mar.controllers.baselines import Constant, single
-from mar.learning.arrivals import Arrivals
 from mar.evaluation.comparison import Comparison, code_fingerprint
+from mar.learning.arrivals import Arrivals
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
 from mar.pool.scripted import scripted_pool

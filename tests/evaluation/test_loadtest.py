@@ -8,8 +8,8 @@ import pytest
 from mar import clock
 from mar.controllers.base import PlanSpace
 from mar.controllers.baselines import single
-from mar.learning.arrivals import Arrivals
 from mar.evaluation.loadtest import LoadTest, Policy, as_markdown, queue_lines, write_requests
+from mar.learning.arrivals import Arrivals
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
 from mar.pool import ModelCard, Pool

@@ -44,9 +44,7 @@ def is_system_aware(path: Path) -> bool:
         return False
 
 
-def save_system_aware(
-    path: Path, controller: SystemAware, *, trained_on: Mapping[str, str], simulated: bool
-) -> None:
+def save_system_aware(path: Path, controller: SystemAware, *, trained_on: Mapping[str, str], simulated: bool) -> None:
     """Write a checkpoint, all or nothing."""
     router = getattr(controller.planner, "router", None)
     settings = controller.settings

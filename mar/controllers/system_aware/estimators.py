@@ -22,6 +22,8 @@ from mar.controllers.system_aware.observe import DECIDER, LOG_TOKENS, RUNNING, S
 from mar.errors import ConfigError
 
 RIDGE = 1e-2  # weight of squared coefficients: what was never seen stays near the others' mean
+RECENT_CALLS = 4000  # that are enough for a fit
+FEWEST_CALLS = 10
 HELD_OUT = 5  # every fifth call is kept out of a fit to report its error, then taken in
 
 
@@ -43,11 +45,11 @@ class CallRecord:
 class EstimateError:
     """How far estimates are off on held-out calls."""
 
-    n: int  # held-out calls
-    tokens: float  # median of |estimated / true - 1|
-    seconds: float  # likewise
-    tokens_constant: float  # the same error of one number for all calls: what the estimator must beat
-    seconds_constant: float
+    calls: int  # held out
+    tokens_error: float  # median of |estimated / true - 1|
+    tokens_error_of_a_constant: float  # the same of one number for all calls: what the estimator must beat
+    seconds_error: float
+    seconds_error_of_a_constant: float
 
 
 class CallEstimator(nn.Module):
@@ -71,8 +73,8 @@ class CallEstimator(nn.Module):
             ConfigError: There are too few calls.
         """
         known = [c for c in calls if c.seconds > 0 and c.tokens > 0]
-        if len(known) < 2 * HELD_OUT:
-            raise ConfigError(f"{len(known)} calls are too few to learn latencies from; expected {2 * HELD_OUT}")
+        if len(known) < FEWEST_CALLS:
+            raise ConfigError(f"{len(known)} calls are too few to learn latencies from; expected {FEWEST_CALLS}")
         rows = np.array([self._row(c) for c in known])
         tokens, seconds = (np.log([getattr(c, n) for c in known]) for n in ("tokens", "seconds"))
         held = np.arange(len(known)) % HELD_OUT == 0
@@ -84,7 +86,11 @@ class CallEstimator(nn.Module):
         self.tokens_weight = torch.tensor(_ridge(rows[:, :short], tokens), dtype=torch.float32)
         self.seconds_weight = torch.tensor(_ridge(rows, seconds), dtype=torch.float32)
         return EstimateError(
-            n=int(held.sum()), tokens=off[0], tokens_constant=off[1], seconds=off[2], seconds_constant=off[3]
+            calls=int(held.sum()),
+            tokens_error=off[0],
+            tokens_error_of_a_constant=off[1],
+            seconds_error=off[2],
+            seconds_error_of_a_constant=off[3],
         )
 
     def _row(self, call: CallRecord) -> np.ndarray:

@@ -85,9 +85,7 @@ class Senses:
             remaining_s=min(max(0.0, left), budget),
             budget_s=budget,
             models=model_rows(self.cards, step.telemetry),
-            step=_step(
-                step.query, agents_left=len(step.plan.agents) - step.index, decider=decider, round=step.round
-            ),
+            step=_step(step.query, agents_left=len(step.plan.agents) - step.index, decider=decider, round=step.round),
         )
 
 

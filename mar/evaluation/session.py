@@ -1,0 +1,58 @@
+"""What every run on a benchmark needs around it: a sandbox, the pool that was asked for, a runtime, rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic
+
+from mar.files import cache_folder
+from mar.learning.progress import Progress
+from mar.learning.rollouts import Rollouts
+from mar.pool.choose import choose_pool
+from mar.pool.pool import Pool
+from mar.runtime import Ledger, PromptLibrary, Runtime, Tools
+from mar.runtime.lookup import NoLookup, WikipediaLookup
+from mar.runtime.sandbox import Sandbox
+from mar.tasks.task import ItemT, Task
+
+
+@dataclass(slots=True, kw_only=True)
+class Session(Generic[ItemT]):
+    """A benchmark on a pool. It may be opened several times; a simulated pool's servers are idle each time."""
+
+    task: Task[ItemT]
+    items: Sequence[ItemT]  # everything that may be asked, for a simulated pool to know
+    pool: str  # as for `choose_pool`
+    progress: Progress
+    prompts: PromptLibrary = field(default_factory=PromptLibrary.load)
+    effects: float = 1.0
+    max_cost: float | None = None  # USD
+    request_timeout_s: float | None = None
+    max_tokens: int | None = None  # of any reply
+    concurrency: int | None = None  # episodes under way at once
+    _pool: Pool | None = field(default=None, init=False)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Rollouts[ItemT]]:
+        """Rollouts for as long as the context lasts."""
+        async with Sandbox(memo_path=cache_folder() / "verdicts.sqlite") as sandbox:
+            if self._pool is None:
+                with self.progress.bar("preparing the pool", total=1) as bar:
+                    world = partial(self.task.world, self.items, sandbox)
+                    self._pool = await choose_pool(self.pool, world, effects=self.effects)
+                    bar.advance()
+            pool = self._pool
+            async with pool:
+                runtime = Runtime(
+                    pool,
+                    prompts=self.prompts,
+                    tools=Tools(sandbox=sandbox, lookup=NoLookup() if pool.simulated else WikipediaLookup()),
+                    ledger=Ledger(self.max_cost),
+                    request_timeout_s=self.request_timeout_s,
+                    max_tokens=self.max_tokens,
+                    keep_prompts=False,
+                )
+                yield Rollouts(runtime=runtime, task=self.task, sandbox=sandbox, concurrency=self.concurrency)
