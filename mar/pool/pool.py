@@ -53,6 +53,7 @@ class Pool:
         self.model = model
         self.kind: PoolKind = kind
         self.virtual_time = virtual_time
+        self._reports = model if isinstance(model, ReportsTelemetry) else None  # asked once: the check is slow
         self._stack: AsyncExitStack | None = None
 
     @classmethod
@@ -139,7 +140,7 @@ class Pool:
 
     def telemetry(self) -> Mapping[str, ModelTelemetry]:
         """The latest figures of every model; unknown where the chat model does not report them."""
-        if not isinstance(self.model, ReportsTelemetry):
+        if self._reports is None:
             return {name: ModelTelemetry(model=name) for name in self.cards}
-        known = self.model.telemetry()
+        known = self._reports.telemetry()
         return {name: known.get(name) or ModelTelemetry(model=name) for name in self.cards}

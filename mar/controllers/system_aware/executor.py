@@ -69,7 +69,7 @@ class Senses:
             remaining_s=budget_s,
             budget_s=budget_s,
             models=model_rows(self.cards, telemetry),
-            step=_step(query, agents_left=0, decider=False, round=0),
+            step=_step(query),
         )
 
     def step(self, step: StepContext) -> Observation:
@@ -85,13 +85,19 @@ class Senses:
             remaining_s=min(max(0.0, left), budget),
             budget_s=budget,
             models=model_rows(self.cards, step.telemetry),
-            step=_step(step.query, agents_left=len(step.plan.agents) - step.index, decider=decider, round=step.round),
+            step=_step(
+                step.query,
+                left=len(step.plan.agents) - step.index,
+                agents=len(step.plan.agents),
+                decider=decider,
+                round=step.round,
+            ),
         )
 
 
-def _step(query: Query, *, agents_left: int, decider: bool, round: int) -> Array:
+def _step(query: Query, *, left: int = 0, agents: int = 0, decider: bool = False, round: int = 0) -> Array:
     tokens = math.log1p(len(query.text) / CHARS_PER_TOKEN)
-    return np.array([agents_left / 6, decider, round, tokens], dtype=np.float32)
+    return np.array([left / 6, agents / 6, decider, round, tokens], dtype=np.float32)
 
 
 @dataclass(slots=True, eq=False)

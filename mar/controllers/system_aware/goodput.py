@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from mar.controllers.system_aware.estimators import CallEstimator
-from mar.controllers.system_aware.observe import RUNNING, SERVICE, SLOTS, WAITING, Inputs
+from mar.controllers.system_aware.observe import LOG_TOKENS, RUNNING, SERVICE, SLOTS, WAITING, Inputs
 
 HIDDEN = 32
-QUERY = 8  # numbers that a query's embedding is squeezed into
-TEMPERATURE = 0.03  # of the choice while learning, in units of worth
-LONGEST_S = 1000.0
+TEMPERATURE = 0.01  # of the choice while learning, in units of worth
+EXPLORE = 0.1  # share of choices that are drawn uniformly while learning
+STEP = LOG_TOKENS  # of a step's figures those before this one say where in its plan it stands
 SLACK = 3.0  # |log(time left / delay)| counts up to this
 
 
@@ -52,6 +52,14 @@ def waits(seen: Inputs) -> Tensor:
     return m[..., SERVICE] * ahead / m[..., SLOTS]
 
 
+def _ease(embedding: int) -> nn.Linear:
+    """How easy a query is: one number that all choices share, so no choice can be taken for an item's own good."""
+    layer = nn.Linear(embedding, 1)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 def _corrector(inputs: int, outputs: int) -> nn.Sequential:
     net = nn.Sequential(nn.Linear(inputs, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, outputs))
     last = net[-1]
@@ -70,11 +78,10 @@ class GoodputExecutor(nn.Module):
         self.toll: Tensor
         self.register_buffer("prior", torch.zeros(models, strategies))  # logit of the share solved alone
         self.register_buffer("toll", torch.tensor(toll))
-        self.query = nn.Linear(embedding, QUERY)
-        known = strategies + 1 + 3 + QUERY  # strategy, prior, step, query
-        self.for_solved = _corrector(known, 1)
-        self.for_time = _corrector(strategies + 3 + 5, 1)
-        self.slope = nn.Parameter(torch.tensor(4.0))
+        self.ease = _ease(embedding)
+        self.for_solved = _corrector(strategies + 1 + STEP, 1)  # strategy, prior, step
+        self.for_time = _corrector(strategies + STEP + 5, 1)
+        self.slope = nn.Parameter(torch.tensor(8.0))
 
     def worth(self, seen: Inputs) -> Worth:
         """Every model and strategy, shapes (B, L, S)."""
@@ -84,10 +91,9 @@ class GoodputExecutor(nn.Module):
         budget, left = (x.clamp(min=1e-3).view(b, 1, 1) for x in (seen.budget, seen.remaining))
         slack = (left.log() - (wait + own).log()).clamp(-SLACK, SLACK)
         one_hot = torch.eye(s).expand(b, n, s, s)
-        step = seen.step[:, :3].view(b, 1, 1, 3).expand(b, n, s, 3)
-        query = torch.tanh(self.query(seen.query)).view(b, 1, 1, QUERY).expand(b, n, s, QUERY)
+        step = seen.step[:, :STEP].view(b, 1, 1, STEP).expand(b, n, s, STEP)
         prior = self.prior.expand(b, n, s)
-        known = torch.cat([one_hot, prior.unsqueeze(-1), step, query], -1)
+        known = torch.cat([one_hot, prior.unsqueeze(-1), step], -1)
         load = [
             slack,
             torch.log1p(wait / budget).expand_as(own),
@@ -99,7 +105,7 @@ class GoodputExecutor(nn.Module):
         pressure = (wait / budget).clamp(max=1.0)
         service = seen.models[..., SERVICE].unsqueeze(-1).clamp(min=1e-3)
         return Worth(
-            solved=prior + self.for_solved(known).squeeze(-1),
+            solved=prior + self.ease(seen.query).unsqueeze(-1) + self.for_solved(known).squeeze(-1),
             in_time=self.slope * slack + self.for_time(timing).squeeze(-1),
             work=pressure * own / service,
         )
@@ -107,8 +113,9 @@ class GoodputExecutor(nn.Module):
     def forward(self, seen: Inputs) -> tuple[Tensor, Tensor]:
         """Logits (B, L, S) of the choice, and the worth of the best one (B,)."""
         worth = self.worth(seen).value(float(self.toll))
-        worth = worth.masked_fill(seen.silent.unsqueeze(-1), -1e3)
-        return worth / TEMPERATURE, worth.flatten(1).max(-1).values
+        answering = ~seen.silent.unsqueeze(-1).expand_as(worth)
+        logits = explored(worth.flatten(1), answering.flatten(1))
+        return logits.view_as(worth), worth.flatten(1).max(-1).values
 
 
 class GoodputPlanner(nn.Module):
@@ -127,9 +134,8 @@ class GoodputPlanner(nn.Module):
         self.toll: Tensor
         self.register_buffer("late", torch.tensor(stages, dtype=torch.float32) - 1)
         self.register_buffer("toll", torch.tensor(toll))
-        self.query = nn.Linear(embedding, QUERY)
-        self.for_solved = _corrector(QUERY, self.shapes)
-        self.for_load = _corrector(7, 2 * self.shapes)
+        self.ease = _ease(embedding)
+        self.for_load = _corrector(7, 3 * self.shapes)
 
     def worth(self, seen: Inputs) -> Worth:
         """Every shape, shapes (B, K)."""
@@ -139,9 +145,9 @@ class GoodputPlanner(nn.Module):
         load = torch.stack(
             [f(x) for x in (wait, share) for f in (_least, _mean, _most)] + [budget.log() / 7], -1
         )  # fmt: skip
-        timing, work = self.for_load(load).chunk(2, -1)
+        solved, timing, work = self.for_load(load).chunk(3, -1)
         return Worth(
-            solved=2.0 + self.for_solved(torch.tanh(self.query(seen.query))),
+            solved=2.0 + self.ease(seen.query) + solved,
             in_time=4.0 - self.late * (1 + 4 * load[:, :1]) + timing,
             work=nn.functional.softplus(work - 3) * (1 + self.late),
         )
@@ -149,7 +155,14 @@ class GoodputPlanner(nn.Module):
     def forward(self, seen: Inputs) -> tuple[Tensor, Tensor]:
         """Logits (B, K) of the choice, and the worth of the best one (B,)."""
         worth = self.worth(seen).value(float(self.toll))
-        return worth / TEMPERATURE, worth.max(-1).values
+        return explored(worth, torch.ones_like(worth, dtype=torch.bool)), worth.max(-1).values
+
+
+def explored(worth: Tensor, allowed: Tensor) -> Tensor:
+    """Log-probabilities of choices (B, n): mostly the best by worth, sometimes any that is allowed."""
+    best = (worth / TEMPERATURE).masked_fill(~allowed, -1e9).softmax(-1)
+    anything = allowed / allowed.sum(-1, keepdim=True)
+    return ((1 - EXPLORE) * best + EXPLORE * anything).clamp(min=1e-30).log()
 
 
 def set_prior(executor: GoodputExecutor, shares: Mapping[tuple[int, int], float]) -> None:

@@ -24,8 +24,8 @@ Array = npt.NDArray[np.float32]
 COLUMNS = ("running", "waiting", "kv", "ttft_s", "inter_token_s", "e2e_s", "service_s", "slots", "stale")
 RUNNING, WAITING, KV, TTFT, INTER_TOKEN, E2E, SERVICE, SLOTS, STALE = range(len(COLUMNS))
 SILENT_SHARE = 8.0  # calls per slot that a silent server is taken to have: far more than a full one
-STEP_COLUMNS = ("agents left / 6", "decider", "round", "log(1 + query tokens)")
-AGENTS_LEFT, DECIDER, ROUND, LOG_TOKENS = range(len(STEP_COLUMNS))
+STEP_COLUMNS = ("agents left / 6", "agents / 6", "decider", "round", "log(1 + query tokens)")
+AGENTS_LEFT, AGENTS, DECIDER, ROUND, LOG_TOKENS = range(len(STEP_COLUMNS))
 
 
 def model_rows(cards: Sequence[ModelCard], telemetry: Mapping[str, ModelTelemetry]) -> Array:

@@ -44,8 +44,8 @@ class SystemTraining(BaseModel):
     worth_steps: int = Field(default=8, gt=0)  # gradient steps per update
     worth_batch: int = Field(default=256, gt=0)
     memory: int = Field(default=16_384, gt=0)  # decisions remembered
-    tolls: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)  # tried on validation items at the end
-    validation_episodes: int = Field(default=150, gt=0)  # of each arrival process in a validation
+    tolls: tuple[float, ...] = (0.02, 0.05, 0.15, 0.5)  # tried on validation items at the end
+    validation_episodes: int = Field(default=200, gt=0)  # of each arrival process in a validation
     validation_budget_s: float = Field(default=100.0, gt=0)
 
     @model_validator(mode="after")

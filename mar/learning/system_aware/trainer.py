@@ -128,7 +128,7 @@ class SystemTrainer(Generic[ItemT]):
         elif number < self._piloted + self._trained:
             samples, metrics = await self._train(rollouts, number - self._piloted)
         else:
-            toll, metrics = await choose_toll(*about, self.validation or self.items, self.settings, self.progress)
+            toll, metrics = await choose_toll(*about, [*self.validation, *self.items], self.settings, self.progress)
             self.learner.set_toll(toll)
         metrics |= self.learner.end_segment()
         self._swap()

@@ -10,6 +10,7 @@ is dropped for its age. Learning begins with a pilot that tries every model and 
 from __future__ import annotations
 
 import copy
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -25,6 +26,8 @@ from mar.learning.system_aware.samples import Sample, StepSample
 from mar.learning.system_aware.settings import SystemTraining
 from mar.runtime.identity import digest
 
+DECAY = 0.03  # of all weights: training items come again and again, and must not be learned by heart
+LEAST_MEANT = math.log(0.05)  # log-probability of a choice that is no mere try
 SHRINK = 4.0  # pseudo-trials with which a pair of model and strategy is drawn to what both do on the whole
 
 
@@ -43,7 +46,7 @@ class WorthLearner:
         self.executor = copy.deepcopy(controller.executor.network)
         self.planner = copy.deepcopy(controller.planner.network)
         weights = [*self.executor.parameters(), *self.planner.parameters()]
-        self.optimizer = torch.optim.Adam(weights, lr=settings.worth_lr)
+        self.optimizer = torch.optim.AdamW(weights, lr=settings.worth_lr, weight_decay=DECAY)
         self.steps, self.plans = Ring(settings.memory), Ring(settings.memory // 4)
         self.calls = Calls(len(controller.executor.strategies))
 
@@ -75,7 +78,7 @@ class WorthLearner:
         """One update on the copies; every step teaches, fresh or not."""
         self.calls.note(batch)
         self._remember_steps(batch)
-        self._remember_plans(batch)
+        self._remember_plans([s for s in batch if _meant(s)])
         generator = torch.Generator().manual_seed(int(digest(key, size=7), 16))
         losses = [self._step(generator) for _ in range(self.settings.worth_steps)]
         good = [s.outcome.score.solved and s.in_time for s in batch]
@@ -106,6 +109,8 @@ class WorthLearner:
             self.steps.add(columns(seen) | {"action": action} | _labels([s for s, _ in pairs]))
 
     def _remember_plans(self, batch: Sequence[Sample]) -> None:
+        if not batch:
+            return
         work = torch.tensor([self._work(s) for s in batch])
         choice = torch.tensor([s.drawn.choice for s in batch])
         seen = Inputs.stack([s.seen for s in batch])
@@ -134,6 +139,11 @@ class WorthLearner:
         loss.backward()
         self.optimizer.step()
         return loss.item()
+
+
+def _meant(sample: Sample) -> bool:
+    """Whether no step was a mere try: a shape is worth what comes of it with models that were chosen for it."""
+    return all(step.decision.log_prob > LEAST_MEANT for step in sample.steps)
 
 
 def shrunken(trials: Mapping[tuple[int, int], Sequence[float]]) -> dict[tuple[int, int], float]:
