@@ -44,6 +44,18 @@ class Policy:
     stop_rule: StopRule | None = None
     stop_at_budget: bool = False  # an episode that is out of time answers with what it has and frees its place
 
+    @classmethod
+    def of(cls, controller: Controller, *, name: str | None = None, stop_at_budget: bool = False) -> Policy:
+        """A controller as it is, with its own binder and stop rule where it has them."""
+        late = controller if isinstance(controller, LateController) else None
+        return cls(
+            name=name or controller.name,
+            controller=controller,
+            binder=None if late is None else late.binder,
+            stop_rule=None if late is None else late.stop_rule,
+            stop_at_budget=stop_at_budget,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

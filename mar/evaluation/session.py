@@ -33,6 +33,7 @@ class Session(Generic[ItemT]):
     request_timeout_s: float | None = None
     max_tokens: int | None = None  # of any reply
     concurrency: int | None = None  # episodes under way at once
+    keep_prompts: bool = False
     _pool: Pool | None = field(default=None, init=False)
 
     @asynccontextmanager
@@ -53,6 +54,6 @@ class Session(Generic[ItemT]):
                     ledger=Ledger(self.max_cost),
                     request_timeout_s=self.request_timeout_s,
                     max_tokens=self.max_tokens,
-                    keep_prompts=False,
+                    keep_prompts=self.keep_prompts,
                 )
                 yield Rollouts(runtime=runtime, task=self.task, sandbox=sandbox, concurrency=self.concurrency)

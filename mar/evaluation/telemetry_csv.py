@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +25,44 @@ response_final
 COLUMNS = tuple(_COLUMN_NAMES.split())
 
 
+Row = dict[str, Any]
+
+
 def write_telemetry(path: Path, outcomes: Sequence[Outcome], options: RunOptions, dataset: str) -> None:
     """Write the test phase's episodes and steps. Gold answers are left out of `quality_gold`: traces hold none."""
-    out = io.StringIO()
-    writer: csv.DictWriter[str] = csv.DictWriter(out, fieldnames=COLUMNS, restval="")
-    writer.writeheader()
+    rows: list[Row] = []
     for index, outcome in enumerate(outcomes):
-        common: dict[str, Any] = {
+        common: Row = {
             "run_id": f"{dataset}-seed{options.seed}",
             "epoch": options.epochs,
             "episode_index": index,
             "dataset": dataset,
             "split": "test",
-            "item_id": outcome.query_id,
-            "topology": outcome.plan.mode.name,
-            "role_set": "-".join(a.role for a in outcome.plan.agents),
             "arrival_rate": options.arrival_rate or "",
             "arrival_pattern": options.arrival_pattern if options.arrival_rate else "",
         }
-        writer.writerow(common | _quality(outcome) | _episode_row(outcome.episode))
-        for row in _step_rows(outcome.episode):
-            writer.writerow(common | row)
+        rows += episode_rows(outcome, common)
+    write_rows(path, rows)
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows under the published header, all or nothing."""
+    out = io.StringIO()
+    writer: csv.DictWriter[str] = csv.DictWriter(out, fieldnames=COLUMNS, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
     write_atomically(path, out.getvalue())
+
+
+def episode_rows(outcome: Outcome, common: Row, *, steps: str = "step") -> list[Row]:
+    """One row of the episode and one of each of its calls; `steps` is the calls' record type."""
+    about = common | {
+        "item_id": outcome.query_id,
+        "topology": outcome.plan.mode.name,
+        "role_set": "-".join(a.role for a in outcome.plan.agents),
+    }
+    calls = [about | row | {"record_type": steps} for row in _step_rows(outcome.episode)]
+    return [about | _quality(outcome) | _episode_row(outcome.episode), *calls]
 
 
 def _quality(outcome: Outcome) -> dict[str, Any]:
@@ -79,7 +95,7 @@ def _step_rows(episode: Episode) -> Iterator[dict[str, Any]]:
     bound = {(e.round, e.index): e for e in episode.events if isinstance(e, StepBound)}
     for failed in (e for e in episode.events if isinstance(e, CallFailed)):
         yield {
-            "record_type": "step",
+            "step_index": failed.index,
             "round_index": failed.round,
             "llm_name": failed.model,
             "model_name": failed.model,
@@ -89,7 +105,6 @@ def _step_rows(episode: Episode) -> Iterator[dict[str, Any]]:
     for number, call in enumerate(episode.calls()):
         step = bound.get((call.round, call.index))
         yield {
-            "record_type": "step",
             "role_name": step.role if step else "",
             "step_index": number,
             "round_index": call.round,
@@ -103,6 +118,7 @@ def _step_rows(episode: Episode) -> Iterator[dict[str, Any]]:
             "prompt_tokens": call.usage.prompt_tokens,
             "completion_tokens": call.usage.completion_tokens,
             "total_tokens": _total(call.usage.prompt_tokens, call.usage.completion_tokens),
+            "prompt_base": call.prompt[-1].text if call.prompt else "",
             "response_final": call.text,
         }
 

@@ -84,12 +84,6 @@ class SystemAware:
     def greedy(self, value: bool) -> None:
         self.executor.greedy = value
 
-    def set_toll(self, toll: float) -> None:
-        """Ours: what a query pays for the time that it takes from others."""
-        for network in (self.planner.network, self.executor.network):
-            if isinstance(network, GoodputPlanner | GoodputExecutor):
-                network.toll.fill_(toll)
-
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """Plans as if every server were idle and there were no deadline."""
         return self._plan(queries, space, Moment(budget_s=NO_DEADLINE_S, telemetry={}))

@@ -132,8 +132,10 @@ class GoodputPlanner(nn.Module):
         self.shapes = len(stages)
         self.late: Tensor
         self.toll: Tensor
+        self.busy_shape: Tensor
         self.register_buffer("late", torch.tensor(stages, dtype=torch.float32) - 1)
         self.register_buffer("toll", torch.tensor(toll))
+        self.register_buffer("busy_shape", torch.tensor(0))  # the shape for busy times; -1: none is imposed
         self.ease = _ease(embedding)
         self.for_load = _corrector(7, 3 * self.shapes)
 
@@ -155,7 +157,11 @@ class GoodputPlanner(nn.Module):
     def forward(self, seen: Inputs) -> tuple[Tensor, Tensor]:
         """Logits (B, K) of the choice, and the worth of the best one (B,)."""
         worth = self.worth(seen).value(float(self.toll))
-        return explored(worth, torch.ones_like(worth, dtype=torch.bool)), worth.max(-1).values
+        everything = torch.ones_like(worth, dtype=torch.bool)
+        if self.busy_shape >= 0:  # while calls wait somewhere, only the shape for busy times
+            waiting = (seen.models[..., WAITING] > 0).any(-1, keepdim=True)
+            worth = worth.masked_fill(waiting & (torch.arange(self.shapes) != self.busy_shape), -1e3)
+        return explored(worth, everything), worth.max(-1).values
 
 
 def explored(worth: Tensor, allowed: Tensor) -> Tensor:

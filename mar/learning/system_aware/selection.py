@@ -1,14 +1,18 @@
 # pyright: basic
-"""Which toll to keep: each is tried on validation items, under the same arrivals and with the same draws.
+"""What single episodes cannot teach: the toll, and the shape for busy times, chosen by what the whole system delivers.
 
-What a choice costs others shows only in what the whole system delivers, so the toll is not learned from single
-episodes but chosen by goodput.
+A choice costs others time, and that shows in their outcomes, not in its own: each query on its own does best with a
+debate, and all of them together drown. So both knobs are set by goodput on validation items, under the heaviest
+arrivals of the training, all candidates with the same arrivals and draws: first the shape, then the toll.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Generic
+
+from torch import nn
 
 from mar.controllers.base import Moment, PlanSpace
 from mar.controllers.system_aware.controller import SystemAware
@@ -20,51 +24,82 @@ from mar.learning.system_aware.settings import SystemTraining
 from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
 
-
-async def choose_toll(
-    controller: SystemAware,
-    space: PlanSpace,
-    rollouts: Rollouts[ItemT],
-    items: Sequence[ItemT],
-    settings: SystemTraining,
-    progress: Progress,
-) -> tuple[float, dict[str, float]]:
-    """The toll of the highest goodput over all arrival processes, and the goodput of each."""
-    found: dict[float, float] = {}
-    total = len(settings.tolls) * len(settings.arrivals) * settings.validation_episodes
-    controller.greedy = True
-    with progress.bar("choosing a toll", total=total) as bar:
-        for toll in settings.tolls:
-            controller.set_toll(toll)
-            shares = [
-                await _goodput(controller, space, rollouts, items, settings, process, bar.advance)
-                for process in settings.arrivals[-2:]
-            ]
-            found[toll] = sum(shares) / len(shares)
-    best = max(settings.tolls, key=lambda toll: found[toll])
-    return best, {f"goodput_at_toll_{toll:g}": share for toll, share in found.items()}
+HEAVIEST = 2  # arrival processes that candidates are tried under
 
 
-async def _goodput(
-    controller: SystemAware,
-    space: PlanSpace,
-    rollouts: Rollouts[ItemT],
-    items: Sequence[ItemT],
-    settings: SystemTraining,
-    process: Arrivals,
-    on_done: Callable[[], None],
-) -> float:
-    budget, n = settings.validation_budget_s, settings.validation_episodes
-    late = replace(rollouts, binder=controller.binder, stop_rule=controller.stop_rule, deadline_s=budget)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knobs:
+    """What is chosen by goodput."""
 
-    async def one(i: int) -> bool:
-        item = items[i % len(items)]
-        moment = Moment(budget_s=budget, telemetry=rollouts.runtime.pool.telemetry())
-        plan = controller.plan_at(rollouts.task.query(item), space, moment).plan
-        identity = RunIdentity(seed=settings.seed, epoch="validation", rollout=i // len(items))
-        outcome = await late.one(Job(item=item, plan=plan, identity=identity))
-        on_done()
-        return outcome.score.solved and outcome.latency_s <= budget
+    toll: float
+    busy_shape: int  # -1: none is imposed
 
-    results = await open_loop(process.times(n, seed=settings.seed), one, most=settings.most_in_flight)
-    return sum(bool(good) for good in results) / n
+    def turn(self, planner: nn.Module, executor: nn.Module) -> None:
+        """Set them in both networks."""
+        for network in (planner, executor):
+            network.toll.fill_(self.toll)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+        planner.busy_shape.fill_(self.busy_shape)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection(Generic[ItemT]):
+    """A choice among candidates.
+
+    Args:
+        controller: Whose knobs are turned.
+        space: What plans are made of.
+        rollouts: On a pool whose servers are idle.
+        items: What is asked.
+        settings: Of the training.
+        progress: Shows what goes on.
+    """
+
+    controller: SystemAware
+    space: PlanSpace
+    rollouts: Rollouts[ItemT]
+    items: Sequence[ItemT]
+    settings: SystemTraining
+    progress: Progress
+
+    async def choose(self) -> tuple[Knobs, dict[str, float]]:
+        """The best knobs, and the goodput of every candidate."""
+        planner, settings = self.controller.planner, self.settings
+        names = [shape.name for shape in planner.shapes]  # pyright: ignore[reportAttributeAccessIssue]
+        toll = self.controller.settings.toll
+        shapes = [Knobs(toll=toll, busy_shape=k) for k in range(-1, len(names))]
+        n = settings.validation_episodes * min(HEAVIEST, len(settings.arrivals))
+        self.controller.greedy = True
+        with self.progress.bar("choosing by goodput", total=n * (len(shapes) + len(settings.tolls))) as bar:
+            by_shape = {k: await self._goodput(k, bar.advance) for k in shapes}
+            best = max(shapes, key=lambda k: by_shape[k])
+            tolls = [Knobs(toll=t, busy_shape=best.busy_shape) for t in settings.tolls]
+            by_toll = {k: await self._goodput(k, bar.advance) for k in tolls}
+        found = by_shape | by_toll
+        metrics = {f"goodput, busy: {['any', *names][k.busy_shape + 1]}": g for k, g in by_shape.items()}
+        return max(found, key=lambda k: found[k]), metrics | {
+            f"goodput, toll {k.toll:g}": g for k, g in by_toll.items()
+        }
+
+    async def _goodput(self, knobs: Knobs, on_done: Callable[[], None]) -> float:
+        """Mean over the heaviest arrival processes."""
+        knobs.turn(self.controller.planner.network, self.controller.executor.network)
+        heaviest = sorted(self.settings.arrivals, key=lambda a: a.rate)[-HEAVIEST:]
+        shares = [await self._under(process, on_done) for process in heaviest]
+        return sum(shares) / len(shares)
+
+    async def _under(self, process: Arrivals, on_done: Callable[[], None]) -> float:
+        controller, settings = self.controller, self.settings
+        budget, n = settings.validation_budget_s, settings.validation_episodes
+        late = replace(self.rollouts, binder=controller.binder, stop_rule=controller.stop_rule, deadline_s=budget)
+
+        async def one(i: int) -> bool:
+            item = self.items[i % len(self.items)]
+            moment = Moment(budget_s=budget, telemetry=late.runtime.pool.telemetry())
+            plan = controller.plan_at(late.task.query(item), self.space, moment).plan
+            identity = RunIdentity(seed=settings.seed, epoch="validation", rollout=i // len(self.items))
+            outcome = await late.one(Job(item=item, plan=plan, identity=identity))
+            on_done()
+            return outcome.score.solved and outcome.latency_s <= budget
+
+        results = await open_loop(process.times(n, seed=settings.seed), one, most=settings.most_in_flight)
+        return sum(bool(good) for good in results) / n

@@ -32,7 +32,7 @@ from mar.learning.rundir import RunDir, TrainingState
 from mar.learning.system_aware.gradient import PolicyGradient
 from mar.learning.system_aware.pilot import run_pilot
 from mar.learning.system_aware.samples import Sample, StepSample, sample_of
-from mar.learning.system_aware.selection import choose_toll
+from mar.learning.system_aware.selection import Selection
 from mar.learning.system_aware.settings import SystemTraining
 from mar.learning.system_aware.worth import WorthLearner
 from mar.runtime import RunIdentity
@@ -128,14 +128,27 @@ class SystemTrainer(Generic[ItemT]):
         elif number < self._piloted + self._trained:
             samples, metrics = await self._train(rollouts, number - self._piloted)
         else:
-            toll, metrics = await choose_toll(*about, [*self.validation, *self.items], self.settings, self.progress)
-            self.learner.set_toll(toll)
+            metrics = await self._choose(rollouts)
         metrics |= self.learner.end_segment()
         self._swap()
         self.run.log(self.state.step, {"epoch": self.epoch_of(number), "segment": number, **metrics})
         self.state.batch = number + 1
         self.run.save_state(self.state, self.parts)
         return samples
+
+    async def _choose(self, rollouts: Rollouts[ItemT]) -> dict[str, float]:
+        assert isinstance(self.learner, WorthLearner)
+        selection = Selection(
+            controller=self.controller,
+            space=self.space,
+            rollouts=rollouts,
+            items=[*self.validation, *self.items],
+            settings=self.settings,
+            progress=self.progress,
+        )
+        knobs, metrics = await selection.choose()
+        self.learner.set(knobs)
+        return metrics
 
     def epoch_of(self, segment: int) -> int:
         """The epoch that a segment belongs to; -1 for the pilot."""

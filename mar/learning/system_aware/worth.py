@@ -23,6 +23,7 @@ from mar.controllers.system_aware.observe import Inputs
 from mar.learning.rundir import SavedParts
 from mar.learning.system_aware.memory import Calls, Ring, columns, inputs
 from mar.learning.system_aware.samples import Sample, StepSample
+from mar.learning.system_aware.selection import Knobs
 from mar.learning.system_aware.settings import SystemTraining
 from mar.runtime.identity import digest
 
@@ -94,10 +95,9 @@ class WorthLearner:
         self.controller.executor.network.load_state_dict(self.executor.state_dict())
         self.controller.planner.network.load_state_dict(self.planner.state_dict())
 
-    def set_toll(self, toll: float) -> None:
-        """Keep a toll that was chosen."""
-        for network in (self.executor, self.planner):
-            network.toll.fill_(toll)
+    def set(self, knobs: Knobs) -> None:
+        """Keep what was chosen by goodput."""
+        knobs.turn(self.planner, self.executor)
 
     # Memory ---------------------------------------------------------------------------------------------------
 
