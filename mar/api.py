@@ -8,10 +8,11 @@ from pathlib import Path
 import sniffio
 
 from mar import clock
-from mar.controllers.base import Controller, Planned, PlanSpace
+from mar.controllers.base import Controller, LateController, Planned, PlanSpace
 from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
 from mar.controllers.masrouter import Loaded, load_router
 from mar.controllers.routers.checkpoint import is_routed, load_routed
+from mar.controllers.system_aware.checkpoint import is_system_aware, load_system_aware
 from mar.errors import CheckpointError, ConfigError
 from mar.pool.pool import Pool
 from mar.runtime import Ledger, PromptLibrary, RunIdentity, Runtime, Tools, WikipediaLookup
@@ -30,14 +31,25 @@ def packaged_controllers() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".safetensors") for name in files if name.endswith(".safetensors")))
 
 
-def load_controller(name: str | Path, *, encoder: Encoder | None = None) -> Controller:
-    """A trained controller: one of the packaged ones by name, or a checkpoint file (of MasRouter, or a fitted router).
+def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None) -> Controller:
+    """A trained controller: a packaged one by name, or a checkpoint file (MasRouter, system-aware, a fitted router).
 
     The packaged ones were trained on the simulated pool and say so in their `name`.
 
+    Args:
+        name: Of a packaged controller or a file.
+        encoder: Of texts.
+        pool: What it will run on; a system-aware controller is made for the models of one pool.
+
     Raises:
         CheckpointError: There is no such controller, or the file does not fit.
+        ConfigError: It needs to know the pool, or the pool lacks one of its models.
     """
+    if is_system_aware(Path(name)):
+        if pool is None:
+            raise ConfigError(f"{name} is a system-aware controller, made for the models of a pool; give the pool")
+        space = PlanSpace.of(pool, PromptLibrary.load())
+        return load_system_aware(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder, space)
     if is_routed(Path(name)):
         return load_routed(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder)
     loaded = load_checkpoint(name, encoder=encoder)
@@ -106,7 +118,15 @@ async def arun(
     lookup = NoLookup() if pool.simulated else WikipediaLookup()
     async with Sandbox() as sandbox, pool:
         runtime = Runtime(pool, prompts=prompts, tools=Tools(sandbox=sandbox, lookup=lookup), ledger=Ledger())
-        return await runtime.run(asked, planned.plan, identity=RunIdentity(seed=seed, epoch="ask"), budget=budget)
+        late = controller if isinstance(controller, LateController) else None
+        return await runtime.run(
+            asked,
+            planned.plan,
+            identity=RunIdentity(seed=seed, epoch="ask"),
+            budget=budget,
+            binder=None if late is None else late.binder,
+            stop_rule=None if late is None else late.stop_rule,
+        )
 
 
 def _space(controller: Controller, pool: Pool, prompts: PromptLibrary) -> PlanSpace:

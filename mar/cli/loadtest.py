@@ -13,11 +13,11 @@ from mar.errors import ConfigError
 
 if TYPE_CHECKING:
     from mar.controllers.base import PlanSpace
-    from mar.evaluation.loadtest import LoadResult, LoadTest, Policy
+    from mar.evaluation.loadtest import LoadResult, Policy
     from mar.learning.arrivals import Arrivals
     from mar.pool.pool import Pool
 
-PILOT = 40  # items that every model is tried on alone, for rules that weigh quality
+WEIGH = ("best-single", "marginal-value", "best-feasible")  # policies that weigh how well models do alone
 DEFAULT_POLICIES = ("mbpp", "best-single", "least-loaded", "shortest-expected-delay", "marginal-value")
 
 
@@ -90,6 +90,7 @@ class _Run:
         seed: int,
         out: Path,
     ) -> None:
+        from mar.evaluation.qualities import PILOT
         from mar.learning.progress import Progress
         from mar.tasks.registry import load_task
         from mar.tasks.task import subset
@@ -112,53 +113,28 @@ class _Run:
     async def _main(self) -> list[LoadResult]:
         from mar.controllers.base import PlanSpace
         from mar.evaluation.loadtest import LoadTest
-        from mar.files import cache_folder
-        from mar.learning.rollouts import Rollouts
-        from mar.pool.choose import choose_pool
-        from mar.runtime import PromptLibrary, Runtime, Tools
-        from mar.runtime.lookup import NoLookup, WikipediaLookup
-        from mar.runtime.sandbox import Sandbox
+        from mar.evaluation.qualities import single_qualities
+        from mar.evaluation.session import Session
 
-        async with Sandbox(memo_path=cache_folder() / "verdicts.sqlite") as sandbox:
-            pool = await choose_pool(self.pool, lambda: self.task.world([*self.items, *self.pilot], sandbox))
-            async with pool:
-                prompts = PromptLibrary.load()
-                tools = Tools(sandbox=sandbox, lookup=NoLookup() if pool.simulated else WikipediaLookup())
-                runtime = Runtime(pool, prompts=prompts, tools=tools, keep_prompts=False)
-                rollouts = Rollouts(runtime=runtime, task=self.task, sandbox=sandbox)
-                space = PlanSpace.of(pool, prompts)
-                test = LoadTest(
-                    rollouts=rollouts,
-                    space=space,
-                    items=self.items,
-                    progress=self.progress,
-                    budget_s=self.budget_s,
-                    most_in_flight=self.most,
-                    seed=self.seed,
-                )
-                qualities = await self._qualities(test, pool)
-                policies = [self._policy(name, space, qualities) for name in self.policies]
-                return [await test.run(p, arrivals, self.n) for arrivals in self.arrivals for p in policies]
+        items = [*self.items, *self.pilot]
+        session = Session(task=self.task, items=items, pool=self.pool, progress=self.progress)
+        async with session.open() as rollouts:
+            runtime = rollouts.runtime
+            test = LoadTest(
+                rollouts=rollouts,
+                space=PlanSpace.of(runtime.pool, runtime.prompts),
+                items=self.items,
+                progress=self.progress,
+                budget_s=self.budget_s,
+                most_in_flight=self.most,
+                seed=self.seed,
+            )
+            weigh = any(w in name for name in self.policies for w in WEIGH)
+            qualities = await single_qualities(test, self.pilot) if weigh else {}
+            policies = [self._policy(name, test.space, runtime.pool, qualities) for name in self.policies]
+            return [await test.run(p, arrivals, self.n) for arrivals in self.arrivals for p in policies]
 
-    async def _qualities(self, test: LoadTest[Any], pool: Pool) -> dict[str, float]:
-        """Share of training items that each model solves alone, where some policy asks for it."""
-        from mar.controllers.baselines import single
-        from mar.learning.rollouts import Job
-        from mar.runtime import RunIdentity
-
-        weigh = ("best-single", "marginal-value", "best-feasible")
-        if not any(w in name for name in self.policies for w in weigh):
-            return {}
-        found: dict[str, float] = {}
-        with self.progress.bar("trying every model alone", total=len(pool.names) * len(self.pilot)) as bar:
-            for model in pool.names:
-                (planned,) = single(model, self.task.domain).plan([self.task.query(self.pilot[0])], test.space)
-                jobs = [Job(item=i, plan=planned.plan, identity=RunIdentity(epoch="pilot")) for i in self.pilot]
-                outcomes = await test.rollouts.run(jobs, on_done=bar.advance)
-                found[model] = sum(o.score.solved for o in outcomes) / max(1, len(outcomes))
-        return found
-
-    def _policy(self, name: str, space: PlanSpace, qualities: dict[str, float]) -> Policy:
+    def _policy(self, name: str, space: PlanSpace, pool: Pool, qualities: dict[str, float]) -> Policy:
         from mar import api
         from mar.controllers.baselines import single
         from mar.controllers.system_aware import RULES, OpenPlans, rule
@@ -173,8 +149,10 @@ class _Run:
             controller = single(model, self.task.domain)
             name = f"{name} ({model})" if planner == "best-single" else name
         else:
-            controller = api.load_controller(Path(planner) if Path(planner).is_file() else planner)
-        late = rule(binder, space.cards, qualities) if binder else None
+            controller = api.load_controller(Path(planner) if Path(planner).is_file() else planner, pool=pool)
+        if not binder:
+            return Policy.of(controller, name=name, stop_at_budget=self.stop)
+        late = rule(binder, space.cards, qualities)
         return Policy(name=name, controller=controller, binder=late, stop_at_budget=self.stop)
 
     def _report(self, results: list[LoadResult], *, simulated: bool) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import Encoder
 from mar.controllers.system_aware.controller import SystemAware, SystemSettings, build
+from mar.controllers.system_aware.planners import CascadePlanner
 from mar.errors import CheckpointError
 from mar.files import write_atomically
 
@@ -46,7 +47,7 @@ def is_system_aware(path: Path) -> bool:
 
 def save_system_aware(path: Path, controller: SystemAware, *, trained_on: Mapping[str, str], simulated: bool) -> None:
     """Write a checkpoint, all or nothing."""
-    router = getattr(controller.planner, "router", None)
+    router = controller.planner.router if isinstance(controller.planner, CascadePlanner) else None
     settings = controller.settings
     if router is not None:
         settings = settings.model_copy(update={"router": router.settings})
@@ -94,7 +95,7 @@ def load_system_aware(path: Path, encoder: Encoder, space: PlanSpace) -> SystemA
         restore(controller, tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit: {str(error).splitlines()[0]}") from None
-    if header.cost_rate is not None:
+    if header.cost_rate is not None and isinstance(controller.planner, CascadePlanner):
         controller.planner.router.cost_rate = header.cost_rate
     controller.greedy = True
     if header.simulated:

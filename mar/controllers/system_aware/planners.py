@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mar.controllers.base import PlanSpace
-from mar.controllers.masrouter import Choices, MasRouter
+from mar.controllers.masrouter import Cascade, Choices, MasRouter
 from mar.controllers.masrouter.controller import log_price
 from mar.controllers.system_aware.executor import unit
 from mar.controllers.system_aware.observe import Inputs, Observation
@@ -41,9 +41,13 @@ class Drawn:
 class Planner(Protocol):
     """Chooses plans."""
 
-    network: nn.Module
-    version: int
+    version: int  # of its weights
     sees_load: bool  # whether it must decide on arrival; else a block of queries can be decided at once
+
+    @property
+    def network(self) -> nn.Module:
+        """What learns."""
+        ...
 
     def draw(self, asks: Sequence[Ask], space: PlanSpace, *, greedy: bool) -> list[Drawn]:
         """A plan for every query."""
@@ -73,9 +77,15 @@ class ShapePlanner:
     """
 
     def __init__(self, network: nn.Module, shapes: Sequence[Shape], domain: Domain, *, sees_load: bool) -> None:
-        self.network, self.version, self.sees_load = network, 0, sees_load
+        self.version, self.sees_load = 0, sees_load
+        self._network = network
         self.shapes = tuple(shapes)
         self._plans = [shape.plan(domain) for shape in shapes]
+
+    @property
+    def network(self) -> nn.Module:
+        """The logits' network."""
+        return self._network
 
     def draw(self, asks: Sequence[Ask], space: PlanSpace, *, greedy: bool) -> list[Drawn]:
         """A shape for every query."""
@@ -107,7 +117,7 @@ class CascadePlanner:
         self.router, self.domain, self.version = router, domain, 0
 
     @property
-    def network(self) -> nn.Module:
+    def network(self) -> Cascade:
         """The cascade."""
         return self.router.network
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mar.controllers.base import PlanSpace
-from mar.controllers.masrouter import Choices
+from mar.controllers.masrouter import Cascade, Choices
 from mar.controllers.system_aware.controller import SystemAware
 from mar.controllers.system_aware.observe import Inputs
 from mar.controllers.system_aware.planners import CascadePlanner, joined
@@ -133,7 +133,7 @@ class PolicyGradient:
     def _evaluate(self, batch: Sequence[Sample]) -> tuple[Tensor, Tensor]:
         """Log-probabilities (B,) of the plans that were drawn, and what else the planner's loss holds."""
         planner, seen = self.controller.planner, Inputs.stack([s.seen for s in batch])
-        if not isinstance(planner, CascadePlanner):
+        if not isinstance(planner, CascadePlanner) or not isinstance(self.planner, Cascade):
             logs = self.planner(seen)[0].log_softmax(-1)
             choice = torch.tensor([s.drawn.choice for s in batch])
             return logs.gather(1, choice.unsqueeze(1)).squeeze(1), torch.zeros(())

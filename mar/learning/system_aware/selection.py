@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic
 
-from torch import nn
-
 from mar.controllers.base import Moment, PlanSpace
 from mar.controllers.system_aware.controller import SystemAware
+from mar.controllers.system_aware.goodput import GoodputExecutor, GoodputPlanner
+from mar.controllers.system_aware.planners import ShapePlanner
 from mar.learning.arrivals import Arrivals
 from mar.learning.openloop import open_loop
 from mar.learning.progress import Progress
@@ -34,11 +34,11 @@ class Knobs:
     toll: float
     busy_shape: int  # -1: none is imposed
 
-    def turn(self, planner: nn.Module, executor: nn.Module) -> None:
+    def turn(self, planner: GoodputPlanner, executor: GoodputExecutor) -> None:
         """Set them in both networks."""
-        for network in (planner, executor):
-            network.toll.fill_(self.toll)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
-        planner.busy_shape.fill_(self.busy_shape)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+        planner.toll.fill_(self.toll)
+        executor.toll.fill_(self.toll)
+        planner.busy_shape.fill_(self.busy_shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,8 @@ class Selection(Generic[ItemT]):
     async def choose(self) -> tuple[Knobs, dict[str, float]]:
         """The best knobs, and the goodput of every candidate."""
         planner, settings = self.controller.planner, self.settings
-        names = [shape.name for shape in planner.shapes]  # pyright: ignore[reportAttributeAccessIssue]
+        assert isinstance(planner, ShapePlanner)
+        names = [shape.name for shape in planner.shapes]
         toll = self.controller.settings.toll
         shapes = [Knobs(toll=toll, busy_shape=k) for k in range(-1, len(names))]
         n = settings.validation_episodes * min(HEAVIEST, len(settings.arrivals))
@@ -82,7 +83,10 @@ class Selection(Generic[ItemT]):
 
     async def _goodput(self, knobs: Knobs, on_done: Callable[[], None]) -> float:
         """Mean over the heaviest arrival processes."""
-        knobs.turn(self.controller.planner.network, self.controller.executor.network)
+        planner, executor = self.controller.planner.network, self.controller.executor.network
+        assert isinstance(planner, GoodputPlanner)
+        assert isinstance(executor, GoodputExecutor)
+        knobs.turn(planner, executor)
         heaviest = sorted(self.settings.arrivals, key=lambda a: a.rate)[-HEAVIEST:]
         shares = [await self._under(process, on_done) for process in heaviest]
         return sum(shares) / len(shares)

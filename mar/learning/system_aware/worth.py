@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mar.controllers.system_aware.controller import SystemAware
-from mar.controllers.system_aware.goodput import Worth, set_prior
+from mar.controllers.system_aware.goodput import GoodputExecutor, GoodputPlanner, Worth, set_prior
 from mar.controllers.system_aware.observe import Inputs
 from mar.learning.rundir import SavedParts
 from mar.learning.system_aware.memory import Calls, Ring, columns, inputs
@@ -44,8 +44,10 @@ class WorthLearner:
 
     def __init__(self, controller: SystemAware, settings: SystemTraining) -> None:
         self.controller, self.settings = controller, settings
-        self.executor = copy.deepcopy(controller.executor.network)
-        self.planner = copy.deepcopy(controller.planner.network)
+        executor, planner = controller.executor.network, controller.planner.network
+        assert isinstance(executor, GoodputExecutor)
+        assert isinstance(planner, GoodputPlanner)
+        self.executor, self.planner = copy.deepcopy(executor), copy.deepcopy(planner)
         weights = [*self.executor.parameters(), *self.planner.parameters()]
         self.optimizer = torch.optim.AdamW(weights, lr=settings.worth_lr, weight_decay=DECAY)
         self.steps, self.plans = Ring(settings.memory), Ring(settings.memory // 4)
