@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -178,5 +179,5 @@ class _Run:
             slug = "".join(c if c.isalnum() else "-" for c in result.policy)
             where = self.out / f"queues-{slug}-{60 * result.arrivals.rate:g}.png"
             plot_queues(queue_lines(result), where, title=f"{result.policy}, {60 * result.arrivals.rate:g}/min{label}")
-        Console().print(as_table(results, title=title))
+        Console(width=None if sys.stdout.isatty() else 180).print(as_table(results, title=title))
         self.progress.say(f"tables, requests and plots: {self.out}")

@@ -191,7 +191,7 @@ class LoadTest(Generic[ItemT]):
         with self.progress.bar(label, total=n) as bar:
 
             async def one(i: int) -> Request:
-                identity = RunIdentity(epoch="load", rollout=i // len(self.items))
+                identity = RunIdentity(seed=self.seed, epoch="load", rollout=i // len(self.items))
                 outcome = await rollouts.one(Job(item=items[i], plan=planned(i), identity=identity))
                 bar.advance()
                 return _answered(outcome, times[i], self.budget_s)

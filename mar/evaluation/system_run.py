@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -221,7 +222,7 @@ class SystemRun:
         write_atomically(self.folder / "results.json", json.dumps({"title": title, "rows": rows}, indent=2))
         write_atomically(self.folder / "results.md", as_markdown(results, title=title))
         write_requests(self.folder / "requests.csv", results)
-        Console().print(as_table(results, title=title))
+        Console(width=None if sys.stdout.isatty() else 180).print(as_table(results, title=title))
 
 
 def _load(row: Sequence[float]) -> Row:

@@ -42,7 +42,7 @@ class SystemSettings(BaseModel):
     models: tuple[str, ...]  # names, in the networks' order
     embedding: int = Field(default=384, gt=0)
     estimates: bool = False  # published: the estimator's tokens and seconds as further inputs
-    toll: float = Field(default=0.05, ge=0)  # ours: see `goodput`
+    toll: float = Field(default=0.2, ge=0)  # ours: see `goodput`
     router: NetworkSettings | None = None  # published: of the cascade
 
     @property

@@ -3,10 +3,12 @@
 
     worth(choice) = P(solved) P(in time) - toll * pressure * work
 
-P(solved) and P(in time) are two logistic models, taught on every episode whether or not it was in time. Both begin at
-something simple and learn a correction: P(solved) of a model and a strategy at the share of queries that they solved
-alone in a pilot, P(in time) at the estimated delay over the time that is left. The correction's last layer is zero at
-the start. Models and strategies are known by their figures only, so the network is the same for any pool.
+P(solved) and P(in time) are two logistic models, taught on every episode whether or not it was in time. P(solved) of an
+agent that works alone is the share of queries that its model and strategy solved in a pilot, P(in time) is that of a
+lognormal delay whose median is estimated and whose spread is learned; for agents of larger plans both are corrected by
+where the step stands in its plan. A query enters as one number, how easy it is. Models and strategies are known by
+their figures only, so the network is the same for any pool. (Free corrections of each strategy, of each query and of
+the load were tried: they learned the training items by heart and mistook the noise of few tries for effects.)
 
 The last term is what a call costs others. `pressure` is the wait at the model as a share of the budget, `work` the
 call's time in units of the model's mean call: where the wait has grown to a whole budget, an average call displaces one
@@ -28,6 +30,7 @@ from mar.controllers.system_aware.observe import LOG_TOKENS, RUNNING, SERVICE, S
 HIDDEN = 32
 TEMPERATURE = 0.01  # of the choice while learning, in units of worth
 EXPLORE = 0.1  # share of choices that are drawn uniformly while learning
+LOGISTIC = 1.7  # the logistic function of 1.7 x is nearly the normal distribution of x
 STEP = LOG_TOKENS  # of a step's figures those before this one say where in its plan it stands
 SLACK = 3.0  # |log(time left / delay)| counts up to this
 
@@ -79,9 +82,11 @@ class GoodputExecutor(nn.Module):
         self.register_buffer("prior", torch.zeros(models, strategies))  # logit of the share solved alone
         self.register_buffer("toll", torch.tensor(toll))
         self.ease = _ease(embedding)
-        self.for_solved = _corrector(strategies + 1 + STEP, 1)  # strategy, prior, step
-        self.for_time = _corrector(strategies + STEP + 5, 1)
-        self.slope = nn.Parameter(torch.tensor(8.0))
+        self.for_step = _corrector(STEP, 3)  # how much the prior counts, a constant, and the slack for what follows
+        self.spread = nn.Parameter(torch.tensor([0.5, 0.15]).log())  # of a call's own time, and of the wait
+        alone = torch.tensor([[1 / 6, 1 / 6, 0.0, 0.0]])
+        self.alone: Tensor
+        self.register_buffer("alone", alone, persistent=False)  # the step of a plan with one agent
 
     def worth(self, seen: Inputs) -> Worth:
         """Every model and strategy, shapes (B, L, S)."""
@@ -90,23 +95,16 @@ class GoodputExecutor(nn.Module):
         own, wait = log_own.exp(), waits(seen).unsqueeze(-1)
         budget, left = (x.clamp(min=1e-3).view(b, 1, 1) for x in (seen.budget, seen.remaining))
         slack = (left.log() - (wait + own).log()).clamp(-SLACK, SLACK)
-        one_hot = torch.eye(s).expand(b, n, s, s)
-        step = seen.step[:, :STEP].view(b, 1, 1, STEP).expand(b, n, s, STEP)
+        step = self.for_step(seen.step[:, :STEP]) - self.for_step(self.alone)
+        weight, constant, later = step.view(b, 1, 1, 3).unbind(-1)
         prior = self.prior.expand(b, n, s)
-        known = torch.cat([one_hot, prior.unsqueeze(-1), step], -1)
-        load = [
-            slack,
-            torch.log1p(wait / budget).expand_as(own),
-            (seen.models[..., RUNNING] / seen.models[..., SLOTS]).unsqueeze(-1).expand_as(own),
-            (own / budget).clamp(max=4.0),
-            (budget.log() / 7).expand_as(own),
-        ]
-        timing = torch.cat([one_hot, step, torch.stack(load, -1)], -1)
+        of_own, of_wait = self.spread.exp().unbind()
+        unsure = (of_own * own + of_wait * wait) / (own + wait)
         pressure = (wait / budget).clamp(max=1.0)
         service = seen.models[..., SERVICE].unsqueeze(-1).clamp(min=1e-3)
         return Worth(
-            solved=prior + self.ease(seen.query).unsqueeze(-1) + self.for_solved(known).squeeze(-1),
-            in_time=self.slope * slack + self.for_time(timing).squeeze(-1),
+            solved=self.ease(seen.query).unsqueeze(-1) + weight.exp() * prior + constant,
+            in_time=LOGISTIC * (slack - later) / unsure,
             work=pressure * own / service,
         )
 

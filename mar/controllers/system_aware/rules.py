@@ -143,11 +143,11 @@ def rule(name: str, cards: Sequence[ModelCard], qualities: Mapping[str, float] |
 
 
 class OpenPlans:
-    """One agent per query, whose model is left open for a binder."""
+    """One agent per query, whose model is left open for a binder; its prompt strategy is fixed."""
 
-    def __init__(self, domain: Domain, *, name: str = "one agent") -> None:
+    def __init__(self, domain: Domain, *, name: str = "one agent", strategy: str | None = None) -> None:
         self.name = name
-        agents = (AgentSpec(role=DEFAULT_TEAM[domain][0]),)
+        agents = (AgentSpec(role=DEFAULT_TEAM[domain][0], strategy=strategy),)
         self._plan = Plan(mode=ModeSpec(name="IO"), domain=domain, agents=agents)
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:

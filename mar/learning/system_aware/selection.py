@@ -3,7 +3,7 @@
 
 A choice costs others time, and that shows in their outcomes, not in its own: each query on its own does best with a
 debate, and all of them together drown. So both knobs are set by goodput on validation items, under the heaviest
-arrivals of the training, all candidates with the same arrivals and draws: first the shape, then the toll.
+arrivals of the training, all candidates with the same arrivals and draws: first the toll, then the shape.
 """
 
 from __future__ import annotations
@@ -66,20 +66,21 @@ class Selection(Generic[ItemT]):
         planner, settings = self.controller.planner, self.settings
         assert isinstance(planner, ShapePlanner)
         names = [shape.name for shape in planner.shapes]
-        toll = self.controller.settings.toll
-        shapes = [Knobs(toll=toll, busy_shape=k) for k in range(-1, len(names))]
         n = settings.validation_episodes * min(HEAVIEST, len(settings.arrivals))
+        found: dict[Knobs, float] = {}
         self.controller.greedy = True
-        with self.progress.bar("choosing by goodput", total=n * (len(shapes) + len(settings.tolls))) as bar:
-            by_shape = {k: await self._goodput(k, bar.advance) for k in shapes}
-            best = max(shapes, key=lambda k: by_shape[k])
-            tolls = [Knobs(toll=t, busy_shape=best.busy_shape) for t in settings.tolls]
-            by_toll = {k: await self._goodput(k, bar.advance) for k in tolls}
-        found = by_shape | by_toll
-        metrics = {f"goodput, busy: {['any', *names][k.busy_shape + 1]}": g for k, g in by_shape.items()}
-        return max(found, key=lambda k: found[k]), metrics | {
-            f"goodput, toll {k.toll:g}": g for k, g in by_toll.items()
-        }
+        with self.progress.bar("choosing by goodput", total=n * (len(settings.tolls) + len(names))) as bar:
+            for toll in settings.tolls:
+                knobs = Knobs(toll=toll, busy_shape=0)
+                found[knobs] = await self._goodput(knobs, bar.advance)
+            toll = max(found, key=lambda k: found[k]).toll
+            for shape in (-1, *range(1, len(names))):
+                knobs = Knobs(toll=toll, busy_shape=shape)
+                found[knobs] = await self._goodput(knobs, bar.advance)
+        called = ("any", *names)
+        metrics = {f"goodput, toll {k.toll:g}, busy: {called[k.busy_shape + 1]}": g for k, g in found.items()}
+        best = max(found, key=lambda k: found[k])
+        return best, metrics | {"toll": best.toll, "busy_shape": best.busy_shape}
 
     async def _goodput(self, knobs: Knobs, on_done: Callable[[], None]) -> float:
         """Mean over the heaviest arrival processes."""

@@ -39,12 +39,12 @@ class SystemTraining(BaseModel):
     multiplier_most: float = Field(default=1.0, gt=0)  # early: 10
     gradient_clip: float = Field(default=1.0, gt=0)
     # Worth: ours
-    pilot: int = Field(default=40, gt=0)  # items that every model and strategy is tried on before training
+    pilot: int = Field(default=80, gt=0)  # items that every model and strategy is tried on before training
     worth_lr: float = Field(default=3e-3, gt=0)
     worth_steps: int = Field(default=8, gt=0)  # gradient steps per update
     worth_batch: int = Field(default=256, gt=0)
     memory: int = Field(default=16_384, gt=0)  # decisions remembered
-    tolls: tuple[float, ...] = (0.02, 0.05, 0.15, 0.5)  # tried on validation items at the end
+    tolls: tuple[float, ...] = (0.05, 0.15, 0.4, 1.0)  # tried on validation items at the end
     validation_episodes: int = Field(default=200, gt=0)  # of each arrival process in a validation
     validation_budget_s: float = Field(default=100.0, gt=0)
 

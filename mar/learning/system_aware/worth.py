@@ -27,7 +27,7 @@ from mar.learning.system_aware.selection import Knobs
 from mar.learning.system_aware.settings import SystemTraining
 from mar.runtime.identity import digest
 
-DECAY = 0.03  # of all weights: training items come again and again, and must not be learned by heart
+EASE_WEIGHT = 0.05  # of the squared weights that read queries: training items must not be learned by heart
 LEAST_MEANT = math.log(0.05)  # log-probability of a choice that is no mere try
 SHRINK = 4.0  # pseudo-trials with which a pair of model and strategy is drawn to what both do on the whole
 
@@ -49,7 +49,7 @@ class WorthLearner:
         assert isinstance(planner, GoodputPlanner)
         self.executor, self.planner = copy.deepcopy(executor), copy.deepcopy(planner)
         weights = [*self.executor.parameters(), *self.planner.parameters()]
-        self.optimizer = torch.optim.AdamW(weights, lr=settings.worth_lr, weight_decay=DECAY)
+        self.optimizer = torch.optim.Adam(weights, lr=settings.worth_lr)
         self.steps, self.plans = Ring(settings.memory), Ring(settings.memory // 4)
         self.calls = Calls(len(controller.executor.strategies))
 
@@ -137,6 +137,8 @@ class WorthLearner:
             worth = self.planner.worth(inputs(rows))
             work = _chosen(worth.work, rows)
             loss = loss + _prediction_loss(worth, rows) + nn.functional.huber_loss(work, rows["work"])
+        for network in (self.executor, self.planner):
+            loss = loss + EASE_WEIGHT * network.ease.weight.square().sum()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
