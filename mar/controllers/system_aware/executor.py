@@ -60,6 +60,7 @@ class Senses:
     def __init__(self, cards: Sequence[ModelCard], encoder: Encoder, prompts: PromptLibrary) -> None:
         self.cards, self.encoder, self.prompts = tuple(cards), encoder, prompts
         self._nobody = np.zeros(encoder.width, dtype=np.float32)
+        self._roles: dict[tuple[str, str], Array] = {}  # by domain and name
 
     def arrival(self, query: Query, budget_s: float, telemetry: Mapping[str, ModelTelemetry]) -> Observation:
         """A query that has just arrived."""
@@ -77,11 +78,9 @@ class Senses:
         budget = NO_DEADLINE_S if step.deadline is None else max(0.0, step.deadline - step.started)
         left = budget if step.deadline is None else step.deadline - step.now
         decider = step.kind == "decider"
-        role = self.prompts.role("Final" if decider else step.plan.domain, step.agent.role)
-        query, about = self.encoder.encode([step.query.text, role.profile])
         return Observation(
-            query=query,
-            role=about,
+            query=self.encoder.encode([step.query.text])[0],
+            role=self._role("Final" if decider else step.plan.domain, step.agent.role),
             remaining_s=min(max(0.0, left), budget),
             budget_s=budget,
             models=model_rows(self.cards, step.telemetry),
@@ -93,6 +92,11 @@ class Senses:
                 round=step.round,
             ),
         )
+
+    def _role(self, domain: str, name: str) -> Array:
+        if (domain, name) not in self._roles:
+            self._roles[domain, name] = self.encoder.encode([self.prompts.role(domain, name).profile])[0]
+        return self._roles[domain, name]
 
 
 def _step(query: Query, *, left: int = 0, agents: int = 0, decider: bool = False, round: int = 0) -> Array:
