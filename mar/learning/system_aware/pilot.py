@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
-from mar.concurrency import gather
 from mar.controllers.base import PlanSpace
 from mar.controllers.system_aware.controller import SystemAware
 from mar.controllers.system_aware.executor import Decision, LateExecutor
 from mar.controllers.system_aware.planners import Drawn
 from mar.controllers.system_aware.shapes import load_aware_shapes
+from mar.learning.openloop import open_loop
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Rollouts
 from mar.learning.system_aware.samples import Sample, sample_of
@@ -21,7 +20,7 @@ from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
 from mar.types import Binding, StepContext
 
-AT_ONCE = 48  # episodes under way: enough for some load, not so many that all queue
+EVERY_S = 0.25  # between two episodes: enough for some load, not so much that all queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,8 @@ async def run_pilot(
     chosen = items[: settings.pilot]
     with progress.bar("trying every model alone", total=len(chosen) * actions) as bar:
 
-        async def one(item: ItemT, action: int) -> Sample:
+        async def one(i: int) -> Sample:
+            item, action = chosen[i // actions], i % actions
             forced = Forced(executor, action)
             seen = executor.senses.arrival(rollouts.task.query(item), budget, rollouts.runtime.pool.telemetry())
             late = replace(rollouts, binder=forced, deadline_s=budget)
@@ -72,6 +72,6 @@ async def run_pilot(
             bar.advance()
             return sample_of(seen, drawn, forced.decisions, outcome, budget)
 
-        work = [partial(one, item, action) for item in chosen for action in range(actions)]
-        samples = await gather(work, limit=AT_ONCE)
-    return [s for s in samples if s.learnable]
+        times = [EVERY_S * i for i in range(len(chosen) * actions)]
+        samples = await open_loop(times, one)
+    return [s for s in samples if s is not None and s.learnable]

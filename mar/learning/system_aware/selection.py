@@ -16,7 +16,6 @@ from mar.controllers.base import Moment, PlanSpace
 from mar.controllers.system_aware.controller import SystemAware
 from mar.controllers.system_aware.goodput import GoodputExecutor, GoodputPlanner
 from mar.controllers.system_aware.planners import ShapePlanner
-from mar.learning.arrivals import Arrivals
 from mar.learning.openloop import open_loop
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Rollouts
@@ -24,7 +23,7 @@ from mar.learning.system_aware.settings import SystemTraining
 from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
 
-HEAVIEST = 2  # arrival processes that candidates are tried under
+MARGIN = 0.01  # of goodput: smaller differences are noise, and then the smaller shape is kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,7 @@ class Selection(Generic[ItemT]):
         planner, settings = self.controller.planner, self.settings
         assert isinstance(planner, ShapePlanner)
         names = [shape.name for shape in planner.shapes]
-        n = settings.validation_episodes * min(HEAVIEST, len(settings.arrivals))
+        n = settings.validation_episodes
         found: dict[Knobs, float] = {}
         self.controller.greedy = True
         with self.progress.bar("choosing by goodput", total=n * (len(settings.tolls) + len(names))) as bar:
@@ -74,25 +73,22 @@ class Selection(Generic[ItemT]):
                 knobs = Knobs(toll=toll, busy_shape=0)
                 found[knobs] = await self._goodput(knobs, bar.advance)
             toll = max(found, key=lambda k: found[k]).toll
-            for shape in (-1, *range(1, len(names))):
+            for shape in (*range(1, len(names)), -1):
                 knobs = Knobs(toll=toll, busy_shape=shape)
                 found[knobs] = await self._goodput(knobs, bar.advance)
         called = ("any", *names)
         metrics = {f"goodput, toll {k.toll:g}, busy: {called[k.busy_shape + 1]}": g for k, g in found.items()}
-        best = max(found, key=lambda k: found[k])
+        good = max(found.values()) - MARGIN
+        best = next(k for k in found if k.toll == toll and found[k] >= good)  # shapes stand in the order of their size
         return best, metrics | {"toll": best.toll, "busy_shape": best.busy_shape}
 
     async def _goodput(self, knobs: Knobs, on_done: Callable[[], None]) -> float:
-        """Mean over the heaviest arrival processes."""
+        """Under the heaviest arrivals."""
         planner, executor = self.controller.planner.network, self.controller.executor.network
         assert isinstance(planner, GoodputPlanner)
         assert isinstance(executor, GoodputExecutor)
         knobs.turn(planner, executor)
-        heaviest = sorted(self.settings.arrivals, key=lambda a: a.rate)[-HEAVIEST:]
-        shares = [await self._under(process, on_done) for process in heaviest]
-        return sum(shares) / len(shares)
-
-    async def _under(self, process: Arrivals, on_done: Callable[[], None]) -> float:
+        process = max(self.settings.arrivals, key=lambda a: a.rate)
         controller, settings = self.controller, self.settings
         budget, n = settings.validation_budget_s, settings.validation_episodes
         late = replace(self.rollouts, binder=controller.binder, stop_rule=controller.stop_rule, deadline_s=budget)

@@ -44,8 +44,8 @@ class SystemTraining(BaseModel):
     worth_steps: int = Field(default=8, gt=0)  # gradient steps per update
     worth_batch: int = Field(default=256, gt=0)
     memory: int = Field(default=16_384, gt=0)  # decisions remembered
-    tolls: tuple[float, ...] = (0.05, 0.15, 0.4, 1.0)  # tried on validation items at the end
-    validation_episodes: int = Field(default=200, gt=0)  # of each arrival process in a validation
+    tolls: tuple[float, ...] = (0.05, 0.2, 0.8)  # tried on validation items at the end
+    validation_episodes: int = Field(default=300, gt=0)  # for each candidate, at the heaviest arrivals
     validation_budget_s: float = Field(default=100.0, gt=0)
 
     @model_validator(mode="after")

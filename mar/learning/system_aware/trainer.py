@@ -230,7 +230,7 @@ class SystemTrainer(Generic[ItemT]):
                 metrics = self.learner.learn(samples, steps, key)
             self._swap()
         self.state.step += 1
-        self.run.log(self.state.step, metrics | {"version": self.controller.executor.version})
+        self.run.log(self.state.step, metrics)
 
     def _swap(self) -> None:
         self.learner.swap()
