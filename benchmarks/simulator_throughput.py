@@ -162,9 +162,7 @@ def main() -> None:
             f"{calls / wall:.0f} calls/s by the clock, {calls / cpu:.0f} calls per second of CPU time"
         )
     for name in ("ours", "published"):
-        print(
-            f"executor ({name}): adds {(took[name] - took['fixed']) / took['fixed']:.2f} times the cost with a fixed binder"
-        )
+        print(f"{name}: adds {(took[name] - took['fixed']) / took['fixed']:.2f} times the cost with a fixed binder")
 
 
 if __name__ == "__main__":

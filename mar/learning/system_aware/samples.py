@@ -58,7 +58,8 @@ def sample_of(
 ) -> Sample:
     """Put an episode's decisions together with what came of them."""
     took = step_seconds(outcome.episode)
-    steps = tuple(StepSample(decision=d, seconds=took.get((d.round, d.index), 0.0)) for d in decisions)
+    made = sorted(decisions, key=lambda d: (d.round, d.index))  # those of one instant come in any order
+    steps = tuple(StepSample(decision=d, seconds=took.get((d.round, d.index), 0.0)) for d in made)
     return Sample(seen=seen, drawn=drawn, steps=steps, outcome=outcome, budget_s=budget_s)
 
 
