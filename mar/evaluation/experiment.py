@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Generic
 
@@ -32,9 +32,9 @@ from mar.evaluation.options import CRITIC, PRICE, RunOptions
 from mar.evaluation.plots import plot_curves, plot_trade_off
 from mar.evaluation.results import Row, as_markdown, as_table, oracle
 from mar.evaluation.session import Session
-from mar.evaluation.telemetry_csv import write_telemetry
+from mar.evaluation.telemetry_csv import Tested, write_telemetry
 from mar.files import cache_folder, write_atomically
-from mar.learning.arrivals import Arrivals, parse_rate
+from mar.learning.arrivals import sweep
 from mar.learning.progress import Progress
 from mar.learning.reinforce import Trainer, TrainResult, TrainSettings
 from mar.learning.rollouts import Job, Outcome, Rollouts
@@ -61,7 +61,7 @@ class Experiment(Generic[ItemT]):
         self.prompts = PromptLibrary.load()
         if o.prompt_file is not None:
             self.prompts = self.prompts.with_decider(o.prompt_file)
-        self.arrivals = _arrivals(o)
+        self.arrivals = sweep(o)  # the first is everybody's, the others only the controller's
         self.loaded = None if o.checkpoint is None else self._load(o.checkpoint)
 
     def _load(self, path: Path) -> Loaded:
@@ -117,11 +117,16 @@ class Experiment(Generic[ItemT]):
             items=self.test_items,
             progress=self.progress,
             draws=o.test_draws,
-            arrivals=self.arrivals,
+            arrivals=self.arrivals[0] if self.arrivals else None,
             cache=cache_folder() / "baselines",
         )
         rows, outcomes = await self._test(router, comparison, cost_rate)
-        self._keep(run, outcomes)
+        swept: list[Tested] = [(comparison.arrivals, outcomes)]
+        for process in self.arrivals[1:]:
+            row, found = await replace(comparison, arrivals=process).run(router, group="learned")
+            rows.append(Row(name=f"{row.name}, {process.name}", group=row.group, results=row.results))
+            swept.append((process, found))
+        self._keep(run, swept)
         return self._report(run, rows, trained, rollouts, cost_rate)
 
     async def _cost_rate(self, run: RunDir, rollouts: Rollouts[ItemT], space: PlanSpace) -> float:
@@ -211,12 +216,12 @@ class Experiment(Generic[ItemT]):
 
     # What is written down -------------------------------------------------------------------------------------
 
-    def _keep(self, run: RunDir, outcomes: Sequence[Outcome]) -> None:
+    def _keep(self, run: RunDir, tested: Sequence[Tested]) -> None:
         path = run.path / "episodes-test.jsonl"
         path.unlink(missing_ok=True)
-        write_episodes(path, (o.episode for o in outcomes))
+        write_episodes(path, (o.episode for _, outcomes in tested for o in outcomes))
         if self.options.train_telemetry_csv is not None:
-            write_telemetry(self.options.train_telemetry_csv, outcomes, self.options, self.task.name)
+            write_telemetry(self.options.train_telemetry_csv, tested, self.options, self.task.name)
 
     def _report(
         self, run: RunDir, rows: list[Row], trained: TrainResult, rollouts: Rollouts[ItemT], cost_rate: float
@@ -233,9 +238,7 @@ class Experiment(Generic[ItemT]):
             "cost_rate": f"{cost_rate:g} utility per USD",
             "training": f"{trained.steps} updates on {len(self.train_items)} items; {trained.stopped}; best epoch "
             f"{trained.best_epoch}",
-            "arrivals": "closed loop"
-            if self.arrivals is None
-            else f"{self.arrivals.pattern}, {self.arrivals.rate:g}/s",
+            "arrivals": ", ".join(a.name for a in self.arrivals) or "closed loop",
             "sandbox": rollouts.sandbox.isolation,
         }
         if not pool.simulated:
@@ -321,15 +324,3 @@ def check_options(options: RunOptions, pool: Pool | None) -> None:
 def _least(*limits: int | None) -> int | None:
     given = [x for x in limits if x is not None]
     return min(given) if given else None
-
-
-def _arrivals(o: RunOptions) -> Arrivals | None:
-    if o.arrival_rate is None:
-        return None
-    return Arrivals(
-        rate=parse_rate(o.arrival_rate),
-        pattern=o.arrival_pattern,
-        burst_duration=o.burst_duration,
-        spike_intensity=o.spike_intensity,
-        spike_period=o.spike_period,
-    )

@@ -103,7 +103,9 @@ class RunOptions(BaseModel):
     arrival_rate: str | None = Field(
         default=None, description="test queries a second: 2, 2/s, 120/min; default: closed loop"
     )
+    arrival_rates: tuple[str, ...] = Field(default=(), description="several rates: the controller is tested at each")
     arrival_pattern: Pattern = Field(default="poisson", description="how test queries arrive")
+    arrival_patterns: tuple[str, ...] = Field(default=(), description="several patterns: tested with each")
     burst_duration: float = Field(default=3.0, gt=0, description="microburst: seconds that a spike lasts")
     spike_intensity: float = Field(default=10.0, gt=0, description="microburst: what the rate is multiplied by")
     spike_period: float = Field(default=20.0, gt=0, description="microburst: seconds from spike to spike")

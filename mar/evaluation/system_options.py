@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mar.controllers.system_aware.controller import Variant
 from mar.errors import ConfigError
 from mar.evaluation.options import parse_options
-from mar.learning.arrivals import PATTERNS, Arrivals, Pattern, parse_rate
+from mar.learning.arrivals import PATTERNS, Pattern, sweep
 from mar.learning.system_aware.settings import (
     LONG,
     LONG_RATES,
@@ -92,29 +92,6 @@ class SystemOptions(BaseModel):
         return self.run_id or f"{self.dataset}-{self.variant}-seed{self.seed}"
 
 
-def arrivals_of(options: SystemOptions) -> tuple[Arrivals, ...]:
-    """Every rate with every pattern, as given or as published.
-
-    Raises:
-        ConfigError: A rate or a pattern cannot be used.
-    """
-    o = options
-    given = o.arrival_rates or (() if o.arrival_rate is None else (o.arrival_rate,))
-    published = LONG_RATES if o.dataset in LONG else SHORT_RATES
-    rates = [parse_rate(r) for r in given] or [r / 60 for r in published]
-    return tuple(
-        Arrivals(
-            rate=rate,
-            pattern=pattern,  # pyright: ignore[reportArgumentType] - Arrivals checks it
-            burst_duration=o.burst_duration,
-            spike_intensity=o.spike_intensity,
-            spike_period=o.spike_period,
-        )
-        for pattern in o.arrival_patterns or (o.arrival_pattern,)
-        for rate in rates
-    )
-
-
 def training_of(options: SystemOptions) -> SystemTraining:
     """The settings of the training.
 
@@ -124,8 +101,9 @@ def training_of(options: SystemOptions) -> SystemTraining:
     o = options
     if any(not budget > 0 for budget in o.budgets):
         raise ConfigError(f"--budgets are {', '.join(f'{b:g}' for b in o.budgets)}; positive seconds are expected")
+    rates = LONG_RATES if o.dataset in LONG else SHORT_RATES
     settings = SystemTraining(
-        arrivals=arrivals_of(o),
+        arrivals=sweep(o, [rate / 60 for rate in rates]),
         episodes=o.episodes,
         epochs=o.epochs,
         budgets_s=o.budgets or (LONG_TIERS if o.dataset in LONG else SHORT_TIERS),

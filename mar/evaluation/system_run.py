@@ -25,7 +25,7 @@ from mar.evaluation.loadtest import LoadResult, LoadTest, Policy, as_markdown, a
 from mar.evaluation.qualities import single_qualities
 from mar.evaluation.session import Session
 from mar.evaluation.system_options import SystemOptions, task_of, training_of
-from mar.evaluation.telemetry_csv import Row, episode_rows, write_rows
+from mar.evaluation.telemetry_csv import Row, episode_rows, step_keys, write_rows
 from mar.files import write_atomically
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
@@ -186,8 +186,8 @@ class SystemRun:
             yield episode | {"workflow_latency_seconds": sample.latency_s}
             seen = {(s.decision.round, s.decision.index): s.decision.seen for s in sample.steps}
             names = [card.name for card in trainer.controller.executor.senses.cards]
-            for row in steps:
-                made = seen.get((row["round_index"], row["step_index"]))
+            for row, key in zip(steps, step_keys(sample.outcome.episode), strict=True):
+                made = seen.get(key)
                 load = {} if made is None else _load(made.models[names.index(row["model_name"])].tolist())
                 yield row | load | ({} if made is None else {"budget_remaining": made.remaining_s})
 

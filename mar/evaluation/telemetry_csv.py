@@ -10,6 +10,7 @@ from typing import Any
 
 from mar.evaluation.options import RunOptions
 from mar.files import write_atomically
+from mar.learning.arrivals import Arrivals
 from mar.learning.rollouts import Outcome
 from mar.runtime.code import extract_code
 from mar.types import CallAnswered, CallFailed, Episode, EpisodeStarted, StepBound
@@ -26,20 +27,22 @@ COLUMNS = tuple(_COLUMN_NAMES.split())
 
 
 Row = dict[str, Any]
+Tested = tuple[Arrivals | None, Sequence[Outcome]]  # how queries arrived, and what became of them
 
 
-def write_telemetry(path: Path, outcomes: Sequence[Outcome], options: RunOptions, dataset: str) -> None:
+def write_telemetry(path: Path, tested: Sequence[Tested], options: RunOptions, dataset: str) -> None:
     """Write the test phase's episodes and steps. Gold answers are left out of `quality_gold`: traces hold none."""
     rows: list[Row] = []
-    for index, outcome in enumerate(outcomes):
+    everything = [(arrivals, outcome) for arrivals, outcomes in tested for outcome in outcomes]
+    for index, (arrivals, outcome) in enumerate(everything):
         common: Row = {
             "run_id": f"{dataset}-seed{options.seed}",
             "epoch": options.epochs,
             "episode_index": index,
             "dataset": dataset,
             "split": "test",
-            "arrival_rate": options.arrival_rate or "",
-            "arrival_pattern": options.arrival_pattern if options.arrival_rate else "",
+            "arrival_rate": "" if arrivals is None else arrivals.rate,
+            "arrival_pattern": "" if arrivals is None else arrivals.pattern,
         }
         rows += episode_rows(outcome, common)
     write_rows(path, rows)
@@ -63,6 +66,12 @@ def episode_rows(outcome: Outcome, common: Row, *, steps: str = "step") -> list[
     }
     calls = [about | row | {"record_type": steps} for row in _step_rows(outcome.episode)]
     return [about | _quality(outcome) | _episode_row(outcome.episode), *calls]
+
+
+def step_keys(episode: Episode) -> list[tuple[int, int]]:
+    """Round and agent of each row of calls, in the rows' order: failed calls, then answered ones."""
+    failed = [e for e in episode.events if isinstance(e, CallFailed)]
+    return [(e.round, e.index) for e in (*failed, *episode.calls())]
 
 
 def _quality(outcome: Outcome) -> dict[str, Any]:
@@ -95,7 +104,6 @@ def _step_rows(episode: Episode) -> Iterator[dict[str, Any]]:
     bound = {(e.round, e.index): e for e in episode.events if isinstance(e, StepBound)}
     for failed in (e for e in episode.events if isinstance(e, CallFailed)):
         yield {
-            "step_index": failed.index,
             "round_index": failed.round,
             "llm_name": failed.model,
             "model_name": failed.model,

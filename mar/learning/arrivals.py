@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Literal, Protocol, cast, get_args
 
 from mar.errors import ConfigError
 
@@ -41,6 +42,11 @@ class Arrivals:
             return self.spike_intensity * self.rate
         return self.rate
 
+    @property
+    def name(self) -> str:
+        """For tables: the rate per minute and the pattern."""
+        return f"{60 * self.rate:g}/min {self.pattern}"
+
     def times(self, n: int, *, seed: int) -> list[float]:
         """The first `n` arrival times in seconds, ascending; the same for the same seed.
 
@@ -72,3 +78,47 @@ def parse_rate(text: str) -> float:
     if match is None or not (math.isfinite(value) and value > 0):
         raise ConfigError(f"--arrival_rate is {text!r}; expected a positive number like 2, 2/s or 120/min")
     return value / {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600}[cast(str, match.group(2) or "s")]
+
+
+class ArrivalOptions(Protocol):
+    """The options that scripts have for arrivals."""
+
+    @property
+    def arrival_rate(self) -> str | None: ...  # noqa: D102
+    @property
+    def arrival_rates(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def arrival_pattern(self) -> Pattern: ...  # noqa: D102
+    @property
+    def arrival_patterns(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def burst_duration(self) -> float: ...  # noqa: D102
+    @property
+    def spike_intensity(self) -> float: ...  # noqa: D102
+    @property
+    def spike_period(self) -> float: ...  # noqa: D102
+
+
+def sweep(options: ArrivalOptions, otherwise: Sequence[float] = ()) -> tuple[Arrivals, ...]:
+    """Every rate with every pattern that options name.
+
+    Args:
+        options: One rate or several, one pattern or several; the lists go before the single ones.
+        otherwise: Rates per second where the options name none.
+
+    Raises:
+        ConfigError: A rate or a pattern cannot be used.
+    """
+    o = options
+    given = o.arrival_rates or (() if o.arrival_rate is None else (o.arrival_rate,))
+    return tuple(
+        Arrivals(
+            rate=rate,
+            pattern=cast(Pattern, pattern),
+            burst_duration=o.burst_duration,
+            spike_intensity=o.spike_intensity,
+            spike_period=o.spike_period,
+        )
+        for pattern in o.arrival_patterns or (o.arrival_pattern,)
+        for rate in [parse_rate(r) for r in given] or otherwise
+    )

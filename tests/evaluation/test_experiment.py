@@ -181,9 +181,14 @@ def test_arrivals_change_latencies_and_stand_in_the_notes(script, tmp_path):
     argv = ("--train_limit", "0", "--epochs", "0", "--test_limit", "6", "--no-baselines", "--cost_rate", "20")
     assert script(*argv, "--out", "closed").code == 0
     # closed, all queries start at once and share the simulated servers; at one a minute each is alone
-    assert script(*argv, "--out", "rare", "--arrival_rate", "1/min", "--arrival_pattern", "constant").code == 0
+    rates = ("--arrival_rates", "1/min", "600/min", "--arrival_pattern", "constant", "--train_telemetry_csv", "t.csv")
+    assert script(*argv, "--out", "rare", *rates).code == 0
     closed, rare = results_of(tmp_path / "closed"), results_of(tmp_path / "rare")
-    assert rare["notes"]["arrivals"] == "constant, 0.0166667/s"
+    assert rare["notes"]["arrivals"] == "1/min constant, 600/min constant"
+    assert rare["rows"][1]["name"] == "MasRouter, 600/min constant"
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        episodes = [row for row in csv.DictReader(file) if row["record_type"] == "episode"]
+    assert sorted({float(row["arrival_rate"]) for row in episodes}) == pytest.approx([1 / 60, 10.0])
     assert closed["rows"][0]["latency_p95_s"] != rare["rows"][0]["latency_p95_s"]
     assert closed["rows"][0]["accuracy"] == rare["rows"][0]["accuracy"]  # the same draws
 

@@ -4,6 +4,7 @@ import csv
 
 from mar.evaluation.options import RunOptions
 from mar.evaluation.telemetry_csv import COLUMNS, write_telemetry
+from mar.learning.arrivals import Arrivals
 from mar.learning.rollouts import Outcome
 from mar.tasks.task import Score
 from mar.types import (
@@ -78,9 +79,9 @@ def episode(*events, text=CODE):
     return Episode(query_id="mbpp/11", plan=PLAN, events=(started, *events, decided), latency_s=5.0)
 
 
-def written(tmp_path, *outcomes, **options):
+def written(tmp_path, *outcomes, arrivals=None, **options):
     path = tmp_path / "deep" / "table.csv"
-    write_telemetry(path, outcomes, RunOptions(**options), "mbpp")
+    write_telemetry(path, [(arrivals, outcomes)], RunOptions(**options), "mbpp")
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
@@ -96,10 +97,10 @@ def test_the_columns_are_the_published_ones():
 
 def test_an_episode_has_its_own_row_and_one_per_call(tmp_path):
     run = episode(bound(0, "a"), call(0, "a", tokens=11, ttft=0.5), bound(1, "b"), call(1, "b", tokens=1, ttft=None))
-    whole, first, second = written(tmp_path, outcome(run), seed=3, epochs=2, arrival_rate="2/s")
+    whole, first, second = written(tmp_path, outcome(run), seed=3, epochs=2, arrivals=Arrivals(rate=2.0))
     assert [r["record_type"] for r in (whole, first, second)] == ["episode", "step", "step"]
     assert {r["run_id"] for r in (whole, first, second)} == {"mbpp-seed3"}
-    assert {r["arrival_rate"] for r in (whole, first, second)} == {"2/s"}
+    assert {r["arrival_rate"] for r in (whole, first, second)} == {"2.0"}
     assert whole["query"] == "Write f."
     assert whole["code_response"] == "def f():\n    return 1"
     assert (whole["quality"], whole["quality_is_solved"]) == ("1.0", "1")
