@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -30,6 +31,7 @@ from mar.pool.pool import Pool
 from mar.pool.simulated import SimItem, World, simulated_cards, simulated_pool
 from mar.runtime import Runtime
 from tests.learning import toy
+from tests.learning.busy import BUSY_SHARE, busy_controller, busy_settings, shares_of
 
 WIDTH = 16
 
@@ -166,12 +168,21 @@ def test_the_published_variant_learns_to_use_it_less(tmp_path):
     assert bound.count("bad") / len(bound) < 0.15
 
 
-def test_the_weights_change_between_decisions_and_old_decisions_are_dropped_and_counted(tmp_path):
-    slow, rollouts = trainer(tmp_path, "early", rates=(20.0,), episodes=200, model=Served(seconds=60.0))
-    run(slow, rollouts)
-    (last,) = [m for m in slow.run.metrics() if "stale_steps" in m]
-    assert last["stale_steps"] > 0
-    assert slow.controller.executor.version > 2
+def test_updates_of_policy_gradients_wait_for_slow_episodes_so_that_they_count_too(tmp_path):
+    made, rollouts = trainer(tmp_path, "early", rates=(5.0,), episodes=100, model=Served(seconds=20.0))
+    run(made, rollouts)
+    (last,) = [m for m in made.run.metrics() if "stale_steps" in m]
+    assert last["episodes"] == 100
+    assert last["stale_episodes"] == 0
+    assert made.state.step >= 1
+
+
+def test_decisions_more_than_one_version_old_are_dropped(tmp_path):
+    made, _ = trainer(tmp_path, "early")
+    made.controller.executor.version = 3
+    steps = tuple(SimpleNamespace(decision=SimpleNamespace(version=v)) for v in (0, 1, 2, 3))
+    fresh = made._fresh(SimpleNamespace(steps=steps))
+    assert [s.decision.version for s in fresh] == [2, 3]
 
 
 def test_arrivals_beyond_capacity_are_shed_and_the_run_ends(tmp_path):
@@ -213,6 +224,32 @@ def test_on_the_wall_clock_learning_does_not_block_the_event_loop(tmp_path):
 def test_a_budget_of_zero_is_refused():
     with pytest.raises(ValueError, match="positive seconds are expected"):
         SystemTraining(arrivals=(Arrivals(rate=1.0),), budgets_s=(0.0,))
+
+
+def test_work_moves_away_from_a_model_that_others_keep_busy(tmp_path):
+    class OneIsBusy(Served):
+        """Others have a minute's work before every call to `good`."""
+
+        async def chat(self, request, on_delta=None):
+            wait = 60.0 if request.model == "good" else 0.0
+            await anyio.sleep(wait)
+            reply = await super().chat(request, on_delta)
+            return replace(reply, latency_s=reply.latency_s + wait)
+
+    class AnyAnswer(toy.ToyTask):
+        async def score(self, item, answer, sandbox):
+            return toy.Score(value=1.0, solved=True)
+
+    made, rollouts = trainer(tmp_path / "unused", "early", model=OneIsBusy(seconds=1.0))
+    settings = busy_settings(rate=1.0, budget_s=60.0)
+    task = AnyAnswer()
+    (tmp_path / "run").mkdir()
+    learns = busy_controller(
+        made.space, HashEncoder(WIDTH), task.items("train"), settings, RunDir(tmp_path / "run"), Progress(quiet=True)
+    )
+    samples = clock.run(lambda: learns.segment(replace(rollouts, task=task)), virtual=True)
+    first, last = shares_of(samples, "good", learns.controller)
+    assert last < BUSY_SHARE * first
 
 
 # The rules of learning ------------------------------------------------------------------------------------------

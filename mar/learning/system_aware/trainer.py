@@ -5,13 +5,16 @@ A run is a list of segments, one for each arrival process of each epoch. Within 
 into a batch; a full batch is learned from on copies of the networks, which are then swapped in between two decisions.
 On a real pool the learning happens in a thread beside the event loop, on virtual time it takes no time. On-policy
 learners get only the steps that were decided by the present weights or the ones before; older ones are dropped and
-counted, and an episode of which nothing is left does not fill a batch. The state is saved after every segment, when
-nothing is under way; on virtual time each segment is a world of its own, so a killed run goes on bit for bit.
+counted. Alone that rule would drop slow episodes and keep quick ones, and teach that slow choices are rare, not bad:
+so on-policy learners also wait with an update until every episode that began under older weights has ended. The state
+is saved after every segment, when nothing is under way; on virtual time each segment is a world of its own, so a
+killed run goes on bit for bit.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic
@@ -89,6 +92,7 @@ class SystemTrainer(Generic[ItemT]):
             self.learner.swap()
         self._batch: list[tuple[Sample, tuple[StepSample, ...]]] = []
         self._updating = anyio.Lock()
+        self._under_way = Counter[int]()  # episodes by the version of the weights that they began under
 
     # Segments -------------------------------------------------------------------------------------------------
 
@@ -180,17 +184,21 @@ class SystemTrainer(Generic[ItemT]):
         with self.progress.bar(label, total=len(times)) as bar:
 
             async def one(i: int) -> None:
+                began = self.controller.executor.version
+                self._under_way[began] += 1
                 asked, drawn = plans.draw(i)
                 recording = Recording(self.controller.executor, f"{seed}/{i}")
                 late = replace(rollouts, binder=recording, stop_rule=self.controller.stop_rule, deadline_s=budgets[i])
                 identity = RunIdentity(seed=settings.seed, epoch=f"train-{place}", rollout=i)
                 outcome = await late.one(Job(item=self.items[items[i]], plan=drawn.plan, identity=identity))
+                self._under_way[began] -= 1
                 await self._collect(sample_of(asked.seen, drawn, recording.decisions, outcome, budgets[i]), counts)
                 self._show(bar, counts)
 
             results = await open_loop(times, one, most=settings.most_in_flight)
         counts.shed = len(results) - len(counts.samples) - counts.outside
         self._batch.clear()
+        self._under_way.clear()
         return counts.samples, _metrics(counts, process)
 
     def _show(self, bar: Bar, counts: Counts) -> None:
@@ -211,9 +219,14 @@ class SystemTrainer(Generic[ItemT]):
             counts.stale_episodes += 1
             return
         self._batch.append((sample, fresh))
-        if len(self._batch) >= self.settings.update_every:
+        if len(self._batch) >= self.settings.update_every and not self._awaited():
             batch, self._batch = self._batch, []
             await self._update(batch)
+
+    def _awaited(self) -> bool:
+        """Whether an on-policy learner must wait for episodes that began under older weights."""
+        version = self.controller.executor.version
+        return self.learner.on_policy and any(n > 0 for v, n in self._under_way.items() if v < version)
 
     def _fresh(self, sample: Sample) -> tuple[StepSample, ...]:
         """The steps that were decided by the present weights or the ones before."""
