@@ -142,7 +142,7 @@ async def compare(card: ModelCard, seed: int) -> None:
         tokens = [min(MOST_TOKENS, max(1, round(MEDIAN_TOKENS * math.exp(SIGMA * rng.gauss(0, 1))))) for _ in times]
         measured, modelled = await real(card, times, tokens), simulated(speed.serving(), times, tokens)
         p50, p95 = ([float(np.quantile(x, q)) for x in (measured, modelled)] for q in (0.5, 0.95))
-        distance = ks_2samp(measured, modelled).statistic
+        distance = float(ks_2samp(measured, modelled)[0])  # pyright: ignore
         print(
             f"| {load:g} | {rate:.2f} | {distance:.2f} | {p50[0]:.2f} | {p50[1] / p50[0]:.2f} | {p95[0]:.2f} | "
             f"{p95[1] / p95[0]:.2f} |",

@@ -99,7 +99,8 @@ class Bench:
         path = self._path(seed, policy, rate)
         if not path.is_file():
             return None
-        return Cell(**{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(path.read_text()).items()})
+        kept: dict[str, Any] = json.loads(path.read_text())
+        return Cell(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})  # pyright: ignore
 
     def _path(self, seed: int, policy: str, rate: float) -> Path:
         slug = "".join(c if c.isalnum() else "-" for c in policy)
