@@ -3,13 +3,13 @@
 
     uv run python benchmarks/six_benchmarks.py    (--tasks gsm8k --effects 1: a part; goes on where it was stopped)
 
-Simulated pool on virtual time, real questions. To be run in an hour, each benchmark is cut to fixed samples of its splits
-(SAMPLES), the same for every seed; MBPP is also measured in full, by mbpp_learning.py. Every controller gets DRAWS
-episodes per test item. It is compared with two simple plans. One was chosen as anyone would, on the training items: it is
-the survey's, at which training begins. The other is the best of every LLM alone and of every mode with the best LLM on
-the test items themselves, in hindsight, which nobody could have chosen. Intervals are paired bootstraps over items and
-seeds. After the simulated pool come the recorded answers of real LLMs (RouterBench's MBPP, MMLU-Pro), unless --tasks is
-given.
+Simulated pool on virtual time, real questions. To be run in an hour, each benchmark is cut to fixed samples of its
+splits (SAMPLES), the same for every seed; MBPP is also measured in full, by mbpp_learning.py. Every controller gets
+DRAWS episodes per test item. It is compared with two simple plans. One was chosen as anyone would, on the training
+items: it is the survey's, at which training begins. The other is the best of every LLM alone and of every mode with the
+best LLM on the test items themselves, in hindsight, which nobody could have chosen. Intervals are paired bootstraps
+over items and seeds. After the simulated pool come the recorded answers of real LLMs (RouterBench's MBPP, MMLU-Pro),
+unless --tasks is given.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mar.evaluation.experiment import run_experiment
 from mar.evaluation.options import RunOptions
 from mar.evaluation.results import ItemResult, Row, oracle
 from mar.evaluation.statistics import Interval, bootstrap_mean, paired_bootstrap
-from mar.learning.survey import SimplePlans
+from mar.learning.survey import SIMPLE
 from mar.pool.simulated import World
 from mar.runtime.sandbox import Sandbox
 from mar.tasks.registry import TASKS, load_task
@@ -120,7 +120,7 @@ def measure(name: str, effects: float, seeds: Sequence[int]) -> Measured:
         effects=effects,
         cost_rate=cost_rate,
         learned=[read_items(f)["MasRouter"] for f in folders],
-        surveyed=[read_items(f)[SimplePlans.name] for f in folders],
+        surveyed=[read_items(f)[SIMPLE] for f in folders],
         singles=singles,
         modes=modes,
         random=plans["random plans"],

@@ -47,6 +47,7 @@ from mar.tasks.task import ItemT
 from mar.types import DOMAINS
 
 CHOICE_FIELDS = ("domain", "mode", "count", "roles", "llms")
+VALIDATION_ROLLOUTS = 4
 SURVEY_FILE = "survey.json"  # in the run folder: the best simple plan of each domain
 IMITATED = 0.3  # probability of the plan to be imitated at which imitation ends
 IMITATION_STEPS, IMITATION_BATCH = 300, 64
@@ -77,7 +78,7 @@ class TrainSettings(BaseModel):
     vae_weight: float = Field(default=0.001, ge=0)
     gradient_clip: float = Field(default=1.0, gt=0)
     patience: int = Field(default=4, gt=0)  # settled epochs without a better validation utility before training stops
-    validation_rollouts: int = Field(default=4, gt=0)  # episodes per validation item
+    validation_rollouts: int = Field(default=VALIDATION_ROLLOUTS, gt=0)  # episodes per validation item
     seed: int = 0
 
     @property

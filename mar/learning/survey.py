@@ -42,6 +42,7 @@ class Trial:
     plan: Plan
 
 
+SIMPLE = "best simple plan of the survey"
 Run = Callable[[Sequence[Trial]], Awaitable[Sequence[Outcome]]]
 
 
@@ -58,7 +59,8 @@ class Survey:
         plan, item = (np.array([row[i] for row in self.seen], dtype=int) for i in (0, 1))
         quality, error = _additive(plan, item, np.array([row[2] for row in self.seen]), len(self.plans))
         cost, _ = _additive(plan, item, np.array([row[3] for row in self.seen]), len(self.plans))
-        return (quality - error)[None, :] - rates[:, None] * cost[None, :]
+        known = np.bincount(plan, minlength=len(self.plans)) > 0
+        return np.where(known, quality - error - rates[:, None] * cost, -np.inf)
 
     def best(self, rates: np.ndarray) -> np.ndarray:
         """Index of the best plan at each price (B,)."""
@@ -71,7 +73,7 @@ class Survey:
 
 
 def _additive(plan: np.ndarray, item: np.ndarray, y: np.ndarray, plans: int) -> tuple[np.ndarray, np.ndarray]:
-    """Plan effects of y = plan + item, items shrunken to zero, with their standard errors; -inf for unseen plans."""
+    """Plan effects of y = plan + item, items shrunken to zero, with their standard errors."""
     known = np.unique(item)
     column = np.searchsorted(known, item)
     x = np.zeros((len(y), plans + len(known)))
@@ -81,7 +83,7 @@ def _additive(plan: np.ndarray, item: np.ndarray, y: np.ndarray, plans: int) -> 
     effects = np.linalg.solve(x.T @ x + penalty, x.T @ y)
     runs = np.bincount(plan, minlength=plans)
     spread = np.sqrt(np.mean((y - x @ effects) ** 2)) if len(y) else 0.0
-    return np.where(runs > 0, effects[:plans], -np.inf), spread / np.sqrt(np.maximum(runs, 1))
+    return effects[:plans], spread / np.sqrt(np.maximum(runs, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ class SimplePlans:
     """The best surveyed plan of each domain, as a controller: what a policy that learns nothing more would do."""
 
     plans: Mapping[Domain, Plan]
-    name: str = "best simple plan of the survey"
+    name: str = SIMPLE
 
     @classmethod
     def of(cls, surveys: Sequence[Survey], rate: float) -> SimplePlans:
@@ -115,6 +117,16 @@ class SimplePlans:
 def first_round(episodes: int) -> int:
     """Items of the first round, before a training on so many episodes."""
     return max(FEWEST, min(MOST, round(SHARE * episodes)))
+
+
+def most_episodes(space: PlanSpace, first: int) -> tuple[int, int]:
+    """Episodes of one domain's survey with one agent, and at the most with a team, by the items of the first round."""
+
+    def race(plans: int) -> int:
+        kept = [plans, *(min(plans, FINALISTS >> i) for i in range(ROUNDS - 1))]
+        return sum(k * first * GROWTH**i for i, k in enumerate(kept))
+
+    return race(len(space.cards)), race(min(TEAM_LLMS, len(space.cards)) * len(space.modes))
 
 
 async def survey(
