@@ -202,6 +202,7 @@ class Trainer(Generic[ItemT]):
                     mine,
                     first=first,
                     rate=settings.cost_rate,
+                    seed=settings.seed,
                 )
                 found += [] if survey is None else [survey]
                 bar.advance()
@@ -382,8 +383,11 @@ class Trainer(Generic[ItemT]):
             return
         utility = _mean([o.utility(self.settings.cost_rate) for o in outcomes])
         self.run.log(state.step, {"epoch": state.epoch, **_validation_metrics(outcomes, utility)})
-        if (settled and not state.settled) or (settled == state.settled and utility > state.best_utility):
-            state.best_utility, state.best_epoch, state.settled = utility, state.epoch, settled
+        by_item = _by_item([o.utility(self.settings.cost_rate) for o in outcomes], self.settings.validation_rollouts)
+        better = settled == state.settled and _clearly_better(by_item, state.best_by_item)
+        if better or (settled and not state.settled):
+            state.best_utility, state.best_by_item = utility, by_item
+            state.best_epoch, state.settled = state.epoch, settled
             self.run.save_best(self.router.network)
 
     def _finish(self, state: TrainingState, why: str) -> TrainResult:
@@ -392,6 +396,23 @@ class Trainer(Generic[ItemT]):
         stored = self.run.path / SURVEY_FILE
         simple = SimplePlans.read(stored) if stored.is_file() else None
         return TrainResult(steps=state.step, best_epoch=state.best_epoch, stopped=why, simple=simple)
+
+
+def _by_item(utilities: Sequence[float], draws: int) -> list[float]:
+    return [_mean(utilities[i : i + draws]) for i in range(0, len(utilities), draws)]
+
+
+def _clearly_better(new: Sequence[float], best: Sequence[float]) -> bool:
+    """Whether utilities of the same items are higher by more than a standard error of the mean difference.
+
+    Of several policies that are as good as each other one is the luckiest on a small validation set.
+    """
+    if not best:
+        return True
+    difference = torch.tensor(new) - torch.tensor(best)
+    n = len(difference)
+    error = difference.std().item() / math.sqrt(n) if n > 1 else 0.0
+    return difference.mean().item() > error
 
 
 def _validation_metrics(outcomes: Sequence[Outcome], utility: float) -> dict[str, float]:

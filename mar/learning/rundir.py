@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class TrainingState:
     step: int = 0  # updates made so far
     best_epoch: int = -1
     best_utility: float = float("-inf")
+    best_by_item: list[float] = field(default_factory=list[float])  # its utility on each validation item
     settled: bool = False  # whether the best epoch is one whose policy has settled
 
 
