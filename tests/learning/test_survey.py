@@ -54,7 +54,9 @@ def look(run, **how):
         async def as_async(trials):
             return run(trials)
 
-        return await survey(as_async, how["space"], how["domain"], how["items"], first=how["first"], rate=how["rate"])
+        return await survey(
+            as_async, how["space"], how["domain"], how["items"], first=how["first"], rate=how["rate"], seed=0
+        )
 
     return anyio.run(main)
 
@@ -95,10 +97,35 @@ def test_items_come_again_with_other_draws_where_they_run_out():
 
 def test_teams_are_made_of_the_best_two():
     found = look(ask, space=space(max_agents=6, modes=("IO", "Chain")), rate=0.0)
-    teams = [p for p in found.plans if len(p.agents) > 1]
-    assert {p.agents[0].model for p in teams} == {"dear", "good"}
-    assert {p.mode.name for p in teams} == {"IO", "Chain"}
-    assert len(teams) == 4
+    teams = found.plans[len(QUALITY) : found.simple]
+    assert [(p.agents[0].model, p.mode.name) for p in teams] == [
+        ("dear", "IO"),
+        ("dear", "Chain"),
+        ("good", "IO"),
+        ("good", "Chain"),
+    ]
+    assert all(len({a.model for a in p.agents}) == 1 < len(p.agents) for p in teams)
+
+
+def test_generations_of_small_changes_find_what_simple_plans_lack():
+    """Two different LLMs are right more often than any alone or two of one kind, in a space of thousands of plans."""
+
+    def complementary(trials):
+        found = ask(trials)
+        for t, o in zip(trials, found, strict=True):
+            o.score.value = 0.5 * o.score.value + 0.5 * (len({a.model for a in t.plan.agents}) >= 2)
+        return found
+
+    found = look(complementary, space=space(max_agents=6, modes=("IO", "Chain")), rate=1.0)
+    best = found.plans[found.best(np.array([1.0]))[0]]
+    assert len({a.model for a in best.agents}) >= 2
+    assert len(set(found.plans)) == len(found.plans)  # no plan is run twice
+    assert all(1 <= len(p.agents) <= 6 for p in found.plans)
+    simple = SimplePlans.of([found], 1.0).plans["Math"]
+    assert len({a.model for a in simple.agents}) == 1  # what nobody had to search for
+    assert [p for p in look(complementary, space=space(max_agents=6)).plans] == [
+        p for p in look(complementary, space=space(max_agents=6)).plans
+    ]
 
 
 def test_a_plan_that_was_run_on_easy_items_only_is_not_taken_for_better():
