@@ -403,7 +403,7 @@ def _by_item(utilities: Sequence[float], draws: int) -> list[float]:
 
 
 def _clearly_better(new: Sequence[float], best: Sequence[float]) -> bool:
-    """Whether utilities of the same items are higher by more than a standard error of the mean difference.
+    """Whether utilities of the same items are higher by more than two standard errors of the mean difference.
 
     Of several policies that are as good as each other one is the luckiest on a small validation set.
     """
@@ -412,7 +412,7 @@ def _clearly_better(new: Sequence[float], best: Sequence[float]) -> bool:
     difference = torch.tensor(new) - torch.tensor(best)
     n = len(difference)
     error = difference.std().item() / math.sqrt(n) if n > 1 else 0.0
-    return difference.mean().item() > error
+    return difference.mean().item() > 2 * error
 
 
 def _validation_metrics(outcomes: Sequence[Outcome], utility: float) -> dict[str, float]:
