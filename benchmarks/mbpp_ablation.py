@@ -22,7 +22,7 @@ from _shared import ROOT, RUNS, data_folder, machine
 
 from mar.controllers.masrouter import Fixes
 from mar.evaluation.experiment import run_experiment
-from mar.evaluation.options import CRITIC, SWITCHES, RunOptions
+from mar.evaluation.options import CRITIC, SURVEY, SWITCHES, RunOptions
 from mar.evaluation.statistics import bootstrap_mean, paired_bootstrap
 from mar.tasks.mbpp import Mbpp
 
@@ -37,7 +37,8 @@ def variants() -> dict[str, dict[str, object]]:
     for fix in FIXES:
         found[f"published + {fix}"] = {"without": tuple(name for name in SWITCHES if name != fix)}
     found["ours"] = {}
-    found["ours - critic"] = {"without": (CRITIC,)}
+    found["ours - survey"] = {"without": (SURVEY,)}
+    found["ours - survey - critic"] = {"without": (SURVEY, CRITIC)}
     return found
 
 

@@ -3,11 +3,13 @@
 
     uv run python benchmarks/six_benchmarks.py    (--tasks gsm8k --effects 1: a part; goes on where it was stopped)
 
-Simulated pool on virtual time, real questions. To be run in an hour, each benchmark but MBPP is cut to fixed samples
-of its splits (SAMPLES), the same for every seed; MBPP is measured in full by mbpp_learning.py, whose run folders are
-read here. Every controller gets DRAWS episodes per test item. "Best" is chosen in hindsight on the test items
-themselves, among every LLM alone and among every mode with the best LLM, so the comparison is hard on the controller;
-the interval is a paired bootstrap over items and seeds.
+Simulated pool on virtual time, real questions. To be run in an hour, each benchmark is cut to fixed samples of its
+splits (SAMPLES), the same for every seed; MBPP is also measured in full, by mbpp_learning.py. Every controller gets
+DRAWS episodes per test item. It is compared with two simple plans. One was chosen as anyone would, on the training
+items: it is the survey's, at which training begins. The other is the best of every LLM alone and of every mode with the
+best LLM on the test items themselves, in hindsight, which nobody could have chosen. Intervals are paired bootstraps
+over items and seeds. After the simulated pool come the recorded answers of real LLMs (RouterBench's MBPP, MMLU-Pro),
+unless --tasks is given.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mmlu_pro_replay
+import routerbench_replay
 from _learning import SEEDS, mean, read_items, run_fixed, utilities, verdict
 from _shared import RUNS, data_folder, machine
-from mbpp_learning import DRAWS as MBPP_DRAWS
-from mbpp_learning import run as run_mbpp
-from mbpp_learning import test_best_fixed as test_best_fixed_on_mbpp
 
 from mar.evaluation.experiment import run_experiment
 from mar.evaluation.options import RunOptions
 from mar.evaluation.results import ItemResult, Row, oracle
 from mar.evaluation.statistics import Interval, bootstrap_mean, paired_bootstrap
+from mar.learning.survey import SIMPLE
 from mar.pool.simulated import World
 from mar.runtime.sandbox import Sandbox
 from mar.tasks.registry import TASKS, load_task
@@ -79,8 +81,8 @@ class Measured:
     name: str
     effects: float
     cost_rate: float
-    draws: int  # episodes per test item of the learned controllers and of the best fixed plans
     learned: list[list[ItemResult]]  # by seed
+    surveyed: list[list[ItemResult]]  # by seed: the simple plan that was best on the training items
     singles: dict[str, list[ItemResult]]
     modes: dict[str, list[ItemResult]]
     random: list[ItemResult]
@@ -92,20 +94,14 @@ class Measured:
     def best(self, plans: Mapping[str, list[ItemResult]]) -> str:
         return max(plans, key=lambda name: self.mean_utility(plans[name]))
 
-    @property
-    def difference(self) -> Interval:
-        """Learned minus the best fixed plan."""
-        fixed = {**self.singles, **self.modes}
-        ours = [utilities(run, self.cost_rate, self.draws) for run in self.learned]
-        return paired_bootstrap(ours, [utilities(fixed[self.best(fixed)], self.cost_rate, self.draws)] * len(ours))
+    def difference(self, others: Sequence[list[ItemResult]]) -> Interval:
+        """Learned minus others, seed by seed."""
+        ours, theirs = ([utilities(run, self.cost_rate, DRAWS) for run in runs] for runs in (self.learned, others))
+        return paired_bootstrap(ours, theirs)
 
 
 def measure(name: str, effects: float, seeds: Sequence[int]) -> Measured:
     """Train and test what has not been yet, and read everything."""
-    return measure_mbpp(effects, seeds) if name == "mbpp" else measure_excerpt(name, effects, seeds)
-
-
-def measure_excerpt(name: str, effects: float, seeds: Sequence[int]) -> Measured:
     task = Excerpt(task=load_task(name, data=data_folder()))
     how = {"pool": "simulated", "effects": effects, "test_draws": DRAWS}
     folders = [RUNS / f"six-{name}-{effects:g}-{seed}" for seed in seeds]
@@ -123,31 +119,12 @@ def measure_excerpt(name: str, effects: float, seeds: Sequence[int]) -> Measured
         name=name,
         effects=effects,
         cost_rate=cost_rate,
-        draws=DRAWS,
         learned=[read_items(f)["MasRouter"] for f in folders],
+        surveyed=[read_items(f)[SIMPLE] for f in folders],
         singles=singles,
         modes=modes,
         random=plans["random plans"],
         oracle=_oracle({**singles, **modes}, cost_rate),
-    )
-
-
-def measure_mbpp(effects: float, seeds: Sequence[int]) -> Measured:
-    """MBPP in full. Random plans and the oracle were measured with one draw per item."""
-    folders = [run_mbpp(effects, seed) for seed in seeds]
-    cost_rate = _cost_rate(folders[0])
-    once = read_items(folders[0])
-    again = read_items(test_best_fixed_on_mbpp(effects, folders[0], cost_rate))
-    return Measured(
-        name="mbpp",
-        effects=effects,
-        cost_rate=cost_rate,
-        draws=MBPP_DRAWS,
-        learned=[read_items(f.with_name(f.name + "-test"))["MasRouter"] for f in folders],
-        singles={n: r for n, r in again.items() if " x " not in n},
-        modes={n: r for n, r in again.items() if " x " in n},
-        random=once["random plans"],
-        oracle=once["oracle over the fixed plans"],
     )
 
 
@@ -165,9 +142,9 @@ def _oracle(plans: Mapping[str, list[ItemResult]], cost_rate: float) -> list[Ite
 
 def show(measured: Measured) -> None:
     """One benchmark's table."""
-    n = len(measured.learned[0]) // measured.draws
+    n = len(measured.learned[0]) // DRAWS
     print(
-        f"\n### {measured.name}, effects x {measured.effects:g}: {n} test items x {measured.draws} draws, "
+        f"\n### {measured.name}, effects x {measured.effects:g}: {n} test items x {DRAWS} draws, "
         f"{len(measured.learned)} seeds, cost_rate {measured.cost_rate:g}; simulated pool\n"
     )
     print("| controller | accuracy % | utility | USD / 100 | calls | failed % |\n|---|---|---|---|---|---|")
@@ -181,6 +158,7 @@ def show(measured: Measured) -> None:
             f" ({by_seed.low:.3f} to {by_seed.high:.3f} over seeds)",
         )
     )
+    print(_row(measured, "best simple plan on training items", [r for run in measured.surveyed for r in run]))
     print(_row(measured, f"best single LLM: {single}", measured.singles[single]))
     print(_row(measured, f"best fixed mode: {mode}", measured.modes[mode]))
     print(_row(measured, "random plans", measured.random))
@@ -196,32 +174,43 @@ def _row(measured: Measured, name: str, results: Sequence[ItemResult], note: str
 
 
 def show_headlines(everything: Sequence[Measured]) -> None:
-    """The differences to the best fixed plan, side by side."""
-    print("\n### MasRouter minus the best fixed plan, utility; simulated pool\n")
-    print("| benchmark | effects | MasRouter | best fixed plan | its utility | difference | 95% interval | |")
-    print("|---|---|---|---|---|---|---|---|")
+    """The differences to the best simple plans, side by side."""
+    print("\n### MasRouter minus the best simple plan, utility; simulated pool\n")
+    print("| benchmark | effects | MasRouter | chosen on the training items | difference | 95% | |", end="")
+    print(" chosen in hindsight | difference | 95% | |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for m in everything:
         fixed = {**m.singles, **m.modes}
-        best, d = m.best(fixed), m.difference
-        ours = mean([m.mean_utility(run) for run in m.learned])
-        print(
-            f"| {m.name} | {m.effects:g} | {ours:.3f} | {best} | {m.mean_utility(fixed[best]):.3f} | {d.mean:+.4f} | "
-            f"{d.low:+.4f} to {d.high:+.4f} | {verdict(d)} |"
-        )
+        best = m.best(fixed)
+        cells = [m.name, f"{m.effects:g}", f"{mean([m.mean_utility(run) for run in m.learned]):.3f}"]
+        cells += [f"{mean([m.mean_utility(run) for run in m.surveyed]):.3f}", *_compared(m.difference(m.surveyed))]
+        cells += [f"{best} {m.mean_utility(fixed[best]):.3f}", *_compared(m.difference([fixed[best]] * len(m.learned)))]
+        print("| " + " | ".join(cells) + " |")
+
+
+def _compared(d: Interval) -> list[str]:
+    return [f"{d.mean:+.4f}", f"{d.low:+.4f} to {d.high:+.4f}", verdict(d)]
 
 
 def main() -> None:
     """Measure, then print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), help="only these, and no recorded answers")
     parser.add_argument("--effects", type=float, nargs="+", default=[1.0, 0.5, 2.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     arguments = parser.parse_args()
     print(machine())
-    everything = [measure(n, effects, arguments.seeds) for effects in arguments.effects for n in arguments.tasks]
+    everything = [
+        measure(n, effects, arguments.seeds) for effects in arguments.effects for n in arguments.tasks or TASKS
+    ]
     for measured in everything:
         show(measured)
     show_headlines(everything)
+    if arguments.tasks is None:
+        print("\n### Recorded answers: MBPP prompts of RouterBench, 11 real LLMs")
+        routerbench_replay.main()
+        print("\n### Recorded answers: MMLU-Pro, 8 real LLMs")
+        mmlu_pro_replay.main()
 
 
 if __name__ == "__main__":

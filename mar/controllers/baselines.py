@@ -21,11 +21,11 @@ class Constant:
 
     def __init__(self, plan: Plan, *, name: str) -> None:
         self.name = name
-        self._plan = plan
+        self.fixed = plan
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """The constant plan."""
-        return [Planned(plan=self._plan) for _ in queries]
+        return [Planned(plan=self.fixed) for _ in queries]
 
 
 def single(model: str, domain: Domain) -> Constant:

@@ -28,7 +28,7 @@ from mar.controllers.masrouter import (
 from mar.errors import ConfigError
 from mar.evaluation.comparison import Comparison
 from mar.evaluation.forecast import forecast
-from mar.evaluation.options import CRITIC, PRICE, RunOptions
+from mar.evaluation.options import CRITIC, PRICE, SURVEY, RunOptions
 from mar.evaluation.plots import plot_curves, plot_trade_off
 from mar.evaluation.results import Row, as_markdown, as_table, oracle
 from mar.evaluation.session import Session
@@ -121,6 +121,8 @@ class Experiment(Generic[ItemT]):
             cache=cache_folder() / "baselines",
         )
         rows, outcomes = await self._test(router, comparison, cost_rate)
+        if trained.simple is not None:
+            rows.append((await comparison.run(trained.simple, group="simple", cached=True))[0])
         swept: list[Tested] = [(comparison.arrivals, outcomes)]
         for process in self.arrivals[1:]:
             row, found = await replace(comparison, arrivals=process).run(router, group="learned")
@@ -162,7 +164,7 @@ class Experiment(Generic[ItemT]):
                 self.progress.say(f"checkpoint: {line}")
             self.loaded.router.cost_rate = cost_rate
             return self.loaded.router
-        switched_off = dict.fromkeys((name for name in o.without if name not in {CRITIC, PRICE}), False)
+        switched_off = dict.fromkeys((name for name in o.without if name not in {CRITIC, PRICE, SURVEY}), False)
         fixes = Fixes.none() if o.paper_faithful else Fixes(**switched_off)
         settings = NetworkSettings(
             embedding=self.encoder.width,
@@ -185,6 +187,7 @@ class Experiment(Generic[ItemT]):
             cost_rate=cost_rate,
             patience=o.patience,
             critic=CRITIC not in o.without and not o.paper_faithful,
+            survey=SURVEY not in o.without and not o.paper_faithful and self.loaded is None,
             seed=o.seed,
         )
         trainer = Trainer(router, space, rollouts, settings, run, self.progress)

@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 from mar.controllers.base import PlanSpace
-from mar.controllers.baselines import RandomPlans
-from mar.evaluation.options import RunOptions
+from mar.controllers.baselines import DEFAULT_TEAM, RandomPlans, single, team
+from mar.evaluation.options import SURVEY, RunOptions
+from mar.learning.reinforce import VALIDATION_ROLLOUTS
+from mar.learning.survey import first_round, most_episodes
 from mar.pool.choose import empty_pool
 from mar.runtime import PromptLibrary, Runtime
 from mar.tasks.task import ItemT, Task
-from mar.types import Plan
+from mar.types import Domain, Plan
 
 # Assumed for one call: what role prompts with a short query and a few peers take, and what models usually answer.
 PROMPT_TOKENS, COMPLETION_TOKENS, CALL_SECONDS = 900, 350, 6.0
@@ -37,8 +39,9 @@ def forecast(
     prices = 1 if options.paper_faithful or options.cost_rate == 0 else 3
     phases = [
         ("pilot that sets the cost_rate", pilot, drawn),
+        *_survey(options, space, task.domain, len(train)),
         ("training", len(train) * options.epochs * options.rollouts, drawn),
-        ("validation", len(validation) * options.epochs, drawn),
+        ("validation", len(validation) * options.epochs * VALIDATION_ROLLOUTS, drawn),
         (f"testing the controller, {prices} price(s)", prices * len(test), drawn),
     ]
     if options.baselines:
@@ -56,6 +59,18 @@ def forecast(
         f"{CALL_SECONDS:g} s a call, {options.concurrency} episodes at once. Cached and simulated calls cost nothing.",
         highlight=False,
     )
+
+
+def _survey(options: RunOptions, space: PlanSpace, domain: Domain, items: int) -> list[tuple[str, int, list[Plan]]]:
+    episodes = options.epochs * items * options.rollouts
+    if not episodes or options.paper_faithful or SURVEY in options.without or options.checkpoint is not None:
+        return []
+    alone, teams = most_episodes(space, first_round(episodes))
+    name = space.cards[0].name
+    phases = [("survey, every LLM alone", alone, [single(name, domain).fixed])]
+    if len(DEFAULT_TEAM[domain]) <= space.max_agents:
+        phases.append(("survey, teams", teams, [team(mode, name, domain).fixed for mode in space.modes]))
+    return phases
 
 
 def _figures(episodes: int, plans: Sequence[Plan], runtime: Runtime, options: RunOptions) -> list[str]:

@@ -37,7 +37,8 @@ def _cost_rate(value: Any) -> Any:
 # Not fixes of the published list, but switched off in the same way.
 CRITIC = "critic"  # learning from plans that a critic scores
 PRICE = "price"  # a policy that knows the price of money
-SWITCHES = (*Fixes.model_fields, CRITIC, PRICE)
+SURVEY = "survey"  # beginning at the best simple plan
+SWITCHES = (*Fixes.model_fields, CRITIC, PRICE, SURVEY)
 
 
 class RunOptions(BaseModel):

@@ -51,7 +51,7 @@ class Row:
     """One controller's results on a test set."""
 
     name: str
-    group: str  # "learned", "single LLM", "fixed mode", "random", "oracle"
+    group: str  # "learned", "single LLM", "fixed mode", "random", "oracle", "simple"
     results: tuple[ItemResult, ...]
 
     @property

@@ -7,6 +7,8 @@ For a query with rollouts k = 1..K and utilities u_k = quality_k - rate * cost_k
 
 (REINFORCE with the leave-one-out baseline, Kool et al. 2019). After each batch the policy also takes a few steps on
 plans that are drawn but not run, with utilities from a critic that all rollouts have taught (`mar.learning.critic`).
+Before the first update the policy imitates the best simple plans of a survey (`mar.learning.survey`), half-heartedly,
+so that it goes on exploring around them; a later policy is kept only if it does better on the validation items.
 The price of money `rate` is drawn anew for each query around the run's cost_rate, so that one network learns the whole
 curve of accuracy against cost; half of the queries are trained at the cost_rate itself. Plans are drawn without
 gradients and evaluated again with them, one pass for a whole batch. All randomness is derived from (seed, epoch,
@@ -17,11 +19,14 @@ done: importance weights (every update is on-policy) and reward normalisation ac
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -34,10 +39,18 @@ from mar.learning.domains import Lessons
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.learning.rundir import RunDir, SavedParts, TrainingState
+from mar.learning.survey import SimplePlans, Survey, Trial, first_round
+from mar.learning.survey import survey as survey_plans
 from mar.runtime import RunIdentity
 from mar.runtime.identity import digest
 from mar.tasks.task import ItemT
 from mar.types import DOMAINS
+
+CHOICE_FIELDS = ("domain", "mode", "count", "roles", "llms")
+VALIDATION_ROLLOUTS = 4
+SURVEY_FILE = "survey.json"  # in the run folder: the best simple plan of each domain
+IMITATED = 0.3  # probability of the plan to be imitated at which imitation ends
+IMITATION_STEPS, IMITATION_BATCH = 300, 64
 
 
 class TrainSettings(BaseModel):
@@ -54,6 +67,7 @@ class TrainSettings(BaseModel):
     price_spread: float = Field(default=16.0, ge=1)  # rates are drawn from cost_rate / spread to cost_rate * spread
     entropy_weight: float = Field(default=0.01, ge=0)  # beta at the start
     entropy_until: float = Field(default=0.5, gt=0, le=1)  # share of the training by which beta has fallen to 0
+    survey: bool = True  # begin at the best simple plan of a survey
     critic: bool = True  # also learn from plans that are scored by the critic instead of being run
     critic_lr: float = Field(default=0.002, gt=0)
     critic_steps: int = Field(default=8, gt=0)  # updates of the critic per batch
@@ -64,15 +78,16 @@ class TrainSettings(BaseModel):
     vae_weight: float = Field(default=0.001, ge=0)
     gradient_clip: float = Field(default=1.0, gt=0)
     patience: int = Field(default=4, gt=0)  # settled epochs without a better validation utility before training stops
-    validation_rollouts: int = Field(default=2, gt=0)  # episodes per validation item
+    validation_rollouts: int = Field(default=VALIDATION_ROLLOUTS, gt=0)  # episodes per validation item
     seed: int = 0
 
-    def settled(self, epoch: int) -> bool:
-        """Whether a policy after this epoch may be kept: the entropy bonus has ended, or the training has.
+    @property
+    def first_settled(self) -> int:
+        """The first epoch after which a policy may be kept: the entropy bonus has ended, or the training has.
 
         The most likely plan of an undecided policy can do well on a small validation set by luck.
         """
-        return epoch + 1 >= self.entropy_until * self.epochs
+        return math.ceil(self.entropy_until * self.epochs) - 1
 
     def entropy(self, state: TrainingState, items: int) -> float:
         """beta of the update under way: it falls linearly, so that the policy can settle in the time that is left."""
@@ -87,6 +102,7 @@ class TrainResult:
     steps: int
     best_epoch: int  # epoch whose controller was kept; -1: the untrained one
     stopped: str  # why it ended
+    simple: SimplePlans | None = None  # what the policy began with
 
 
 class Trainer(Generic[ItemT]):
@@ -132,14 +148,20 @@ class Trainer(Generic[ItemT]):
         state = self.run.load_state(parts)
         if state is None:
             state = TrainingState(epoch=settings.start_epoch)
-            if self.lessons is not None and settings.epochs > state.epoch:
-                self.lessons.begin(self.router.network)
+            if settings.epochs > state.epoch:
+                if self.lessons is not None:
+                    self.lessons.begin(self.router.network)
+                if settings.survey:
+                    await self._begin_at_the_best(items, validation, state)
+                if self.rollouts.limit_reached:
+                    return self._finish(state, "limit: " + self.rollouts.limit_reached)
+                self.run.save_state(state, parts)
         batches = _batches(len(items), settings.batch_size)
         with self.progress.bar("training", total=settings.epochs * len(items)) as bar:
             bar.advance(state.epoch * len(items) + sum(len(b) for b in batches[: state.batch]))
             while state.epoch < settings.epochs:
-                waited = state.epoch - state.best_epoch > settings.patience
-                if validation and state.settled and state.batch == 0 and waited:
+                since = max(state.best_epoch, settings.first_settled - 1)
+                if validation and state.batch == 0 and state.epoch - since > settings.patience:
                     return self._finish(state, f"no better validation utility for {settings.patience} epochs")
                 order = _permutation(len(items), settings.seed, state.epoch)
                 while state.batch < len(batches):
@@ -153,12 +175,85 @@ class Trainer(Generic[ItemT]):
                     self.run.log(state.step, metrics)
                     self.run.save_state(state, parts)
                     bar.advance(len(chosen), note=f"utility {metrics['utility']:.3f}")
-                await self._validate(validation, state)
+                await self._validate(validation, state, settled=state.epoch >= settings.first_settled)
                 if self.rollouts.limit_reached:
                     return self._finish(state, "limit: " + self.rollouts.limit_reached)
                 state.epoch, state.batch = state.epoch + 1, 0
                 self.run.save_state(state, parts)
         return self._finish(state, "all epochs done")
+
+    # Before the first update ------------------------------------------------------------------------------------
+
+    async def _begin_at_the_best(
+        self, items: Sequence[ItemT], validation: Sequence[ItemT], state: TrainingState
+    ) -> None:
+        """Survey simple plans of each domain, imitate the best, and keep that policy until a better one is found."""
+        settings, n = self.settings, len(items)
+        first = first_round(settings.epochs * n * settings.rollouts)
+        order = _permutation(n, settings.seed, -1)
+        found: list[Survey] = []
+        with self.progress.bar("survey of simple plans", total=len(self.domains.unique())) as bar:
+            for domain in sorted(self.domains.unique().tolist()):
+                mine = [i for i in order if self.domains[i] == domain]
+                survey = await survey_plans(
+                    partial(self._survey, items),
+                    self.space,
+                    DOMAINS[domain],
+                    mine,
+                    first=first,
+                    rate=settings.cost_rate,
+                    seed=settings.seed,
+                )
+                found += [] if survey is None else [survey]
+                bar.advance()
+        if not found or self.rollouts.limit_reached:
+            return
+        SimplePlans.of(found, settings.cost_rate).write(self.run.path / SURVEY_FILE)
+        self._imitate(found)
+        state.epoch = -1
+        await self._validate(validation, state, settled=True)
+        state.epoch = 0
+
+    async def _survey(self, items: Sequence[ItemT], trials: Sequence[Trial]) -> Sequence[Outcome]:
+        """Run plans on training items; the critic remembers them."""
+        choices = self.router.choices_of([t.plan for t in trials], self.names)
+        plans = self.router.plans_of(choices, self.names)  # as the router finishes them
+        jobs = [
+            Job(
+                item=items[t.item],
+                plan=p,
+                identity=RunIdentity(seed=self.settings.seed, epoch="survey", rollout=t.draw),
+            )
+            for t, p in zip(trials, plans, strict=True)
+        ]
+        outcomes = await self.rollouts.run(jobs)
+        if self.rollouts.limit_reached:
+            return []
+        if self.imagination is not None:
+            self._remember(torch.tensor([t.item for t in trials]), choices, outcomes)
+        return outcomes
+
+    def _imitate(self, surveys: Sequence[Survey]) -> None:
+        """Teach the policy each domain's best plan at each price, until it would draw it now and then."""
+        settings, network = self.settings, self.router.network
+        by_domain = {DOMAINS.index(s.domain): (s, self.router.choices_of(s.plans, self.names)) for s in surveys}
+        there = torch.tensor([i for i, d in enumerate(self.domains.tolist()) if d in by_domain])
+        for step in range(IMITATION_STEPS):
+            key = digest(settings.seed, "imitate", step)
+            picked = there[torch.randint(len(there), (IMITATION_BATCH,), generator=_generator(key, "queries"))]
+            rates = draw_rates(settings, len(picked), key, spread=self.router.settings.price_conditioned)
+            truth = self.domains[picked]
+            given = _best_plans(by_domain, truth, rates)
+            price = torch.tensor([log_price(r) for r in rates])
+            output, _ = self.policy(self.inputs[picked], key, price=price, given=given)
+            if output.log_prob.mean() > math.log(IMITATED):
+                return
+            task_loss = nn.functional.cross_entropy(output.domain_logits, truth)
+            loss = task_loss - output.log_prob.mean()
+            self.optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
+            self.optimizer.step()
 
     def _lessons(self) -> Lessons | None:
         if len(self.domains.unique()) < 2 or not self.router.settings.fixes.learned_scale:
@@ -261,14 +356,14 @@ class Trainer(Generic[ItemT]):
     def _remember(self, item: Tensor, choices: Choices, outcomes: Sequence[Outcome]) -> None:
         assert self.imagination is not None
         kept = torch.tensor([o.learnable for o in outcomes])
-        columns = {n: getattr(choices, n)[kept] for n in ("domain", "mode", "count", "roles", "llms")}
+        columns = {n: getattr(choices, n)[kept] for n in CHOICE_FIELDS}
         quality = torch.tensor([o.score.value for o in outcomes])[kept]
         cost = torch.tensor([o.cost_usd or 0.0 for o in outcomes])[kept]
         self.imagination.memory.add(Remembered(item=item[kept], choices=Choices(**columns), quality=quality, cost=cost))
 
     # Validation -----------------------------------------------------------------------------------------------
 
-    async def _validate(self, items: Sequence[ItemT], state: TrainingState) -> None:
+    async def _validate(self, items: Sequence[ItemT], state: TrainingState, *, settled: bool) -> None:
         if self.lessons is not None:
             self.lessons.refresh(self.router.network)
         if not items:
@@ -288,15 +383,36 @@ class Trainer(Generic[ItemT]):
             return
         utility = _mean([o.utility(self.settings.cost_rate) for o in outcomes])
         self.run.log(state.step, {"epoch": state.epoch, **_validation_metrics(outcomes, utility)})
-        settled = self.settings.settled(state.epoch)
-        if (settled and not state.settled) or (settled == state.settled and utility > state.best_utility):
-            state.best_utility, state.best_epoch, state.settled = utility, state.epoch, settled
+        by_item = _by_item([o.utility(self.settings.cost_rate) for o in outcomes], self.settings.validation_rollouts)
+        better = settled == state.settled and _clearly_better(by_item, state.best_by_item)
+        if better or (settled and not state.settled):
+            state.best_utility, state.best_by_item = utility, by_item
+            state.best_epoch, state.settled = state.epoch, settled
             self.run.save_best(self.router.network)
 
     def _finish(self, state: TrainingState, why: str) -> TrainResult:
         self.run.load_best(self.router.network)
         self.router.cost_rate = self.settings.cost_rate
-        return TrainResult(steps=state.step, best_epoch=state.best_epoch, stopped=why)
+        stored = self.run.path / SURVEY_FILE
+        simple = SimplePlans.read(stored) if stored.is_file() else None
+        return TrainResult(steps=state.step, best_epoch=state.best_epoch, stopped=why, simple=simple)
+
+
+def _by_item(utilities: Sequence[float], draws: int) -> list[float]:
+    return [_mean(utilities[i : i + draws]) for i in range(0, len(utilities), draws)]
+
+
+def _clearly_better(new: Sequence[float], best: Sequence[float]) -> bool:
+    """Whether utilities of the same items are higher by more than two standard errors of the mean difference.
+
+    Of several policies that are as good as each other one is the luckiest on a small validation set.
+    """
+    if not best:
+        return True
+    difference = torch.tensor(new) - torch.tensor(best)
+    n = len(difference)
+    error = difference.std().item() / math.sqrt(n) if n > 1 else 0.0
+    return difference.mean().item() > 2 * error
 
 
 def _validation_metrics(outcomes: Sequence[Outcome], utility: float) -> dict[str, float]:
@@ -384,6 +500,17 @@ class Imagination:
         nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
         optimizer.step()
         return utility.mean().item()
+
+
+def _best_plans(surveys: Mapping[int, tuple[Survey, Choices]], domains: Tensor, rates: Sequence[float]) -> Choices:
+    """The best surveyed plan of each domain (B,) at each price (B,)."""
+    prices = np.array(rates)
+    rows: list[Choices] = []
+    best = {d: survey.best(prices) for d, (survey, _) in surveys.items()}
+    for i, domain in enumerate(domains.tolist()):
+        choices, at = surveys[domain][1], best[domain][i]
+        rows.append(Choices(**{n: getattr(choices, n)[at] for n in CHOICE_FIELDS}))
+    return Choices(**{n: torch.stack([getattr(r, n) for r in rows]) for n in CHOICE_FIELDS})
 
 
 def draw_rates(settings: TrainSettings, n: int, key: str, *, spread: bool) -> list[float]:
