@@ -33,7 +33,8 @@ class AnyAnswer(MixedSkills):
 async def outside_traffic(card):
     """Requests of others, one after the other, as fast as they are answered."""
     body = {"model": card.name, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 300, "ignore_eos": True}
-    async with httpx.AsyncClient(timeout=600) as client:
+    # A slow server may close a connection that is about to be used again, so none is.
+    async with httpx.AsyncClient(timeout=600, limits=httpx.Limits(max_keepalive_connections=0)) as client:
         while True:
             (await client.post(f"{card.base_url}/chat/completions", json=body)).raise_for_status()
 
