@@ -9,6 +9,8 @@ import sniffio
 
 from mar import clock
 from mar.controllers.base import Controller, LateController, Planned, PlanSpace
+from mar.controllers.cascal import Cascal
+from mar.controllers.cascal.artefacts import is_cascal, load_model
 from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
 from mar.controllers.masrouter import Loaded, load_router
 from mar.controllers.routers.checkpoint import is_routed, load_routed
@@ -32,7 +34,10 @@ def packaged_controllers() -> tuple[str, ...]:
 
 
 def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None) -> Controller:
-    """A trained controller: a packaged one by name, or a checkpoint file (MasRouter, system-aware, a fitted router).
+    """A trained controller: a packaged one by name, or a checkpoint file.
+
+    Files of MasRouter, of a system-aware router, of CASCAL (top-1; set `top` for a vote of three) and of fitted routers
+    are told apart by what they say about themselves.
 
     The packaged ones were trained on the simulated pool and say so in their `name`.
 
@@ -50,6 +55,8 @@ def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: P
             raise ConfigError(f"{name} is a system-aware controller, made for the models of a pool; give the pool")
         space = PlanSpace.of(pool, PromptLibrary.load())
         return load_system_aware(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder, space)
+    if is_cascal(Path(name)):
+        return Cascal(load_model(Path(name)), CachedEncoder(MiniLM()) if encoder is None else encoder)
     if is_routed(Path(name)):
         return load_routed(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder)
     loaded = load_checkpoint(name, encoder=encoder)

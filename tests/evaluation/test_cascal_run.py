@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mar
+from mar.api import load_controller
 from mar.controllers.base import PlanSpace
 from mar.controllers.cascal import ABSTAINED, Cascal, load_model
 from mar.controllers.embeddings import HashEncoder
@@ -94,6 +95,16 @@ def test_models_that_the_pool_lacks_are_passed_over_and_none_left_is_an_error(fi
     assert {a.model for a in planned[0].plan.agents} == set(some)
     with pytest.raises(ConfigError, match="knows"):
         Cascal(model, HashEncoder(256)).plan([Query(text="x")], space(["other"]))
+
+
+def test_the_file_loads_like_any_other_controller(finished):
+    router = load_controller(finished / "cascal.safetensors", encoder=HashEncoder(256))
+    queries, models = [Query(text="Which acid gives vinegar its taste?")], space(router.model.models)
+    alone = router.plan(queries, models)
+    router.top = 3
+    assert alone[0].plan.mode.name == "IO"
+    assert router.plan(queries, models)[0].plan.mode.name == "Vote"
+    assert router.name == "CASCAL top-3"
 
 
 def test_another_encoder_is_refused(finished):

@@ -25,7 +25,8 @@ from mar.files import write_atomically
 from mar.types import ConfidenceScale
 
 Arrays = dict[str, npt.NDArray[Any]]
-MODEL_FORMAT = "mar-cascal-1"
+MODEL_KIND = "mar-cascal-"
+MODEL_FORMAT = f"{MODEL_KIND}1"
 RESPONSES_FORMAT = "mar-responses-1"
 
 
@@ -80,6 +81,15 @@ def save_model(path: Path, model: CascalModel) -> None:
         simulated=model.simulated,
     )
     _write(path, _local_arrays(learned) if local else _skill_arrays(learned), header)
+
+
+def is_cascal(path: Path) -> bool:
+    """Whether a file holds what a CASCAL controller knows (of any version)."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return MODEL_KIND in (file.metadata() or {}).get("mar", "")
+    except (SafetensorError, OSError):
+        return False
 
 
 def load_model(path: Path) -> CascalModel:

@@ -84,7 +84,11 @@ class Cascal:
         self.encoder = encoder
         self.top: Top = top
         self.domain: Domain = domain
-        self.name = f"CASCAL top-{top}"
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+        return f"CASCAL top-{self.top}"
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """One plan per query. Models that the space does not have are passed over.
