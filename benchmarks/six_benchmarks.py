@@ -31,11 +31,9 @@ from mar.evaluation.options import RunOptions
 from mar.evaluation.results import ItemResult, Row, oracle
 from mar.evaluation.statistics import Interval, bootstrap_mean, paired_bootstrap
 from mar.learning.survey import SIMPLE
-from mar.pool.simulated import World
-from mar.runtime.sandbox import Sandbox
 from mar.tasks.registry import TASKS, load_task
-from mar.tasks.task import Score, Split, Task, subset
-from mar.types import Domain, Query
+from mar.tasks.resplit import OtherSplits
+from mar.tasks.task import Split, Task, subset
 
 SAMPLES: Mapping[Split, int] = {"train": 200, "validation": 40, "test": 200}
 EPOCHS = 5  # 65 updates
@@ -43,35 +41,10 @@ MORE_EPOCHS = {"humaneval": 32}  # of its 28 training items, which are two updat
 DRAWS = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Excerpt:
+def excerpt(task: Task[Any]) -> OtherSplits:
     """A task of which each split is cut to the same items for every seed."""
-
-    task: Task[Any]
-
-    @property
-    def name(self) -> str:
-        return self.task.name
-
-    @property
-    def domain(self) -> Domain:
-        return self.task.domain
-
-    @property
-    def notes(self) -> Mapping[str, str]:
-        return self.task.notes
-
-    def items(self, split: Split) -> Sequence[Any]:
-        return subset(self.task, split, SAMPLES[split], seed=0).items
-
-    def query(self, item: Any) -> Query:
-        return self.task.query(item)
-
-    async def score(self, item: Any, answer: str | None, sandbox: Sandbox) -> Score:
-        return await self.task.score(item, answer, sandbox)
-
-    async def world(self, items: Sequence[Any], sandbox: Sandbox) -> World:
-        return await self.task.world(items, sandbox)
+    splits: dict[Split, Sequence[Any]] = {s: subset(task, s, n, seed=0).items for s, n in SAMPLES.items()}
+    return OtherSplits(task=task, splits=splits, how="an excerpt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +75,7 @@ class Measured:
 
 def measure(name: str, effects: float, seeds: Sequence[int]) -> Measured:
     """Train and test what has not been yet, and read everything."""
-    task = Excerpt(task=load_task(name, data=data_folder()))
+    task = excerpt(load_task(name, data=data_folder()))
     how = {"pool": "simulated", "effects": effects, "test_draws": DRAWS}
     folders = [RUNS / f"six-{name}-{effects:g}-{seed}" for seed in seeds]
     for seed, folder in zip(seeds, folders, strict=True):

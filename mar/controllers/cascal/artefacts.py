@@ -20,6 +20,7 @@ from mar.controllers.cascal.local import LocalSettings, LocalSkills
 from mar.controllers.cascal.responses import Responses
 from mar.controllers.cascal.routing import RoutingSettings
 from mar.controllers.cascal.skills import Skills, SubjectSkills
+from mar.controllers.headers import header_of
 from mar.errors import CheckpointError, MarError
 from mar.files import write_atomically
 from mar.types import ConfidenceScale
@@ -85,11 +86,7 @@ def save_model(path: Path, model: CascalModel) -> None:
 
 def is_cascal(path: Path) -> bool:
     """Whether a file holds what a CASCAL controller knows (of any version)."""
-    try:
-        with safe_open(path, framework="np") as file:
-            return MODEL_KIND in (file.metadata() or {}).get("mar", "")
-    except (SafetensorError, OSError):
-        return False
+    return MODEL_KIND in header_of(path)
 
 
 def load_model(path: Path) -> CascalModel:

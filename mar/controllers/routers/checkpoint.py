@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from mar.controllers.embeddings import Encoder
+from mar.controllers.headers import header_of
 from mar.controllers.routers.controller import RouterController
 from mar.controllers.routers.registry import ROUTERS, make_router, name_of
 from mar.errors import CheckpointError, ConfigError
@@ -75,11 +76,7 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
 
 def is_routed(path: Path) -> bool:
     """Whether a file is a checkpoint of a router (of any version)."""
-    try:
-        with safe_open(path, framework="np") as file:
-            return _OPEN in (file.metadata() or {}).get("mar", "")
-    except (SafetensorError, OSError):
-        return False
+    return _OPEN in header_of(path)
 
 
 def load_routed(path: Path, encoder: Encoder) -> RouterController:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import Encoder
+from mar.controllers.headers import header_of
 from mar.controllers.system_aware.controller import SystemAware, SystemSettings, build
 from mar.controllers.system_aware.planners import CascadePlanner
 from mar.errors import CheckpointError
@@ -38,11 +39,7 @@ class Header(BaseModel):
 
 def is_system_aware(path: Path) -> bool:
     """Whether a file is such a checkpoint."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return FORMAT in (file.metadata() or {}).get("mar", "")
-    except (SafetensorError, OSError):
-        return False
+    return FORMAT in header_of(path)
 
 
 def save_system_aware(path: Path, controller: SystemAware, *, trained_on: Mapping[str, str], simulated: bool) -> None:
