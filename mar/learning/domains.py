@@ -24,6 +24,7 @@ from mar.controllers.masrouter import Cascade
 
 ITERATIONS = 100  # of L-BFGS, at the most
 STAY = 1e-2  # weight of the squared way from the present weights; best of 3e-4 to 3e-2 in cross-validation
+STAY_AGAIN = 10 * STAY  # when it is fitted anew: it only has to follow the contexts, and fits of fits drift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +39,17 @@ class Lessons:
     def begin(self, network: Cascade) -> float:
         """Fit the classifier and the query's projection; returns the cross-entropy reached."""
         weights = [*network.query_projection.parameters(), *_own(network)]
-        return self._fit(network, weights, lambda: network.query_context(self.queries, self.prices))
+        return self._fit(network, weights, STAY, lambda: network.query_context(self.queries, self.prices))
 
     def refresh(self, network: Cascade) -> float:
         """Fit what only the classifier uses, for the contexts as they are now; returns the cross-entropy reached."""
         with torch.no_grad():
             contexts = network.query_context(self.queries, self.prices)
-        return self._fit(network, _own(network), lambda: contexts)
+        return self._fit(network, _own(network), STAY_AGAIN, lambda: contexts)
 
-    def _fit(self, network: Cascade, weights: Sequence[nn.Parameter], contexts: Callable[[], Tensor]) -> float:
+    def _fit(
+        self, network: Cascade, weights: Sequence[nn.Parameter], stay: float, contexts: Callable[[], Tensor]
+    ) -> float:
         weight = self._weight()
         start = [w.detach().clone() for w in weights]
         optimizer = torch.optim.LBFGS(weights, max_iter=ITERATIONS, line_search_fn="strong_wolfe")
@@ -56,7 +59,7 @@ class Lessons:
 
         def loss() -> Tensor:
             way = sum(((w - before) ** 2).sum() for w, before in zip(weights, start, strict=True))
-            value = cross_entropy() + STAY * way
+            value = cross_entropy() + stay * way
             for weight, gradient in zip(weights, torch.autograd.grad(value, weights), strict=True):
                 weight.grad = gradient
             return value
