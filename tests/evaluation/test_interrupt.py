@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "run_mbpp.py"
@@ -24,7 +25,15 @@ def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_has(tmp_path):
         "--without",
         "survey",  # updates begin at once
     ]
-    run = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    run = subprocess.Popen(
+        command,
+        env=env,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
+    )
     give_up = time.monotonic() + 120
     while not (out / "state.safetensors").is_file():  # the first update is saved
         assert run.poll() is None
