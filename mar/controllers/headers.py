@@ -1,3 +1,4 @@
+# pyright: basic
 """What checkpoints say about themselves, read without reading the rest."""
 
 from __future__ import annotations
