@@ -17,9 +17,10 @@ from mar.controllers.embeddings import CachedEncoder, MiniLM
 from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions
 from mar.evaluation.statistics import bootstrap_mean, paired_bootstrap, wilson
 from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer, TrainSettings
+from mar.learning.reinforce import Trainer
 from mar.learning.rollouts import Rollouts
 from mar.learning.rundir import RunDir
+from mar.learning.settings import TrainSettings
 from mar.pool import Recording, replay_pool
 from mar.pool.cards import ModelCard
 from mar.pool.replay import RecordingKey

@@ -40,9 +40,10 @@ from mar.evaluation.statistics import Interval, paired_bootstrap
 from mar.files import write_atomically
 from mar.learning.arrivals import Arrivals
 from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer, TrainSettings
+from mar.learning.reinforce import Trainer
 from mar.learning.rollouts import Rollouts
 from mar.learning.rundir import RunDir
+from mar.learning.settings import TrainSettings
 from mar.learning.system_aware import SystemTrainer, SystemTraining
 from mar.learning.system_aware.settings import LONG, LONG_TIERS, SHORT_TIERS, early
 from mar.pool.choose import configured_pool

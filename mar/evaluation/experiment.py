@@ -36,9 +36,10 @@ from mar.evaluation.telemetry_csv import Tested, write_telemetry
 from mar.files import cache_folder, write_atomically
 from mar.learning.arrivals import sweep
 from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer, TrainResult, TrainSettings
+from mar.learning.reinforce import Trainer, TrainResult
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.learning.rundir import RunDir
+from mar.learning.settings import TrainSettings
 from mar.pool.choose import configured_pool
 from mar.pool.pool import Pool
 from mar.runtime import PromptLibrary, RunIdentity, write_episodes

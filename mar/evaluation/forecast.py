@@ -10,7 +10,7 @@ from rich.table import Table
 from mar.controllers.base import PlanSpace
 from mar.controllers.baselines import DEFAULT_TEAM, RandomPlans, single, team
 from mar.evaluation.options import SURVEY, RunOptions
-from mar.learning.reinforce import VALIDATION_ROLLOUTS
+from mar.learning.settings import VALIDATION_ROLLOUTS
 from mar.learning.survey import first_round, most_episodes
 from mar.pool.choose import empty_pool
 from mar.runtime import PromptLibrary, Runtime

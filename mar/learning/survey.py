@@ -19,6 +19,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,6 +48,15 @@ class Trial:
     plan: Plan
 
 
+class Seen(NamedTuple):
+    """What came of one episode."""
+
+    plan: int  # position among the surveyed plans
+    item: int
+    quality: float
+    cost_usd: float
+
+
 SIMPLE = "best simple plan of the survey"
 Run = Callable[[Sequence[Trial]], Awaitable[Sequence[Outcome]]]
 
@@ -58,13 +68,13 @@ class Survey:
     domain: Domain
     plans: list[Plan] = field(default_factory=list[Plan])
     simple: int = 0  # so many of them are simple: an LLM alone, or a team of one LLM; they stand first
-    seen: list[tuple[int, int, float, float]] = field(default_factory=list)  # plan, item, quality, cost in USD
+    seen: list[Seen] = field(default_factory=list["Seen"])
 
     def worth(self, rates: np.ndarray) -> np.ndarray:
         """The lower end of every plan's utility at prices of money (B,) in utility per USD: shape (B, P)."""
-        plan, item = (np.array([row[i] for row in self.seen], dtype=int) for i in (0, 1))
-        quality, error = _additive(plan, item, np.array([row[2] for row in self.seen]), len(self.plans))
-        cost, _ = _additive(plan, item, np.array([row[3] for row in self.seen]), len(self.plans))
+        plan, item = np.array([s.plan for s in self.seen]), np.array([s.item for s in self.seen])
+        quality, error = _additive(plan, item, np.array([s.quality for s in self.seen]), len(self.plans))
+        cost, _ = _additive(plan, item, np.array([s.cost_usd for s in self.seen]), len(self.plans))
         known = np.bincount(plan, minlength=len(self.plans)) > 0
         return np.where(known, quality - error - rates[:, None] * cost, -np.inf)
 
@@ -231,12 +241,12 @@ async def _race(run: Run, found: Survey, racing: list[int], items: Sequence[int]
         if len(outcomes) < len(trials):
             return []
         found.seen += [
-            (p, trial.item, o.score.value, o.cost_usd or 0.0)
+            Seen(p, trial.item, o.score.value, o.cost_usd or 0.0)
             for p, trial, o in zip(plans, trials, outcomes, strict=True)
             if o.learnable
         ]
         done, size = done + size, size * GROWTH
-        if not any(row[0] in racing for row in found.seen):
+        if not any(s.plan in racing for s in found.seen):
             return []
         ranked = found.ranked(racing, rate)
         racing, lost = ranked[: FINALISTS >> number], ranked[FINALISTS >> number :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -36,7 +37,7 @@ def question_with_options(item: OptionItem) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OptionTask:
+class OptionTask(ABC):
     """Questions with options, scored by the letter chosen."""
 
     all_items: tuple[OptionItem, ...]
@@ -50,9 +51,9 @@ class OptionTask:
     domain: Domain = "Commonsense"
 
     @staticmethod
+    @abstractmethod
     def complexity(item: OptionItem) -> float:
         """What makes a question hard, as far as that was found in recorded answers."""
-        raise NotImplementedError
 
     @property
     def notes(self) -> Mapping[str, str]:

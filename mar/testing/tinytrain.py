@@ -13,9 +13,10 @@ from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions
 from mar.evaluation.comparison import Comparison
 from mar.evaluation.results import Row
 from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer, TrainSettings
+from mar.learning.reinforce import Trainer
 from mar.learning.rollouts import Rollouts
 from mar.learning.rundir import RunDir
+from mar.learning.settings import TrainSettings
 from mar.pool.pool import Pool
 from mar.runtime import Runtime
 from mar.runtime.sandbox import Sandbox

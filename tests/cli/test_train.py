@@ -8,7 +8,7 @@ import pytest
 
 from mar.cli.main import main
 from mar.controllers.embeddings import HashEncoder
-from mar.learning.reinforce import TrainSettings
+from mar.learning.settings import TrainSettings
 from tests.tasks.benchmarks import CHECKOUT
 
 TASK = str(CHECKOUT / "examples" / "my_task" / "task.toml")

@@ -19,7 +19,7 @@ from safetensors import safe_open
 
 from mar.controllers.embeddings import HashEncoder
 from mar.evaluation.telemetry_csv import COLUMNS
-from mar.learning.reinforce import TrainSettings
+from mar.learning.settings import TrainSettings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRIPT = CHECKOUT / "experiments" / "run_mbpp.py"

@@ -8,7 +8,7 @@ import torch
 
 from mar.controllers.masrouter import Fixes
 from mar.errors import CallTimeout, CheckpointError, ConfigError
-from mar.learning.reinforce import _advantage
+from mar.learning.policy import advantages
 from mar.learning.rundir import RunDir
 from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
@@ -28,21 +28,21 @@ def test_the_controller_learns_to_avoid_the_model_that_fails_and_the_one_that_is
 
 def test_leave_one_out_compares_each_rollout_with_the_others():
     # Utilities 1, 0, 0, 1: the others' means are 1/3, 2/3, 2/3, 1/3.
-    advantage = _advantage(torch.tensor([[1.0, 0.0, 0.0, 1.0]]), torch.ones(1, 4, dtype=torch.bool), baseline=True)
+    advantage = advantages(torch.tensor([[1.0, 0.0, 0.0, 1.0]]), torch.ones(1, 4, dtype=torch.bool), baseline=True)
     assert advantage[0].tolist() == pytest.approx([2 / 3, -2 / 3, -2 / 3, 2 / 3])
 
 
 def test_rollouts_that_failed_for_outside_reasons_count_for_nothing():
     valid = torch.tensor([[True, True, False], [True, False, False]])
     utility = torch.tensor([[1.0, 0.0, 9.0], [1.0, 9.0, 9.0]])
-    advantage = _advantage(utility, valid, baseline=True)
+    advantage = advantages(utility, valid, baseline=True)
     # First query: the others' mean is over the one other valid rollout. Second: nothing to compare with.
     assert advantage.tolist() == [[1.0, -1.0, 0.0], [0.0, 0.0, 0.0]]
 
 
 def test_without_a_baseline_the_advantage_is_the_utility():
     utility = torch.tensor([[1.0, 0.5]])
-    assert _advantage(utility, torch.ones(1, 2, dtype=torch.bool), baseline=False).tolist() == [[1.0, 0.5]]
+    assert advantages(utility, torch.ones(1, 2, dtype=torch.bool), baseline=False).tolist() == [[1.0, 0.5]]
 
 
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path):

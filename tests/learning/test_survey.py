@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mar.controllers import PlanSpace
-from mar.learning.survey import FINALISTS, GROWTH, SimplePlans, Survey, first_round, most_episodes, survey
+from mar.learning.survey import FINALISTS, GROWTH, Seen, SimplePlans, Survey, first_round, most_episodes, survey
 from mar.pool.cards import ModelCard
 from mar.runtime import PromptLibrary
 from mar.types import Plan, Query
@@ -130,8 +130,8 @@ def test_generations_of_small_changes_find_what_simple_plans_lack():
 def test_a_plan_that_was_run_on_easy_items_only_is_not_taken_for_better():
     found = Survey(domain="Math", plans=list(look(ask).plans[:2]))
     easy, hard = range(20), range(20, 40)
-    found.seen = [(0, i, float(i % 5 != 0), 0.0) for i in easy]  # 80% of easy ones
-    found.seen += [(1, i, 1.0, 0.0) for i in easy] + [(1, i, float(i % 2), 0.0) for i in hard]  # 100% and 50%: 75%
+    found.seen = [Seen(0, i, float(i % 5 != 0), 0.0) for i in easy]  # 80% of easy ones
+    found.seen += [Seen(1, i, 1.0, 0.0) for i in easy] + [Seen(1, i, float(i % 2), 0.0) for i in hard]  # 75%
     assert found.best(np.array([1.0]))[0] == 1
 
 

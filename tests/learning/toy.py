@@ -9,9 +9,10 @@ from mar.controllers import PlanSpace
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.masrouter import Fixes, MasRouter, NetworkSettings, PlanOptions
 from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer, TrainSettings
+from mar.learning.reinforce import Trainer
 from mar.learning.rollouts import Rollouts
 from mar.learning.rundir import RunDir
+from mar.learning.settings import TrainSettings
 from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
 from mar.pool.scripted import ScriptedModel

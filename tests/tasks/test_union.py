@@ -13,9 +13,10 @@ from mar.controllers.embeddings import HashEncoder
 from mar.controllers.masrouter import MasRouter, NetworkSettings
 from mar.errors import ConfigError
 from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer, TrainSettings
+from mar.learning.reinforce import Trainer
 from mar.learning.rollouts import Rollouts
 from mar.learning.rundir import RunDir
+from mar.learning.settings import TrainSettings
 from mar.runtime import Runtime
 from mar.tasks.registry import TASKS, load_task
 from mar.tasks.union import UnionTask
