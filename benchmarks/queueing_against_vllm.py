@@ -3,11 +3,11 @@
 
     scripts/vllm/install_cpu.sh && uv run python benchmarks/queueing_against_vllm.py
 
-One tiny model is served by vLLM's CPU build with 8 slots. Its speed is measured first, on requests of a fixed length:
-seconds per token alone and with all slots taken, and what a request takes besides. Then Poisson arrivals of lognormal
-lengths, at three shares of the capacity that these figures imply, go to the real server and to the simulated one, and
-the distributions of latencies are compared: Kolmogorov-Smirnov distance, ratios of the median and of the 95th
-percentile. Nothing is fitted to the arrivals.
+One tiny model is served by vLLM's CPU build with 8 slots. Its speed is measured first, in a closed loop: 1, 2, 4 and 8
+clients ask one request after another, and least squares over all of them give what a request takes, and a token alone
+and with others beside it. Then Poisson arrivals of lognormal lengths, at three shares of the capacity that these
+figures imply, go to the real server and to the simulated one, and the distributions of latencies are compared:
+Kolmogorov-Smirnov distance, ratios of the median and of the 95th percentile. Nothing is fitted to the arrivals.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import anyio
 import httpx
 import numpy as np
 from _shared import machine
+from scipy.optimize import nnls
 from scipy.stats import ks_2samp
 
 from mar.concurrency import gather
@@ -39,7 +40,8 @@ from mar.testing.tinypool import serve_tiny_pool
 SLOTS = 8
 PROMPT = "Capital of Peru?"
 PROMPT_TOKENS = 40  # with the chat template, about; a byte is a token
-FIXED_TOKENS = 200
+CLIENTS = (1, 2, 4, 8)  # that ask in a closed loop while the speed is measured
+TURNS = 10  # requests of each of them
 MEDIAN_TOKENS, SIGMA = 150, 0.5
 MOST_TOKENS = 600
 LOADS = (0.5, 0.8, 1.2)  # share of the capacity; above 1 the queue grows as long as arrivals last
@@ -48,20 +50,23 @@ REQUESTS = 150
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """What was measured."""
+    """What was measured: seconds of a request = overhead_s + tokens * (base_s + slope_s * requests at once)."""
 
-    alone_s: float  # per token of a request that is alone
-    full_s: float  # per token of each of SLOTS requests
-    overhead_s: float  # of a request of one token
+    base_s: float
+    slope_s: float
+    overhead_s: float
+
+    def token_s(self, at_once: int) -> float:
+        """Of each of so many requests."""
+        return self.base_s + self.slope_s * at_once
 
     def serving(self) -> Serving:
         """As the simulator takes it."""
-        slope = max(0.0, (self.full_s - self.alone_s) / (SLOTS - 1))
         return Serving(
             slots=SLOTS,
             prefill_tokens_per_s=1e6,  # the prompt's part is in the overhead
-            tpot_base_s=self.alone_s - slope,
-            tpot_slope_s=slope,
+            tpot_base_s=self.base_s,
+            tpot_slope_s=self.slope_s,
             overhead_s=self.overhead_s,
             kv_tokens=10**9,
             source="measured",
@@ -81,18 +86,27 @@ async def ask(client: httpx.AsyncClient, card: ModelCard, tokens: int) -> float:
     return time.perf_counter() - began
 
 
-async def measure_speed(card: ModelCard) -> Speed:
-    """Seconds per token, alone and with full slots; medians of a few tries."""
+async def measure_speed(card: ModelCard, seed: int) -> Speed:
+    """Least squares over requests of clients that each ask one after another."""
+    rng, rows, seconds = random.Random(seed), list[tuple[float, float, float]](), list[float]()
+
+    async def asks(client: httpx.AsyncClient, at_once: int) -> None:
+        for _ in range(TURNS):
+            tokens = length(rng)
+            seconds.append(await ask(client, card, tokens))
+            rows.append((1.0, tokens, tokens * at_once))
+
     async with httpx.AsyncClient(timeout=600) as client:
-        await ask(client, card, FIXED_TOKENS)  # warm
-        single = [await ask(client, card, 1) for _ in range(5)]
-        alone = [await ask(client, card, FIXED_TOKENS) for _ in range(3)]
-        full: list[float] = []
-        for _ in range(3):
-            full += await gather([partial(ask, client, card, FIXED_TOKENS)] * SLOTS)
-    overhead = float(np.median(single))
-    rest = [(float(np.median(x)) - overhead) / (FIXED_TOKENS - 1) for x in (alone, full)]
-    return Speed(alone_s=rest[0], full_s=rest[1], overhead_s=overhead)
+        await ask(client, card, MEDIAN_TOKENS)  # warm
+        for at_once in CLIENTS:
+            await gather([partial(asks, client, at_once)] * at_once)
+    (overhead, base, slope), _ = nnls(np.array(rows), np.array(seconds))
+    return Speed(overhead_s=float(overhead), base_s=max(float(base), 1e-6), slope_s=float(slope))
+
+
+def length(rng: random.Random) -> int:
+    """Tokens of an answer, lognormal."""
+    return min(MOST_TOKENS, max(1, round(MEDIAN_TOKENS * math.exp(SIGMA * rng.gauss(0, 1)))))
 
 
 async def real(card: ModelCard, times: Sequence[float], tokens: Sequence[int]) -> list[float]:
@@ -129,17 +143,19 @@ def _note(server: Server, took: dict[int, float], to: float) -> None:
 
 async def compare(card: ModelCard, seed: int) -> None:
     """All loads on one server."""
-    speed = await measure_speed(card)
-    alone, full, rest = speed.alone_s, speed.full_s, speed.overhead_s
-    print(f"seconds per token: {alone:.5f} alone, {full:.5f} with {SLOTS}; {rest:.3f} s of a request besides\n")
+    speed = await measure_speed(card, seed)
+    full = speed.token_s(SLOTS)
+    print(
+        f"seconds per token: {speed.token_s(1):.5f} alone, {full:.5f} with {SLOTS}; {speed.overhead_s:.3f} a request\n"
+    )
     print("| load | requests/s | KS distance | p50 real s | ratio | p95 real s | ratio |")
     print("|---|---|---|---|---|---|---|")
     rng = random.Random(seed)
     mean = MEDIAN_TOKENS * math.exp(SIGMA**2 / 2)
     for load in LOADS:
-        rate = load * SLOTS / (mean * speed.full_s + speed.overhead_s)
+        rate = load * SLOTS / (mean * full + speed.overhead_s)
         times = Arrivals(rate=rate).times(REQUESTS, seed=seed)
-        tokens = [min(MOST_TOKENS, max(1, round(MEDIAN_TOKENS * math.exp(SIGMA * rng.gauss(0, 1))))) for _ in times]
+        tokens = [length(rng) for _ in times]
         measured, modelled = await real(card, times, tokens), simulated(speed.serving(), times, tokens)
         p50, p95 = ([float(np.quantile(x, q)) for x in (measured, modelled)] for q in (0.5, 0.95))
         distance = float(ks_2samp(measured, modelled)[0])  # pyright: ignore
