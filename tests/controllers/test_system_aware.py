@@ -18,7 +18,7 @@ from mar.controllers.system_aware.estimators import CallEstimator, CallRecord
 from mar.controllers.system_aware.executor import LateExecutor, Recording, Senses, unit
 from mar.controllers.system_aware.goodput import GoodputExecutor, waits
 from mar.controllers.system_aware.networks import PublishedExecutor
-from mar.controllers.system_aware.observe import KV, RUNNING, STALE, WAITING, Inputs, model_rows
+from mar.controllers.system_aware.observe import KV, RUNNING, STALE, WAITING, Inputs, decide_by, model_rows
 from mar.controllers.system_aware.planners import Ask
 from mar.controllers.system_aware.shapes import StopOnAgreement, early_shapes, load_aware_shapes, stages
 from mar.errors import CheckpointError, ConfigError
@@ -113,7 +113,7 @@ def test_the_decider_is_known_by_its_final_role():
 @pytest.mark.parametrize("deadline", [0.0, 1e-9, 1e9])
 def test_every_network_is_finite_at_every_budget(variant, deadline):
     made = controller(variant)
-    logits, value = made.executor.network(Inputs.stack([made.executor.senses.step(step(deadline=deadline))]))
+    logits, value = made.executor.network(Inputs.stack([made.executor.senses.step(step(deadline=deadline))]).tensors())
     assert torch.isfinite(logits).all()
     assert torch.isfinite(value).all()
 
@@ -211,7 +211,7 @@ def test_an_error_in_a_batch_reaches_everybody_in_it():
 
 
 def inputs(load, *, budget=100.0):
-    return Inputs.stack([senses().step(step(deadline=budget, load=load))])
+    return Inputs.stack([senses().step(step(deadline=budget, load=load))]).tensors()
 
 
 def informed(toll=1.0):
@@ -252,7 +252,7 @@ def test_the_worth_of_a_model_does_not_depend_on_how_many_others_there_are():
     wide.prior[:2] = narrow.prior
     wide.estimator.seconds_weight[:3] = math.log(10)
     two = narrow.worth(inputs(telemetry(large=(2, 3)))).value(1.0)[0]
-    assert torch.allclose(wide.worth(Inputs.stack([seen])).value(1.0)[0, :2], two)
+    assert torch.allclose(wide.worth(Inputs.stack([seen]).tensors()).value(1.0)[0, :2], two)
 
 
 # Estimators -----------------------------------------------------------------------------------------------------
@@ -368,3 +368,17 @@ def test_a_checkpoint_for_other_models_or_another_encoder_is_refused(tmp_path):
     assert not is_system_aware(path)
     with pytest.raises(CheckpointError, match="no system-aware checkpoint"):
         load_system_aware(path, ENCODER, SPACE)
+
+
+@pytest.mark.parametrize("part", ["executor", "planner"])
+def test_deciding_on_arrays_is_the_formula_that_learns_on_tensors(part):
+    made = controller("ours")
+    network = getattr(made, part).network
+    by_arrays = decide_by(network)
+    with torch.no_grad():  # in place, as a swap of weights does it
+        for weight in network.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    seen = [senses().step(step(deadline=d, load=telemetry(large=(2, n)))) for d, n in ((5, 0), (50, 3), (500, 40))]
+    (a, of_arrays), (t, of_tensors) = by_arrays(Inputs.stack(seen)), network(Inputs.stack(seen).tensors())
+    assert np.allclose(a, t.detach().numpy(), atol=1e-5)
+    assert np.allclose(of_arrays, of_tensors.detach().numpy(), atol=1e-5)

@@ -272,7 +272,7 @@ def steps(action, log_prob, reward):
     zeros = torch.zeros(1, 4).numpy()
     seen = Observation(query=zeros[0], role=zeros[0], remaining_s=1.0, budget_s=1.0, models=zeros[:, :1], step=zeros[0])
     return Steps(
-        seen=Inputs.stack([seen]),
+        seen=Inputs.stack([seen]).tensors(),
         action=torch.tensor([action]),
         log_prob=torch.tensor([log_prob]),
         value=torch.zeros(1),

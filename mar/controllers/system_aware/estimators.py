@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,8 +84,8 @@ class CallEstimator(nn.Module):
         for x, y in ((rows[:, :short], tokens), (rows, seconds)):
             guess = x[held] @ _ridge(x[~held], y[~held])
             off += [_relative(guess, y[held]), _relative(np.full(held.sum(), np.median(y[~held])), y[held])]
-        self.tokens_weight = torch.tensor(_ridge(rows[:, :short], tokens), dtype=torch.float32)
-        self.seconds_weight = torch.tensor(_ridge(rows, seconds), dtype=torch.float32)
+        self.tokens_weight.copy_(torch.from_numpy(_ridge(rows[:, :short], tokens)))
+        self.seconds_weight.copy_(torch.from_numpy(_ridge(rows, seconds)))
         return EstimateError(
             calls=int(held.sum()),
             tokens_error=off[0],
@@ -104,20 +105,28 @@ class CallEstimator(nn.Module):
 
     def forward(self, seen: Inputs) -> tuple[Tensor, Tensor]:
         """Log tokens and log seconds of a call that starts at once, without the queue: two of shape (B, L, S)."""
-        m, s = self.models, self.strategies
-        step = seen.step[:, [LOG_TOKENS, DECIDER]]
-        found: list[Tensor] = []
-        for weight in (self.tokens_weight, self.seconds_weight):
-            pairs = weight[:m].unsqueeze(1) + weight[m : m + s]
-            found.append(pairs + (step @ weight[m + s : m + s + 2])[:, None, None])
-        share = (seen.models[..., RUNNING] / seen.models[..., SLOTS]).clamp(max=1.0)
-        slope = self.seconds_weight[m + s + 2 : 2 * m + s + 2]
-        return found[0], found[1] + (slope * share).unsqueeze(-1)
+        return (
+            _linear(self.tokens_weight, self.models, self.strategies, seen),
+            log_seconds(self.seconds_weight, self.models, self.strategies, seen),
+        )
 
     def queued(self, seen: Inputs) -> Tensor:
         """Log seconds of a call that takes its place in the queue, shape (B, L, S)."""
         queue = torch.log1p(seen.models[..., WAITING] / seen.models[..., SLOTS])
         return self(seen)[1] + (self.seconds_weight[-self.models :] * queue).unsqueeze(-1)
+
+
+def log_seconds(weight: Any, models: int, strategies: int, seen: Inputs) -> Any:
+    """Log seconds of a call that starts at once, (B, L, S): the weights and what is seen both arrays or tensors."""
+    share = (seen.models[..., RUNNING] / seen.models[..., SLOTS]).clip(None, 1.0)
+    at = models + strategies + 2
+    return _linear(weight, models, strategies, seen) + (weight[at : at + models] * share)[..., None]
+
+
+def _linear(weight: Any, models: int, strategies: int, seen: Inputs) -> Any:
+    both = models + strategies
+    pairs = weight[:models][:, None] + weight[models:both]
+    return pairs + (seen.step[:, [LOG_TOKENS, DECIDER]] @ weight[both : both + 2])[:, None, None]
 
 
 def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import anyio
 import numpy as np
-import torch
+import numpy.typing as npt
 from torch import nn
 
 from mar.controllers.embeddings import Encoder
-from mar.controllers.system_aware.observe import Array, Inputs, Observation, model_rows
+from mar.controllers.system_aware.observe import Array, Inputs, Observation, decide_by, model_rows
 from mar.controllers.system_aware.rules import deadline_priority
 from mar.pool.cards import ModelCard
 from mar.runtime.identity import digest
@@ -33,6 +33,23 @@ CHARS_PER_TOKEN = 4
 def unit(key: str) -> float:
     """A number in (0, 1) that depends on the key alone."""
     return (int(digest(key, size=6), 16) + 0.5) / 2**48
+
+
+def draw(logits: Array, keys: Sequence[str] | None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """One choice per row of logits (B, n), and the log-probabilities (B, n).
+
+    Args:
+        logits: Of the choices.
+        keys: Of the rows' draws; None takes the most likely choices.
+    """
+    logs = logits.astype(np.float64)
+    logs -= logs.max(-1, keepdims=True)
+    logs -= np.log(np.exp(logs).sum(-1, keepdims=True))
+    if keys is None:
+        return logs.argmax(-1), logs
+    sums = np.exp(logs).cumsum(-1)
+    units = np.array([unit(key) for key in keys])
+    return np.minimum((sums < units[:, None] * sums[:, -1:]).sum(-1), logs.shape[1] - 1), logs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +127,7 @@ class _Place:
 
     step: StepContext
     key: str  # of its draw
-    done: anyio.Event = field(default_factory=anyio.Event)
+    done: anyio.Event | None = None  # None: of the first, who decides for all
     made: Decision | None = None
     failed: Exception | None = None
 
@@ -119,7 +136,7 @@ class LateExecutor:
     """A binder around a network.
 
     Args:
-        network: Inputs to logits (B, L, S) and values (B,). It is only read; training swaps in new weights.
+        network: Inputs to logits (B, L, S) and values (B,). It is only read; training swaps in new weights, in place.
         senses: What it sees.
         strategies: The prompt strategies; None is the role's own prompt.
         greedy: Take the most likely choice instead of drawing.
@@ -137,6 +154,7 @@ class LateExecutor:
     ) -> None:
         self.network, self.senses, self.strategies = network, senses, tuple(strategies)
         self.greedy, self.seed, self.version = greedy, seed, 0
+        self._logits = decide_by(network)
         self._due: list[_Place] = []
 
     async def bind(self, step: StepContext) -> Binding:
@@ -158,6 +176,7 @@ class LateExecutor:
         place = _Place(step, f"{episode}/{step.round}/{step.index}")
         self._due.append(place)
         if len(self._due) > 1:
+            place.done = anyio.Event()
             await place.done.wait()
         else:
             try:
@@ -178,19 +197,14 @@ class LateExecutor:
             for place in due:
                 place.failed = error
         for place in due:
-            place.done.set()
+            if place.done is not None:
+                place.done.set()
 
     def _decide(self, due: Sequence[_Place]) -> list[Decision]:
         seen = [self.senses.step(p.step) for p in due]
-        with torch.inference_mode():
-            logits, values = self.network(Inputs.stack(seen))
-            logs = logits.flatten(1).log_softmax(-1).double().numpy()
-        if self.greedy:
-            picked = logs.argmax(-1)
-        else:
-            sums = np.exp(logs).cumsum(-1)
-            units = np.array([unit(f"{self.seed}/{p.key}") for p in due])
-            picked = np.minimum((sums < units[:, None] * sums[:, -1:]).sum(-1), logs.shape[1] - 1)
+        logits, values = self._logits(Inputs.stack(seen))
+        keys = None if self.greedy else [f"{self.seed}/{p.key}" for p in due]
+        picked, logs = draw(logits.reshape(len(due), -1), keys)
         return [
             Decision(
                 seen=o,

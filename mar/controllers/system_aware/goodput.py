@@ -18,20 +18,27 @@ Neely 2010; it needs no forecast of arrivals.) A policy gradient on an episode's
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mar.controllers.system_aware.estimators import CallEstimator
-from mar.controllers.system_aware.observe import LOG_TOKENS, RUNNING, SERVICE, SLOTS, WAITING, Inputs
+from mar.controllers.system_aware.estimators import CallEstimator, log_seconds
+from mar.controllers.system_aware.observe import LOG_TOKENS, RUNNING, SERVICE, SLOTS, WAITING, Decide, Inputs
+
+Weights = Mapping[str, Any]  # tensors or arrays by name
 
 HIDDEN = 32
 TEMPERATURE = 0.01  # of the choice while learning, in units of worth
 EXPLORE = 0.1  # share of choices that are drawn uniformly while learning
 LOGISTIC = 1.7  # the logistic function of 1.7 x is nearly the normal distribution of x
 STEP = LOG_TOKENS  # of a step's figures those before this one say where in its plan it stands
+IMPOSSIBLE = -1e3  # worth of what must not be chosen
+NOT_NOW = -1e2  # worth of what is not chosen, but may be tried while learning
 SLACK = 3.0  # |log(time left / delay)| counts up to this
 
 
@@ -39,19 +46,19 @@ SLACK = 3.0  # |log(time left / delay)| counts up to this
 class Worth:
     """What every choice is expected to lead to; shapes (B, ...choices)."""
 
-    solved: Tensor  # logit
-    in_time: Tensor  # logit
-    work: Tensor  # pressure * work
+    solved: Any  # logit
+    in_time: Any  # logit
+    work: Any  # pressure * work
 
-    def value(self, toll: float) -> Tensor:
+    def value(self, toll: Any) -> Any:
         """Expected goodput minus the toll."""
-        return self.solved.sigmoid() * self.in_time.sigmoid() - toll * self.work
+        return _sigmoid(self.solved) * _sigmoid(self.in_time) - toll * self.work
 
 
-def waits(seen: Inputs) -> Tensor:
+def waits(seen: Inputs) -> Any:
     """Seconds that a call sent now would wait for a slot, (B, L): see `mar.controllers.system_aware.delay`."""
     m = seen.models
-    ahead = (m[..., RUNNING] + m[..., WAITING] - m[..., SLOTS] + 1).clamp(min=0.0)
+    ahead = (m[..., RUNNING] + m[..., WAITING] - m[..., SLOTS] + 1).clip(0.0, None)
     return m[..., SERVICE] * ahead / m[..., SLOTS]
 
 
@@ -71,53 +78,84 @@ def _corrector(inputs: int, outputs: int) -> nn.Sequential:
     return net
 
 
-class GoodputExecutor(nn.Module):
-    """The worth of every model and strategy for one step, with weights shared by all models."""
+class _Worthwhile(nn.Module, ABC):
+    """A network whose formula is written once, over weights and inputs that are tensors or NumPy arrays.
+
+    It learns on tensors. Alone, a decision is sixty operations on a few dozen numbers, of which NumPy does one in a
+    quarter of the time.
+    """
+
+    late: Tensor
+    toll: Tensor
+
+    @abstractmethod
+    def _worth(self, seen: Inputs, w: Weights) -> Worth:
+        """What every choice leads to."""
+
+    @abstractmethod
+    def _choice(self, seen: Inputs, w: Weights) -> tuple[Any, Any]:
+        """Logits, and the worth of the best."""
+
+    def weights(self) -> Weights:
+        """All weights by name."""
+        return dict(self.named_parameters()) | dict(self.named_buffers())
+
+    def in_arrays(self) -> Decide:
+        """`forward` for arrays. The weights are seen as they are at each call, while they are changed in place."""
+        views = {name: w.detach().numpy() for name, w in self.weights().items()}
+        return lambda seen: self._choice(seen, views)
+
+    def worth(self, seen: Inputs) -> Worth:
+        """Of every choice, shapes (B, ...choices)."""
+        return self._worth(seen, self.weights())
+
+    def forward(self, seen: Inputs) -> tuple[Tensor, Tensor]:
+        """Logits (B, ...choices) of the choice, and the worth of the best one (B,)."""
+        return self._choice(seen, self.weights())
+
+
+class GoodputExecutor(_Worthwhile):
+    """The worth of every model and strategy (B, L, S) for one step, with weights shared by all models."""
 
     def __init__(self, embedding: int, models: int, strategies: int, *, toll: float = 1.0) -> None:
         super().__init__()
         self.estimator = CallEstimator(models, strategies)
         self.prior: Tensor
-        self.toll: Tensor
         self.register_buffer("prior", torch.zeros(models, strategies))  # logit of the share solved alone
         self.register_buffer("toll", torch.tensor(toll))
         self.ease = _ease(embedding)
         self.for_step = _corrector(STEP, 3)  # how much the prior counts, a constant, and the slack for what follows
         self.spread = nn.Parameter(torch.tensor([0.5, 0.15]).log())  # of a call's own time, and of the wait
-        alone = torch.tensor([[1 / 6, 1 / 6, 0.0, 0.0]])
-        self.alone: Tensor
-        self.register_buffer("alone", alone, persistent=False)  # the step of a plan with one agent
+        self.alone: Tensor  # the step of a plan with one agent
+        self.register_buffer("alone", torch.tensor([[1 / 6, 1 / 6, 0.0, 0.0]]), persistent=False)
 
-    def worth(self, seen: Inputs) -> Worth:
-        """Every model and strategy, shapes (B, L, S)."""
-        log_own = self.estimator(seen)[1]
-        b, n, s = log_own.shape
-        own, wait = log_own.exp(), waits(seen).unsqueeze(-1)
-        budget, left = (x.clamp(min=1e-3).view(b, 1, 1) for x in (seen.budget, seen.remaining))
-        slack = (left.log() - (wait + own).log()).clamp(-SLACK, SLACK)
-        step = self.for_step(seen.step[:, :STEP]) - self.for_step(self.alone)
-        weight, constant, later = step.view(b, 1, 1, 3).unbind(-1)
-        prior = self.prior.expand(b, n, s)
-        of_own, of_wait = self.spread.exp().unbind()
+    def _worth(self, seen: Inputs, w: Weights) -> Worth:
+        xp = _namespace(seen)
+        log_own = log_seconds(w["estimator.seconds_weight"], *w["prior"].shape, seen)
+        own, wait = xp.exp(log_own), waits(seen)[..., None]
+        budget, left = (x.clip(1e-3, None)[:, None, None] for x in (seen.budget, seen.remaining))
+        slack = xp.log(left / (wait + own)).clip(-SLACK, SLACK)
+        step = _corrected(w, "for_step", seen.step[:, :STEP]) - _corrected(w, "for_step", w["alone"])
+        weight, constant, later = (step[:, i, None, None] for i in range(3))
+        of_own, of_wait = xp.exp(w["spread"])
         unsure = (of_own * own + of_wait * wait) / (own + wait)
-        pressure = (wait / budget).clamp(max=1.0)
-        service = seen.models[..., SERVICE].unsqueeze(-1).clamp(min=1e-3)
+        pressure = (wait / budget).clip(None, 1.0)
+        service = seen.models[..., SERVICE, None].clip(1e-3, None)
         return Worth(
-            solved=self.ease(seen.query).unsqueeze(-1) + weight.exp() * prior + constant,
+            solved=_eased(w, seen)[..., None] + xp.exp(weight) * w["prior"] + constant,
             in_time=LOGISTIC * (slack - later) / unsure,
             work=pressure * own / service,
         )
 
-    def forward(self, seen: Inputs) -> tuple[Tensor, Tensor]:
-        """Logits (B, L, S) of the choice, and the worth of the best one (B,)."""
-        worth = self.worth(seen).value(float(self.toll))
-        answering = ~seen.silent.unsqueeze(-1).expand_as(worth)
-        logits = explored(worth.flatten(1), answering.flatten(1))
-        return logits.view_as(worth), worth.flatten(1).max(-1).values
+    def _choice(self, seen: Inputs, w: Weights) -> tuple[Any, Any]:
+        worth = self._worth(seen, w).value(w["toll"])
+        worth = _namespace(seen).where(seen.silent[..., None], IMPOSSIBLE, worth)
+        flat = worth.reshape(len(worth), -1)
+        return explored(flat).reshape(worth.shape), _namespace(seen).amax(flat, -1)
 
 
-class GoodputPlanner(nn.Module):
-    """The worth of every shape of collaboration for a query, seen with the load of the moment.
+class GoodputPlanner(_Worthwhile):
+    """The worth of every shape of collaboration (B, K) for a query, seen with the load of the moment.
 
     Args:
         embedding: Width of a text embedding.
@@ -128,8 +166,6 @@ class GoodputPlanner(nn.Module):
     def __init__(self, embedding: int, stages: tuple[int, ...], *, toll: float = 1.0) -> None:
         super().__init__()
         self.shapes = len(stages)
-        self.late: Tensor
-        self.toll: Tensor
         self.busy_shape: Tensor
         self.register_buffer("late", torch.tensor(stages, dtype=torch.float32) - 1)
         self.register_buffer("toll", torch.tensor(toll))
@@ -137,36 +173,39 @@ class GoodputPlanner(nn.Module):
         self.ease = _ease(embedding)
         self.for_load = _corrector(7, 3 * self.shapes)
 
-    def worth(self, seen: Inputs) -> Worth:
-        """Every shape, shapes (B, K)."""
-        budget = seen.budget.clamp(min=1e-3)
-        wait = torch.log1p(waits(seen) / budget.unsqueeze(-1))
-        share = (seen.models[..., RUNNING] / seen.models[..., SLOTS]).clamp(max=1.0)
-        load = torch.stack(
-            [f(x) for x in (wait, share) for f in (_least, _mean, _most)] + [budget.log() / 7], -1
-        )  # fmt: skip
-        solved, timing, work = self.for_load(load).chunk(3, -1)
+    def _worth(self, seen: Inputs, w: Weights) -> Worth:
+        xp = _namespace(seen)
+        budget = seen.budget.clip(1e-3, None)
+        wait = xp.log1p(waits(seen) / budget[:, None])
+        share = (seen.models[..., RUNNING] / seen.models[..., SLOTS]).clip(None, 1.0)
+        each = [f(x) for x in (wait, share) for f in (_least, _mean, _most)]
+        load = xp.stack([*each, xp.log(budget) / 7], -1)
+        corrections = _corrected(w, "for_load", load)
+        k = self.shapes
+        solved, timing, work = corrections[:, :k], corrections[:, k : 2 * k], corrections[:, 2 * k :]
         return Worth(
-            solved=2.0 + self.ease(seen.query) + solved,
-            in_time=4.0 - self.late * (1 + 4 * load[:, :1]) + timing,
-            work=nn.functional.softplus(work - 3) * (1 + self.late),
+            solved=2.0 + _eased(w, seen) + solved,
+            in_time=4.0 - w["late"] * (1 + 4 * load[:, :1]) + timing,
+            work=_softplus(work - 3) * (1 + w["late"]),
         )
 
-    def forward(self, seen: Inputs) -> tuple[Tensor, Tensor]:
-        """Logits (B, K) of the choice, and the worth of the best one (B,)."""
-        worth = self.worth(seen).value(float(self.toll))
-        everything = torch.ones_like(worth, dtype=torch.bool)
-        if self.busy_shape >= 0:  # while calls wait somewhere, only the shape for busy times
-            waiting = (seen.models[..., WAITING] > 0).any(-1, keepdim=True)
-            worth = worth.masked_fill(waiting & (torch.arange(self.shapes) != self.busy_shape), -1e3)
-        return explored(worth, everything), worth.max(-1).values
+    def _choice(self, seen: Inputs, w: Weights) -> tuple[Any, Any]:
+        xp = _namespace(seen)
+        worth = self._worth(seen, w).value(w["toll"])
+        if w["busy_shape"] >= 0:  # while calls wait somewhere, only the shape for busy times
+            waiting = (seen.models[..., WAITING] > 0).any(-1)[:, None]
+            worth = xp.where(waiting & (xp.arange(self.shapes) != w["busy_shape"]), NOT_NOW, worth)
+        return explored(worth), xp.amax(worth, -1)
 
 
-def explored(worth: Tensor, allowed: Tensor) -> Tensor:
-    """Log-probabilities of choices (B, n): mostly the best by worth, sometimes any that is allowed."""
-    best = (worth / TEMPERATURE).masked_fill(~allowed, -1e9).softmax(-1)
-    anything = allowed / allowed.sum(-1, keepdim=True)
-    return ((1 - EXPLORE) * best + EXPLORE * anything).clamp(min=1e-30).log()
+def explored(worth: Any) -> Any:
+    """Log-probabilities of choices (B, n): mostly the best by worth, sometimes any that is not impossible."""
+    xp = _of(worth)
+    allowed = worth > IMPOSSIBLE
+    likely = xp.exp((worth - xp.amax(worth, -1)[:, None]) / TEMPERATURE)
+    best = likely / likely.sum(-1)[:, None]
+    anything = allowed / allowed.sum(-1)[:, None]
+    return xp.log(((1 - EXPLORE) * best + EXPLORE * anything).clip(1e-30, None))
 
 
 def set_prior(executor: GoodputExecutor, shares: Mapping[tuple[int, int], float]) -> None:
@@ -175,13 +214,44 @@ def set_prior(executor: GoodputExecutor, shares: Mapping[tuple[int, int], float]
         executor.prior[model, strategy] = torch.logit(torch.tensor(share), eps=0.01)
 
 
-def _least(x: Tensor) -> Tensor:
-    return x.min(-1).values
+# Written for tensors and arrays alike ----------------------------------------------------------------------------
 
 
-def _mean(x: Tensor) -> Tensor:
+def _of(x: Any) -> Any:
+    return torch if isinstance(x, Tensor) else np
+
+
+def _namespace(seen: Inputs) -> Any:
+    """NumPy or PyTorch, whichever the inputs belong to."""
+    return _of(seen.query)
+
+
+def _sigmoid(x: Any) -> Any:
+    return 0.5 + 0.5 * _of(x).tanh(0.5 * x)
+
+
+def _softplus(x: Any) -> Any:
+    return x.clip(0.0, None) + _of(x).log1p(_of(x).exp(-abs(x)))
+
+
+def _eased(w: Weights, seen: Inputs) -> Any:
+    """How easy the queries are, (B, 1)."""
+    return seen.query @ w["ease.weight"].T + w["ease.bias"]
+
+
+def _corrected(w: Weights, name: str, x: Any) -> Any:
+    """What a `_corrector` makes of x."""
+    hidden = (x @ w[f"{name}.0.weight"].T + w[f"{name}.0.bias"]).clip(0.0, None)
+    return hidden @ w[f"{name}.2.weight"].T + w[f"{name}.2.bias"]
+
+
+def _least(x: Any) -> Any:
+    return _of(x).amin(x, -1)
+
+
+def _mean(x: Any) -> Any:
     return x.mean(-1)
 
 
-def _most(x: Tensor) -> Tensor:
-    return x.max(-1).values
+def _most(x: Any) -> Any:
+    return _of(x).amax(x, -1)

@@ -1,21 +1,22 @@
 # pyright: basic
 """What a policy sees when an agent is about to run, as numbers: the same record for every network.
 
-A network makes its own features of these raw figures in one tensor pass, so what is stored with a decision does not
-depend on who decided.
+A network makes its own features of these raw figures in one pass, so what is stored with a decision does not depend on
+who decided. A batch comes as NumPy arrays, or as tensors to learn from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import nn
 
-from mar.controllers.system_aware.delay import loads
+from mar.controllers.system_aware.delay import Load, loads
 from mar.pool.cards import ModelCard
 from mar.types import ModelTelemetry
 
@@ -33,19 +34,21 @@ def model_rows(cards: Sequence[ModelCard], telemetry: Mapping[str, ModelTelemetr
 
     A silent server's figures are old, so it is shown as flooded: it must never look idle.
     """
-    rows = np.zeros((len(cards), len(COLUMNS)), dtype=np.float32)
-    for row, card, load in zip(rows, cards, loads(cards, telemetry), strict=True):
-        t = telemetry.get(card.name)
-        row[SERVICE], row[SLOTS] = load.service_s, card.concurrency
-        if t is None:
-            continue
-        row[:SERVICE] = [
-            0.0 if x is None or not x > 0 else x
-            for x in (t.running, t.waiting, t.kv_cache_usage, t.ttft_s, t.inter_token_s, t.e2e_s)
-        ]
-        if not load.answers:
-            row[RUNNING], row[WAITING], row[KV], row[STALE] = card.concurrency, SILENT_SHARE * card.concurrency, 1, 1
-    return rows
+    return np.array(
+        [_row(card, load, telemetry.get(card.name)) for card, load in zip(cards, loads(cards, telemetry), strict=True)],
+        dtype=np.float32,
+    )
+
+
+def _row(card: ModelCard, load: Load, t: ModelTelemetry | None) -> list[float]:
+    slots = card.concurrency
+    if t is None:
+        return [0, 0, 0, 0, 0, 0, load.service_s, slots, 0]
+    raw = (t.running, t.waiting, t.kv_cache_usage, t.ttft_s, t.inter_token_s, t.e2e_s)
+    known = [0.0 if x is None or not x > 0 else x for x in raw]
+    if not load.answers:
+        known[:3] = slots, SILENT_SHARE * slots, 1.0
+    return [*known, load.service_s, slots, not load.answers]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,28 +65,39 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Observations of a batch as tensors."""
+    """Observations of a batch, all as arrays or all as tensors."""
 
-    query: Tensor  # (B, E)
-    role: Tensor  # (B, E)
-    remaining: Tensor  # (B,), seconds
-    budget: Tensor  # (B,), seconds
-    models: Tensor  # (B, L, len(COLUMNS))
-    step: Tensor  # (B, len(STEP_COLUMNS))
+    query: Any  # (B, E)
+    role: Any  # (B, E)
+    remaining: Any  # (B,), seconds
+    budget: Any  # (B,), seconds
+    models: Any  # (B, L, len(COLUMNS))
+    step: Any  # (B, len(STEP_COLUMNS))
 
     @classmethod
     def stack(cls, seen: Sequence[Observation]) -> Inputs:
-        """One row per observation."""
+        """One row per observation, as arrays."""
         return cls(
             query=_stacked([o.query for o in seen]),
             role=_stacked([o.role for o in seen]),
-            remaining=torch.tensor([o.remaining_s for o in seen], dtype=torch.float32),
-            budget=torch.tensor([o.budget_s for o in seen], dtype=torch.float32),
+            remaining=np.array([o.remaining_s for o in seen], dtype=np.float32),
+            budget=np.array([o.budget_s for o in seen], dtype=np.float32),
             models=_stacked([o.models for o in seen]),
             step=_stacked([o.step for o in seen]),
         )
 
-    def rows(self, index: Tensor) -> Inputs:
+    def tensors(self) -> Inputs:
+        """Arrays as tensors over the same memory."""
+        return Inputs(
+            query=torch.from_numpy(self.query),
+            role=torch.from_numpy(self.role),
+            remaining=torch.from_numpy(self.remaining),
+            budget=torch.from_numpy(self.budget),
+            models=torch.from_numpy(self.models),
+            step=torch.from_numpy(self.step),
+        )
+
+    def rows(self, index: Any) -> Inputs:
         """Some of the rows."""
         return Inputs(
             query=self.query[index],
@@ -95,11 +109,28 @@ class Inputs:
         )
 
     @property
-    def silent(self) -> Tensor:
+    def silent(self) -> Any:
         """Models (B, L) that must not be chosen: silent servers, unless all are."""
         stale = self.models[..., STALE] > 0
-        return stale & ~stale.all(-1, keepdim=True)
+        return stale & ~stale.all(-1)[..., None]
 
 
-def _stacked(arrays: Sequence[Array]) -> Tensor:
-    return torch.from_numpy(np.stack(arrays))
+Decide = Callable[[Inputs], tuple[Array, Array]]  # a batch's arrays to logits and values
+
+
+def decide_by(network: nn.Module) -> Decide:
+    """A network as a function of arrays: by its own way to compute with them where it has one."""
+    own = getattr(network, "in_arrays", None)
+    if own is not None:
+        return own()
+
+    def by_tensors(seen: Inputs) -> tuple[Array, Array]:
+        with torch.inference_mode():
+            logits, values = network(seen.tensors())
+        return logits.numpy(), values.numpy()
+
+    return by_tensors
+
+
+def _stacked(arrays: Sequence[Array]) -> Array:
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

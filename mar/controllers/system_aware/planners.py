@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from mar.controllers.base import PlanSpace
 from mar.controllers.masrouter import Cascade, Choices, MasRouter
 from mar.controllers.masrouter.controller import log_price
-from mar.controllers.system_aware.executor import unit
-from mar.controllers.system_aware.observe import Inputs, Observation
+from mar.controllers.system_aware.executor import draw, unit
+from mar.controllers.system_aware.observe import Inputs, Observation, decide_by
 from mar.controllers.system_aware.shapes import Shape
 from mar.types import DOMAINS, Domain, Plan
 
@@ -78,7 +78,7 @@ class ShapePlanner:
 
     def __init__(self, network: nn.Module, shapes: Sequence[Shape], domain: Domain, *, sees_load: bool) -> None:
         self.version, self.sees_load = 0, sees_load
-        self._network = network
+        self._network, self._logits = network, decide_by(network)
         self.shapes = tuple(shapes)
         self._plans = [shape.plan(domain) for shape in shapes]
 
@@ -89,17 +89,11 @@ class ShapePlanner:
 
     def draw(self, asks: Sequence[Ask], space: PlanSpace, *, greedy: bool) -> list[Drawn]:
         """A shape for every query."""
-        with torch.inference_mode():
-            logs = self.network(Inputs.stack([a.seen for a in asks]))[0].log_softmax(-1)
-            if greedy:
-                picked = logs.argmax(-1).tolist()
-            else:
-                units = torch.tensor([unit(a.key) for a in asks]).unsqueeze(-1)
-                picked = (logs.exp().cumsum(-1) < units).sum(-1).clamp(max=logs.shape[1] - 1).tolist()
-            rows = logs.tolist()
+        logits, _ = self._logits(Inputs.stack([a.seen for a in asks]))
+        picked, logs = draw(logits, None if greedy else [a.key for a in asks])
         return [
-            Drawn(plan=self._plans[k], choice=k, log_prob=row[k], version=self.version)
-            for k, row in zip(picked, rows, strict=True)
+            Drawn(plan=self._plans[k], choice=k, log_prob=float(row[k]), version=self.version)
+            for k, row in zip(picked.tolist(), logs, strict=True)
         ]
 
 

@@ -107,7 +107,7 @@ class PolicyGradient:
             return None
         made = [step.decision for _, step in pairs]
         return Steps(
-            seen=Inputs.stack([d.seen for d in made]),
+            seen=Inputs.stack([d.seen for d in made]).tensors(),
             action=torch.tensor([d.action for d in made]),
             log_prob=torch.tensor([d.log_prob for d in made]),
             value=torch.tensor([d.value for d in made]),
@@ -132,7 +132,7 @@ class PolicyGradient:
 
     def _evaluate(self, batch: Sequence[Sample]) -> tuple[Tensor, Tensor]:
         """Log-probabilities (B,) of the plans that were drawn, and what else the planner's loss holds."""
-        planner, seen = self.controller.planner, Inputs.stack([s.seen for s in batch])
+        planner, seen = self.controller.planner, Inputs.stack([s.seen for s in batch]).tensors()
         if not isinstance(planner, CascadePlanner) or not isinstance(self.planner, Cascade):
             logs = self.planner(seen)[0].log_softmax(-1)
             choice = torch.tensor([s.drawn.choice for s in batch])

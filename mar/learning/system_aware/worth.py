@@ -106,7 +106,7 @@ class WorthLearner:
     def _remember_steps(self, batch: Sequence[Sample]) -> None:
         pairs = [(sample, step.decision) for sample in batch for step in sample.steps]
         if pairs:
-            seen = Inputs.stack([d.seen for _, d in pairs])
+            seen = Inputs.stack([d.seen for _, d in pairs]).tensors()
             action = torch.tensor([d.action for _, d in pairs])
             self.steps.add(columns(seen) | {"action": action} | _labels([s for s, _ in pairs]))
 
@@ -115,7 +115,7 @@ class WorthLearner:
             return
         work = torch.tensor([self._work(s) for s in batch])
         choice = torch.tensor([s.drawn.choice for s in batch])
-        seen = Inputs.stack([s.seen for s in batch])
+        seen = Inputs.stack([s.seen for s in batch]).tensors()
         self.plans.add(columns(seen) | {"action": choice, "work": work} | _labels(batch))
 
     def _work(self, sample: Sample) -> float:
@@ -123,7 +123,7 @@ class WorthLearner:
         if not sample.steps:
             return 0.0
         with torch.inference_mode():
-            work = self.executor.worth(Inputs.stack([s.decision.seen for s in sample.steps])).work
+            work = self.executor.worth(Inputs.stack([s.decision.seen for s in sample.steps]).tensors()).work
             action = torch.tensor([s.decision.action for s in sample.steps])
             return float(work.flatten(1).gather(1, action.unsqueeze(1)).sum())
 
