@@ -131,7 +131,8 @@ class GoodputExecutor(_Worthwhile):
 
     def _worth(self, seen: Inputs, w: Weights) -> Worth:
         xp = _namespace(seen)
-        log_own = log_seconds(w["estimator.seconds_weight"], *w["prior"].shape, seen)
+        models, strategies = w["prior"].shape
+        log_own = log_seconds(w["estimator.seconds_weight"], models, strategies, seen)
         own, wait = xp.exp(log_own), waits(seen)[..., None]
         budget, left = (x.clip(1e-3, None)[:, None, None] for x in (seen.budget, seen.remaining))
         slack = xp.log(left / (wait + own)).clip(-SLACK, SLACK)
