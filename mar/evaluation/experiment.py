@@ -240,8 +240,9 @@ class Experiment(Generic[ItemT]):
             **self.task.notes,
             "pool": f"{pool.kind}, {len(pool.cards)} models",
             "cost_rate": f"{cost_rate:g} utility per USD",
-            "training": f"{trained.steps} updates on {len(self.train_items)} items; {trained.stopped}; best epoch "
-            f"{trained.best_epoch}",
+            "training": f"{trained.steps} updates on {len(self.train_items)} items; {trained.stopped}",
+            "kept": "the policy "
+            + (f"after epoch {trained.best_epoch + 1}" if trained.best_epoch >= 0 else "that training began with"),
             "arrivals": ", ".join(a.name for a in self.arrivals) or "closed loop",
             "sandbox": rollouts.sandbox.isolation,
         }
