@@ -56,6 +56,7 @@ def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
     """Accuracy against cost, one point per controller; those without a known cost above 0 are named below."""
     figure, axis = plt.subplots(figsize=(8, 5.5), constrained_layout=True)
     left_out = list[str]()
+    names: dict[tuple[float, float], list[str]] = {}  # by point, since several may meet in one
     for row in rows:
         cost = row.cost_per_100
         if cost is None or cost <= 0:
@@ -65,7 +66,9 @@ def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
         error = [[100 * (accuracy.mean - accuracy.low)], [100 * (accuracy.high - accuracy.mean)]]
         colour = COLOURS.get(row.group, "black")
         axis.errorbar([cost], [100 * accuracy.mean], yerr=error, fmt="o", color=colour, capsize=2)
-        axis.annotate(row.name, (cost, 100 * accuracy.mean), textcoords="offset points", xytext=(5, 4), fontsize=7)
+        names.setdefault((cost, 100 * accuracy.mean), []).append(row.name)
+    for point, met in names.items():
+        axis.annotate("\n".join(met), point, textcoords="offset points", xytext=(5, 4), fontsize=7)
     axis.set_xscale("log")
     axis.set_xlabel("USD per 100 queries" + ("\nnot shown: " + ", ".join(left_out) if left_out else ""), wrap=True)
     axis.set_ylabel("accuracy %")

@@ -1,17 +1,14 @@
 """End to end on the real thing: vLLM's CPU build serves three tiny models that can each do something else."""
 
 from collections import Counter
-from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
-import httpx
 import pytest
 
 from mar.concurrency import gather, task_group
 from mar.controllers.embeddings import CachedEncoder, MiniLM
 from mar.learning.rollouts import Job, Rollouts
-from mar.pool import WatchSettings
 from mar.pool.openai_client import RetryPolicy
 from mar.runtime import RunIdentity, Runtime
 from mar.runtime.modes import MODES
@@ -20,53 +17,10 @@ from mar.testing.tinypool import tiny_prompts
 from mar.testing.tinyskills import MixedSkills
 from mar.testing.tinytrain import train_on
 from mar.types import AgentSpec, CallFailed, ChatRequest, Message, ModeSpec, Plan
+from tests.vllm.servers import AT_ONCE, CLOSE, kept_busy, occupy, patient_client, until
 
 pytestmark = [pytest.mark.vllm, pytest.mark.anyio]
-# Patient, since a busy machine answers slowly: no limit here is a measurement.
-CLOSE = WatchSettings(interval_s=0.1, timeout_s=10.0, stale_after_s=15.0, window_s=60.0)
 QUICK = RetryPolicy(attempts=2, first_wait_s=0.1)
-AT_ONCE = 8  # requests that a server of the tiny pool computes at once; the others queue
-
-
-async def until(condition, seconds=600):
-    with anyio.fail_after(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in a server
-            await anyio.sleep(0.05)
-
-
-async def occupy(client, card, tokens, priority=0):
-    """One request that takes its server so many tokens, whatever the model has to say."""
-    body = {
-        "model": card.name,
-        "messages": [{"role": "user", "content": "Capital of Peru?"}],
-        "max_tokens": tokens,
-        "ignore_eos": True,
-        "priority": priority,
-    }
-    (await client.post(f"{card.base_url}/chat/completions", json=body)).raise_for_status()
-
-
-def patient_client():
-    """A client that waits for as long as it takes. A slow server may close a connection that is about to be used again,
-    so none is.
-    """
-    return httpx.AsyncClient(timeout=600, limits=httpx.Limits(max_keepalive_connections=0))
-
-
-@asynccontextmanager
-async def kept_busy(card, requests):
-    """So many requests are with a server, each followed by another, until the block ends; then the last are awaited."""
-    over = False
-
-    async def again(client):
-        while not over:
-            await occupy(client, card, 300)
-
-    async with patient_client() as client, task_group() as tasks:
-        for _ in range(requests):
-            tasks.start_soon(again, client)
-        yield
-        over = True
 
 
 @pytest.mark.parametrize("mode", sorted(MODES))
