@@ -14,6 +14,7 @@ from mar.controllers import LateController, Moment, PlanSpace
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.system_aware.checkpoint import is_system_aware, load_system_aware, save_system_aware, tensors_of
 from mar.controllers.system_aware.controller import VARIANTS, SystemSettings, build
+from mar.controllers.system_aware.delay import loads
 from mar.controllers.system_aware.estimators import CallEstimator, CallRecord
 from mar.controllers.system_aware.executor import LateExecutor, Recording, Senses, unit
 from mar.controllers.system_aware.goodput import GoodputExecutor, waits
@@ -382,3 +383,16 @@ def test_deciding_on_arrays_is_the_formula_that_learns_on_tensors(part):
     (a, of_arrays), (t, of_tensors) = by_arrays(Inputs.stack(seen)), network(Inputs.stack(seen).tensors())
     assert np.allclose(a, t.detach().numpy(), atol=1e-5)
     assert np.allclose(of_arrays, of_tensors.detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "slots"),
+    [
+        (0, 0, 2),  # as the card says
+        (2, 0, 2),
+        (5, 0, 5),  # the server evidently takes more than the card says
+        (1, 3, 1),  # and here less: calls wait
+    ],
+)
+def test_a_servers_slots_are_those_it_is_seen_to_have(running, waiting, slots):
+    assert loads(CARDS, telemetry(large=(running, waiting)))[1].slots == slots

@@ -52,12 +52,20 @@ def loads(cards: Sequence[ModelCard], telemetry: Mapping[str, ModelTelemetry]) -
         found.append(
             Load(
                 model=card.name,
-                slots=card.concurrency,
+                slots=_slots(card, telemetry.get(card.name)),
                 busy=_busy(telemetry.get(card.name)),
                 service_s=otherwise if service is None else service,
             )
         )
     return found
+
+
+def _slots(card: ModelCard, t: ModelTelemetry | None) -> int:
+    """What the server is seen to compute at once, where that tells; else as many calls as we would send it."""
+    if t is None or t.stale or t.running is None or t.running < 1:
+        return card.concurrency
+    full = (t.waiting or 0) > 0  # a server that lets calls wait has no free slot, whatever the card says
+    return math.ceil(t.running) if full or t.running > card.concurrency else card.concurrency
 
 
 def _busy(t: ModelTelemetry | None) -> float:

@@ -34,14 +34,12 @@ def model_rows(cards: Sequence[ModelCard], telemetry: Mapping[str, ModelTelemetr
 
     A silent server's figures are old, so it is shown as flooded: it must never look idle.
     """
-    return np.array(
-        [_row(card, load, telemetry.get(card.name)) for card, load in zip(cards, loads(cards, telemetry), strict=True)],
-        dtype=np.float32,
-    )
+    rows = [_row(load, telemetry.get(load.model)) for load in loads(cards, telemetry)]
+    return np.array(rows, dtype=np.float32)
 
 
-def _row(card: ModelCard, load: Load, t: ModelTelemetry | None) -> list[float]:
-    slots = card.concurrency
+def _row(load: Load, t: ModelTelemetry | None) -> list[float]:
+    slots = load.slots
     if t is None:
         return [0, 0, 0, 0, 0, 0, load.service_s, slots, 0]
     raw = (t.running, t.waiting, t.kv_cache_usage, t.ttft_s, t.inter_token_s, t.e2e_s)

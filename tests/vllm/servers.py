@@ -1,0 +1,54 @@
+"""Waiting for real servers, and keeping them busy."""
+
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx
+
+from mar.concurrency import task_group
+from mar.pool import WatchSettings
+
+# Patient, since a busy machine answers slowly: no limit here is a measurement.
+CLOSE = WatchSettings(interval_s=0.1, timeout_s=10.0, stale_after_s=15.0, window_s=60.0)
+AT_ONCE = 8  # requests that a server of the tiny pool computes at once; the others queue
+
+
+async def until(condition, seconds=600):
+    with anyio.fail_after(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in a server
+            await anyio.sleep(0.05)
+
+
+async def occupy(client, card, tokens, priority=0):
+    """One request that takes its server so many tokens, whatever the model has to say."""
+    body = {
+        "model": card.name,
+        "messages": [{"role": "user", "content": "Capital of Peru?"}],
+        "max_tokens": tokens,
+        "ignore_eos": True,
+        "priority": priority,
+    }
+    (await client.post(f"{card.base_url}/chat/completions", json=body)).raise_for_status()
+
+
+def patient_client():
+    """A client that waits for as long as it takes. A slow server may close a connection that is about to be used again,
+    so none is.
+    """
+    return httpx.AsyncClient(timeout=600, limits=httpx.Limits(max_keepalive_connections=0))
+
+
+@asynccontextmanager
+async def kept_busy(card, requests):
+    """So many requests are with a server, each followed by another, until the block ends; then the last are awaited."""
+    over = False
+
+    async def again(client):
+        while not over:
+            await occupy(client, card, 300)
+
+    async with patient_client() as client, task_group() as tasks:
+        for _ in range(requests):
+            tasks.start_soon(again, client)
+        yield
+        over = True
