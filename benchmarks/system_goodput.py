@@ -266,8 +266,8 @@ def report(bench: str, table: dict[tuple[str, float], list[Cell]]) -> None:
     ):
         print(f"ours at {HEAVY}/min minus {what}: {_points(paired_bootstrap(goods(ours), goods(other)))}")
     gap = _share(idle) - _share(published)
-    closed = (_share(ours) - _share(published)) / gap if gap > 0 else float("nan")
-    print(f"share of the gap between published under load and MasRouter idle that ours closes: {closed:.2f} (aim 0.5)")
+    closed = f"{(_share(ours) - _share(published)) / gap:.2f}" if gap > 0 else "there is none"
+    print(f"share of the gap between published under load and MasRouter idle that ours closes: {closed} (aim 0.5)")
     loaded = _share(table["MasRouter", HEAVY])
     print(f"goodput over MasRouter's: {_share(ours) / loaded:.1f} times (aim 2, or MasRouter above 45%)")
 
