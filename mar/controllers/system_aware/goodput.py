@@ -85,7 +85,6 @@ class _Worthwhile(nn.Module, ABC):
     quarter of the time.
     """
 
-    late: Tensor
     toll: Tensor
 
     @abstractmethod
@@ -167,6 +166,7 @@ class GoodputPlanner(_Worthwhile):
     def __init__(self, embedding: int, stages: tuple[int, ...], *, toll: float = 1.0) -> None:
         super().__init__()
         self.shapes = len(stages)
+        self.late: Tensor
         self.busy_shape: Tensor
         self.register_buffer("late", torch.tensor(stages, dtype=torch.float32) - 1)
         self.register_buffer("toll", torch.tensor(toll))
