@@ -269,7 +269,8 @@ def report(bench: str, table: dict[tuple[str, float], list[Cell]]) -> None:
     closed = f"{(_share(ours) - _share(published)) / gap:.2f}" if gap > 0 else "there is none"
     print(f"share of the gap between published under load and MasRouter idle that ours closes: {closed} (aim 0.5)")
     loaded = _share(table["MasRouter", HEAVY])
-    print(f"goodput over MasRouter's: {_share(ours) / loaded:.1f} times (aim 2, or MasRouter above 45%)")
+    times = f"{_share(ours) / loaded:.1f} times it" if loaded > 0 else "it is 0"
+    print(f"goodput over MasRouter's: {times} (aim 2, or MasRouter above 45%)")
 
 
 def _share(cells: Sequence[Cell]) -> float:
