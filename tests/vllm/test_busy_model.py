@@ -77,6 +77,7 @@ async def test_work_moves_away_from_a_model_that_is_kept_busy_and_back(tiny, tmp
             return pool.telemetry()[adder.name].waiting or 0
 
         async with kept_busy(adder, 3 * AT_ONCE):
+            await until(lambda: waiting() > AT_ONCE)
             # Whatever this machine's speed: an answer of the busy model takes twice the budget.
             budget = await seconds_of_a_call(pool, adder.name) / 2
         settings = SystemTraining(
