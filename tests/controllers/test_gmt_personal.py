@@ -120,7 +120,7 @@ def test_a_saved_router_predicts_the_same(opposite, tmp_path):
     model, train, test = opposite
     path = tmp_path / "gmt.safetensors"
     save_personal(path, model, encoder="hash", notes={"votes": "made up"})
-    loaded = load_personal(path, encoder="hash")
+    loaded = load_personal(path, HashEncoder())
     before = predict(model, states_of(model, train), test)
     assert np.array_equal(before, predict(loaded.model, states_of(loaded.model, train), test))
     assert loaded.header.notes == {"votes": "made up"}
@@ -130,10 +130,12 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_one_line(opposite, tmp_p
     model, _, _ = opposite
     path = tmp_path / "gmt.safetensors"
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        load_personal(path, encoder="hash")
+        load_personal(path, HashEncoder())
     save_personal(path, model, encoder="hash", notes={})
+    other = HashEncoder()
+    other.name = "other"
     with pytest.raises(CheckpointError, match="embeddings of hash; this encoder is other"):
-        load_personal(path, encoder="other")
+        load_personal(path, other)
     tensors = load_file(path)
     from safetensors import safe_open
 
@@ -141,10 +143,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_one_line(opposite, tmp_p
         header = file.metadata()["mar"]
     save_file(tensors | {"prior": np.eye(2)}, path, metadata={"mar": header})
     with pytest.raises(CheckpointError, match="tensor prior has shape"):
-        load_personal(path, encoder="hash")
+        load_personal(path, HashEncoder())
     save_file(tensors, path, metadata={"mar": json.dumps({"format": "x"})})
-    with pytest.raises(CheckpointError, match="is no preference router's checkpoint"):
-        load_personal(path, encoder="hash")
+    with pytest.raises(CheckpointError, match="has format 'x'; expected 'mar/gmt/1'"):
+        load_personal(path, HashEncoder())
     path.write_bytes(b"junk")
-    with pytest.raises(CheckpointError, match="is no preference router's checkpoint"):
-        load_personal(path, encoder="hash")
+    with pytest.raises(CheckpointError, match="is no checkpoint of a preference router"):
+        load_personal(path, HashEncoder())

@@ -120,8 +120,7 @@ def test_layers_give_what_hgtconv_gives_and_so_do_their_gradients(multi_turn):
             assert one is None or other is None or torch.allclose(one, other, rtol=0, atol=1e-10), name
 
 
-def test_candidates_are_scored_as_multihead_attention_scores_them(votes):
-    _, test = votes
+def test_candidates_are_scored_as_multihead_attention_scores_them():
     torch.manual_seed(0)
     network = Published(SHAPE).eval()
     vectors = {name: torch.randn(5, WIDTH) for name in ("user", "query", "llm")}
@@ -154,6 +153,7 @@ def test_pairs_are_scored_by_softplus_and_groups_by_cross_entropy_or_binary(vote
 
 def test_an_interrupted_training_goes_on_bit_for_bit(votes, tmp_path):
     train, test = votes
+
     def run(folder, *lengths):
         for epochs in lengths:
             where = RunDir.open(tmp_path / folder, arguments={}, prompts="")

@@ -76,7 +76,7 @@ class GmtRouter:
             CheckpointError: The file is none, or was made for another encoder.
         """
         chosen = encoder or CachedEncoder(MiniLM())
-        model = None if checkpoint is None else load_personal(checkpoint, encoder=chosen.name).model
+        model = None if checkpoint is None else load_personal(checkpoint, chosen).model
         return cls(store, chosen, model=model)
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:

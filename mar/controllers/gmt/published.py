@@ -1,19 +1,19 @@
 # pyright: basic
 """The published router: a heterogeneous graph transformer over what users said, and cross-attention over candidates.
 
-Features of the graph's nodes: query and LLM carry text embeddings, users and turns start at zero, so a new user needs no
-training; a response carries its rating, min-max-normalised, in every place. arXiv 2511.08590, section 4.
+Features of the graph's nodes: query and LLM carry text embeddings, users and turns start at zero, so a new user needs
+no training; a response carries its rating, min-max-normalised, in every place. arXiv 2511.08590, section 4.
 
 Put right: the chain of turns runs forward in time (published: backward); the graph holds visible interactions only;
 votes of the first user count; ties take no place among the predicted; conversations are visible or predicted as a
 whole; groups of more than two are scored as groups. Kept, as it is the architecture: edges lead only into turns and
 users.
 
-Savings that leave every user's vector as it is (dropout aside, which is drawn per merged node): nodes that cannot differ
-are one node (responses of one rating; turns of one query, LLM and rating after equal turns); the first layer reads the
-zero features of users and turns in one place instead of 384, which LayerNorm cannot tell apart; the last layer has only
-the edges into users, since nobody reads anything else; layers are computed by `graph.hgt`; and the predictor projects
-every user, query and LLM once.
+Savings that leave every user's vector as it is (dropout aside, which is drawn per merged node): nodes that cannot
+differ are one node (responses of one rating; turns of one query, LLM and rating after equal turns); the first layer
+reads the zero features of users and turns in one place instead of 384, which LayerNorm cannot tell apart; the last
+layer has only the edges into users, since nobody reads anything else; layers are computed by `graph.hgt`; and the
+predictor projects every user, query and LLM once.
 """
 
 from __future__ import annotations
