@@ -15,7 +15,9 @@ exactly one query, LLM and response, and many turns go to few users:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,7 +161,7 @@ def hgt(conv: HGTConv, x: dict[str, Tensor], graph: Graph, into: tuple[str, ...]
 class _Maps:
     """The linear maps of a layer, every parameter taken apart once. H heads of width D; F features of a node."""
 
-    node: dict[str, tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]]  # k, q, v: (H D, F), (H D,)
+    node: dict[str, tuple[Sequence[Tensor], Sequence[Tensor]]]  # k, q, v: weights (H D, F), biases (H D,)
     key: dict[Edge, Tensor]  # (H, D, D), scaled by how much an edge's keys count
     value: dict[Edge, Tensor]  # (H, D, D)
     heads: int
@@ -167,9 +169,10 @@ class _Maps:
     @classmethod
     def of(cls, conv: HGTConv) -> _Maps:
         width, kinds = conv.out_channels // conv.heads, len(conv.edge_types)
+        lins: Any = conv.kqv_lin.lins
         key, value = (m.weight.view(conv.heads, kinds, width, width).unbind(1) for m in (conv.k_rel, conv.v_rel))
         return cls(
-            node={name: (lin.weight.chunk(3), lin.bias.chunk(3)) for name, lin in conv.kqv_lin.lins.items()},
+            node={name: (lin.weight.chunk(3), lin.bias.chunk(3)) for name, lin in lins.items()},
             key={e: k * _strength(conv, e) for e, k in zip(conv.edge_types, key, strict=True)},
             value=dict(zip(conv.edge_types, value, strict=True)),
             heads=conv.heads,

@@ -66,6 +66,7 @@ class Published(nn.Module):
         """Every user's vector, shape (users, width)."""
         x = dict(graph.x)
         for layer, (conv, norms) in enumerate(zip(self.convs, self.norms, strict=True)):
+            assert isinstance(conv, HGTConv)
             into = ("user",) if layer == len(self.convs) - 1 else ("user", "turn")
             for name, out in hgt(conv, x, graph, into).items():
                 x[name] = norms.get_submodule(name)(F.dropout(out, self.settings.dropout, self.training))
