@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from mar.api import load_controller
 from mar.controllers.embeddings import HashEncoder
+from mar.controllers.gmt import GmtRouter
 from mar.controllers.gmt.checkpoint import load_personal, save_personal
 from mar.controllers.gmt.comparisons import comparisons_of, names_of
 from mar.controllers.gmt.mixed import Term, fit, posterior
@@ -124,6 +126,15 @@ def test_a_saved_router_predicts_the_same(opposite, tmp_path):
     before = predict(model, states_of(model, train), test)
     assert np.array_equal(before, predict(loaded.model, states_of(loaded.model, train), test))
     assert loaded.header.notes == {"votes": "made up"}
+
+
+def test_a_checkpoint_is_loaded_by_name_of_the_file_like_any_other(opposite, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "gmt.safetensors"
+    save_personal(path, opposite[0], encoder="hash", notes={})
+    loaded = load_controller(path, encoder=HashEncoder())
+    assert isinstance(loaded, GmtRouter)
+    loaded.store.close()
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused_with_one_line(opposite, tmp_path):
