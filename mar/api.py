@@ -38,8 +38,9 @@ def packaged_controllers() -> tuple[str, ...]:
 def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None) -> Controller:
     """A trained controller: a packaged one by name, or a checkpoint file.
 
-    Files of MasRouter, of a system-aware router, of CASCAL (top-1; set `top` for a vote of three), of fitted routers and
-    of the personal router (over the interactions in the cache folder) are told apart by what they say about themselves.
+    Files of MasRouter, of a system-aware router, of CASCAL (top-1; set `top` for a vote of three), of fitted routers
+    and of the personal router (over the interactions in the cache folder) are told apart by what they say about
+    themselves.
 
     The packaged ones were trained on the simulated pool and say so in their `name`.
 
