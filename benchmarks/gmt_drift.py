@@ -15,11 +15,11 @@ from mar.evaluation.gmt.drift import World, simple_choices, simulate, table_of
 from mar.evaluation.plots import plot_regret
 from mar.learning.progress import Progress
 
-POLICIES: tuple[tuple[str, Exploration, float | None], ...] = (
-    ("GMT, best guess", "none", None),
-    ("GMT, best guess, ratings halve after 10", "none", 10.0),
-    ("GMT, Thompson, ratings halve after 10", "thompson", 10.0),
-    ("GMT, UCB, ratings halve after 10", "ucb", 10.0),
+POLICIES: tuple[tuple[str, Exploration, bool], ...] = (
+    ("GMT, best guess", "none", True),
+    ("GMT, UCB (default)", "ucb", True),
+    ("GMT, best guess, without training", "none", False),
+    ("GMT, UCB, without training", "ucb", False),
 )
 
 
@@ -30,8 +30,9 @@ def main() -> None:
     model = fit_personal(comparisons_of(made.groups, names), PersonalSettings(contexts=2))
     world = World.drawn(made.recorded)
     regrets = simple_choices(world)
-    for name, exploration, half_life in POLICIES:
-        regrets.append(simulate(name, world, model, encoder, progress, exploration=exploration, half_life=half_life))
+    for name, exploration, trained in POLICIES:
+        known = model if trained else None
+        regrets.append(simulate(name, world, known, encoder, progress, exploration=exploration))
     title = f"SIMULATED users with drifting tastes: {world.asked.shape[0]} users, {world.asked.shape[1]} turns"
     print(f"{title}\n\n{table_of(regrets)}")
     curves = {r.name: r.curve.tolist() for r in regrets}

@@ -12,6 +12,8 @@ from mar.controllers.base import Controller, LateController, Planned, PlanSpace
 from mar.controllers.cascal import Cascal
 from mar.controllers.cascal.artefacts import is_cascal, load_model
 from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
+from mar.controllers.gmt import GmtRouter, InteractionStore
+from mar.controllers.gmt.checkpoint import is_personal
 from mar.controllers.masrouter import Loaded, load_router
 from mar.controllers.routers.checkpoint import is_routed, load_routed
 from mar.controllers.system_aware.checkpoint import is_system_aware, load_system_aware
@@ -36,8 +38,9 @@ def packaged_controllers() -> tuple[str, ...]:
 def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None) -> Controller:
     """A trained controller: a packaged one by name, or a checkpoint file.
 
-    Files of MasRouter, of a system-aware router, of CASCAL (top-1; set `top` for a vote of three) and of fitted routers
-    are told apart by what they say about themselves.
+    Files of MasRouter, of a system-aware router, of CASCAL (top-1; set `top` for a vote of three), of fitted routers
+    and of the personal router (over the interactions in the cache folder) are told apart by what they say about
+    themselves.
 
     The packaged ones were trained on the simulated pool and say so in their `name`.
 
@@ -59,6 +62,8 @@ def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: P
         return Cascal(load_model(Path(name)), CachedEncoder(MiniLM()) if encoder is None else encoder)
     if is_routed(Path(name)):
         return load_routed(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder)
+    if is_personal(Path(name)):
+        return GmtRouter.load(Path(name), InteractionStore(), encoder)
     loaded = load_checkpoint(name, encoder=encoder)
     if loaded.header.simulated:
         loaded.router.name += " (trained on the simulated pool)"

@@ -24,7 +24,7 @@ GMT = "gmt"
 SIMULATED = (
     "Simulated pool: answers are made up, and ratings are kept apart. Configure a live one as template.env shows."
 )
-Explore = Literal["none", "thompson", "ucb"]
+Explore = Literal["ucb", "none"]
 HELP = "Rate the last answer with + or - or 1 to 5. /new begins another conversation, /help shows this, /quit ends."
 
 
@@ -46,8 +46,11 @@ def chat_command(
         ),
     ] = None,
     explore: Annotated[
-        Explore, typer.Option("--explore", help="Also try LLMs that you seldom rated, by Thompson sampling or UCB.")
-    ] = "none",
+        Explore,
+        typer.Option(
+            "--explore", help="ucb: also try LLMs that you seldom rated. none: only the one that leads so far."
+        ),
+    ] = "ucb",
     forget: Annotated[bool, typer.Option("--forget", help="Delete everything kept under this name, and end.")] = False,
 ) -> None:
     """Chat with the LLM that you will like best; every rating moves the next choice."""

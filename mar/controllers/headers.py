@@ -1,11 +1,36 @@
 # pyright: basic
-"""What checkpoints say about themselves, read without reading the rest."""
+"""Checkpoints: one safetensors file with a JSON header that says what is in it. Nothing is unpickled."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from mar.controllers.embeddings import Encoder
+from mar.errors import CheckpointError
+from mar.files import write_atomically
+
+Arrays = dict[str, npt.NDArray[Any]]
+_KEY = "mar"
+
+
+class CheckpointHeader(BaseModel):
+    """What every checkpoint says about itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: str
+
+
+H = TypeVar("H", bound=CheckpointHeader)
 
 
 def header_of(path: Path) -> str:
@@ -13,6 +38,51 @@ def header_of(path: Path) -> str:
     try:
         with safe_open(path, framework="np") as file:
             metadata: dict[str, str] = file.metadata() or {}
-            return metadata.get("mar", "")
+            return metadata.get(_KEY, "")
     except (SafetensorError, OSError):
         return ""
+
+
+def write_checkpoint(path: Path, header: CheckpointHeader, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write a checkpoint, all or nothing."""
+    tensors = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+    write_atomically(path, save(tensors, metadata={_KEY: header.model_dump_json()}))
+
+
+def read_checkpoint(path: Path, kind: type[H], expected: str, what: str) -> tuple[H, Arrays]:
+    """Header and tensors of a checkpoint.
+
+    Args:
+        path: The file.
+        kind: Of header.
+        expected: The format that the header has to state.
+        what: The checkpoint is of, for messages.
+
+    Raises:
+        CheckpointError: No such file, damaged, of another kind or of another version.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint {path}; expected a file of {what}")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        content: Any = json.loads(metadata[_KEY])
+        found = content.get("format")
+        if found != expected:
+            raise CheckpointError(f"{path} has format {found!r}; expected {expected!r}, {what}")
+        return kind.model_validate(content), arrays
+    except (SafetensorError, KeyError, ValueError, AttributeError, ValidationError, OSError) as error:
+        raise CheckpointError(f"{path} is no checkpoint of {what}: {str(error).splitlines()[0]}") from None
+
+
+def check_encoder(path: Path, encoder: Encoder, trained: str, width: int | None = None) -> None:
+    """Refuse a checkpoint that was made with other embeddings.
+
+    Raises:
+        CheckpointError: Name or width differ.
+    """
+    if trained != encoder.name:
+        raise CheckpointError(f"{path} was trained on embeddings of {trained}; this encoder is {encoder.name}")
+    if width not in (None, encoder.width):
+        raise CheckpointError(f"{path} expects embeddings of width {width}; {encoder.name} makes {encoder.width}")

@@ -18,7 +18,8 @@ import torch
 from torch.nn import functional as F
 
 from mar.controllers.gmt.comparisons import Comparisons, Floats
-from mar.controllers.gmt.published import Published, PublishedSettings, graph_of, pair_scores, predict_published
+from mar.controllers.gmt.graph import graph_of
+from mar.controllers.gmt.published import Published, PublishedSettings, pair_scores, predict_published
 from mar.learning.progress import Progress
 from mar.learning.rundir import RunDir, SavedParts, TrainingState
 

@@ -181,7 +181,7 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     error = mar("plan", "q", "--router", "notes.txt").exception
     assert isinstance(error, CheckpointError)
-    assert "notes.txt is no MasRouter checkpoint" in str(error)
+    assert "notes.txt is no checkpoint of a MasRouter" in str(error)
 
 
 def test_a_price_of_money_of_zero_is_refused_by_a_router_that_needs_one(checkpoint):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from mar.api import load_controller
 from mar.controllers.embeddings import HashEncoder
+from mar.controllers.gmt import GmtRouter
 from mar.controllers.gmt.checkpoint import load_personal, save_personal
 from mar.controllers.gmt.comparisons import comparisons_of, names_of
 from mar.controllers.gmt.mixed import Term, fit, posterior
@@ -120,20 +122,31 @@ def test_a_saved_router_predicts_the_same(opposite, tmp_path):
     model, train, test = opposite
     path = tmp_path / "gmt.safetensors"
     save_personal(path, model, encoder="hash", notes={"votes": "made up"})
-    loaded = load_personal(path, encoder="hash")
+    loaded = load_personal(path, HashEncoder())
     before = predict(model, states_of(model, train), test)
     assert np.array_equal(before, predict(loaded.model, states_of(loaded.model, train), test))
     assert loaded.header.notes == {"votes": "made up"}
+
+
+def test_a_checkpoint_is_loaded_by_name_of_the_file_like_any_other(opposite, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "gmt.safetensors"
+    save_personal(path, opposite[0], encoder="hash", notes={})
+    loaded = load_controller(path, encoder=HashEncoder())
+    assert isinstance(loaded, GmtRouter)
+    loaded.store.close()
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused_with_one_line(opposite, tmp_path):
     model, _, _ = opposite
     path = tmp_path / "gmt.safetensors"
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        load_personal(path, encoder="hash")
+        load_personal(path, HashEncoder())
     save_personal(path, model, encoder="hash", notes={})
+    other = HashEncoder()
+    other.name = "other"
     with pytest.raises(CheckpointError, match="embeddings of hash; this encoder is other"):
-        load_personal(path, encoder="other")
+        load_personal(path, other)
     tensors = load_file(path)
     from safetensors import safe_open
 
@@ -141,10 +154,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_one_line(opposite, tmp_p
         header = file.metadata()["mar"]
     save_file(tensors | {"prior": np.eye(2)}, path, metadata={"mar": header})
     with pytest.raises(CheckpointError, match="tensor prior has shape"):
-        load_personal(path, encoder="hash")
+        load_personal(path, HashEncoder())
     save_file(tensors, path, metadata={"mar": json.dumps({"format": "x"})})
-    with pytest.raises(CheckpointError, match="is no preference router's checkpoint"):
-        load_personal(path, encoder="hash")
+    with pytest.raises(CheckpointError, match="has format 'x'; expected 'mar/gmt/1'"):
+        load_personal(path, HashEncoder())
     path.write_bytes(b"junk")
-    with pytest.raises(CheckpointError, match="is no preference router's checkpoint"):
-        load_personal(path, encoder="hash")
+    with pytest.raises(CheckpointError, match="is no checkpoint of a preference router"):
+        load_personal(path, HashEncoder())

@@ -251,7 +251,10 @@ def test_fewer_models_at_inference_are_never_planned_for():
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "no MasRouter checkpoint"), (b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ", "no MasRouter checkpoint")],
+    [
+        (b"", "no checkpoint of a MasRouter"),
+        (b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ", "no checkpoint of a MasRouter"),
+    ],
 )
 def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path, content, said):
     path = tmp_path / "c.safetensors"

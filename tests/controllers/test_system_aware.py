@@ -367,7 +367,7 @@ def test_a_checkpoint_for_other_models_or_another_encoder_is_refused(tmp_path):
         load_system_aware(path, ENCODER, PlanSpace(cards=CARDS[:1], prompts=PROMPTS))
     path.write_bytes(b"no tensors")
     assert not is_system_aware(path)
-    with pytest.raises(CheckpointError, match="no system-aware checkpoint"):
+    with pytest.raises(CheckpointError, match="no checkpoint of a system-aware controller"):
         load_system_aware(path, ENCODER, SPACE)
 
 

@@ -149,7 +149,7 @@ def test_a_new_model_joins_from_its_responses_alone(finished):
 def test_a_damaged_file_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match="no file of format mar-cascal-1"):
+    with pytest.raises(CheckpointError, match="no checkpoint of CASCAL"):
         load_model(path)
 
 

@@ -251,7 +251,7 @@ FILES = {
         (("--pool", "odd.toml"), ("odd.toml", "prise_in", "unknown field")),
         (("--pool", "unpriced.toml"), ("--cost_rate", "no price is known for m", "--cost_rate 0")),
         (("--checkpoint", "none.safetensors"), ("none.safetensors", "--save-checkpoint")),
-        (("--checkpoint", "text.safetensors"), ("text.safetensors", "no MasRouter checkpoint")),
+        (("--checkpoint", "text.safetensors"), ("text.safetensors", "no checkpoint of a MasRouter")),
         (("--prompt_file", "none.txt"), ("none.txt",)),
         (("--without", "luck"), ("--without", "'luck'", "predicted_domain")),
         (("--arrival_rate", "often"), ("--arrival_rate", "'often'", "120/min")),

@@ -203,10 +203,10 @@ def test_a_live_router_loses_less_than_one_ranking_for_all_though_tastes_drift()
     assert np.allclose(np.abs(world.weights).sum(axis=2), 1)
     simple = {r.name: r for r in simple_choices(world)}
     assert simple["best fixed LLM per user, in hindsight"].total.mean == 0
-    live = simulate("GMT", world, model, HashEncoder(8), QUIET, half_life=10.0)
+    live = simulate("GMT", world, model, HashEncoder(8), QUIET)
     assert live.total.mean < simple["global ranking"].total.mean
     assert live.by_turn.shape == (30, 15)
-    again = simulate("GMT", world, model, HashEncoder(8), QUIET, half_life=10.0)
+    again = simulate("GMT", world, model, HashEncoder(8), QUIET)
     assert np.array_equal(live.by_turn, again.by_turn)
 
 

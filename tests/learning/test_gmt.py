@@ -1,5 +1,7 @@
 """Training of the published router: what is visible is never predicted, ties and first users, groups, resuming."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ from torch.nn import functional as F
 
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.gmt.comparisons import comparisons_of, names_of
-from mar.controllers.gmt.published import CHAIN, Published, PublishedSettings, graph_of, pair_scores, predict_published
+from mar.controllers.gmt.graph import CHAIN, INTO_USERS, NODES, graph_of, hgt
+from mar.controllers.gmt.published import Published, PublishedSettings, pair_scores, predict_published
 from mar.learning.gmt import PublishedTraining, loss_of, train_published, visible_and_predicted
 from mar.learning.progress import Progress
 from mar.learning.rundir import RunDir
@@ -53,8 +56,6 @@ def test_predictions_do_not_depend_on_the_outcomes_of_predicted_votes(votes):
     torch.manual_seed(0)
     network = Published(SHAPE)
     before = predict_published(network, train, test)
-    from dataclasses import replace
-
     poisoned = replace(test, target=1 - test.target, rating_a=1e3 + test.rating_b, rating_b=-1e3 - test.rating_a)
     assert np.array_equal(before, predict_published(network, train, poisoned))
     assert not np.array_equal(
@@ -87,6 +88,50 @@ def test_merged_turns_leave_users_as_they_were_with_a_node_per_interaction():
     assert torch.allclose(network.users(graph_of(alone, multi_turn=True))[0], users[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("multi_turn", [False, True])
+def test_layers_give_what_hgtconv_gives_and_so_do_their_gradients(multi_turn):
+    """In double precision: users of one to nine conversations, so rows of several lengths, and one who said nothing."""
+    rng = np.random.default_rng(0)
+    groups = [
+        group(f"u{u}", f"q{rng.integers(12)}", ratings=((1.0, 0.0), (0.0, 1.0))[: 1 + n % 2])
+        for u in range(9)
+        for n in range(u + 1)
+    ]
+    votes = comparisons_of(groups, names_of([*groups, group("quiet", "q0")], HashEncoder(WIDTH)))
+    torch.manual_seed(0)
+    network = Published(replace(SHAPE, multi_turn=multi_turn)).double()
+    graph = graph_of(votes, multi_turn=multi_turn)
+    x = {name: values.double() for name, values in graph.x.items()}
+    for layer, conv in enumerate(network.convs):
+        last = layer == len(network.convs) - 1
+        if layer:
+            x |= {name: torch.randn(len(x[name]), WIDTH, dtype=torch.double) for name in ("user", "turn")}
+        into, nodes = (("user",), ("turn", "user")) if last else (("user", "turn"), NODES)
+        edges = {INTO_USERS: graph.edges[INTO_USERS]} if last else graph.edges
+        found, expected = hgt(conv, x, graph, into), conv({name: x[name] for name in nodes}, edges)
+        for name in into:
+            assert torch.allclose(found[name], expected[name], rtol=0, atol=1e-12)
+        slopes = [
+            torch.autograd.grad(sum(out[n].pow(3).sum() for n in into), list(conv.parameters()), allow_unused=True)
+            for out in (found, expected)
+        ]
+        for (name, _), one, other in zip(conv.named_parameters(), *slopes, strict=True):
+            assert (one is None or not one.any()) == (other is None or not other.abs().max() > 1e-12), name
+            assert one is None or other is None or torch.allclose(one, other, rtol=0, atol=1e-10), name
+
+
+def test_candidates_are_scored_as_multihead_attention_scores_them():
+    torch.manual_seed(0)
+    network = Published(SHAPE).eval()
+    vectors = {name: torch.randn(5, WIDTH) for name in ("user", "query", "llm")}
+    rows = {name: torch.randint(5, (20,)) for name in vectors}
+    user, query, llm = (network.project[n](vectors[n])[rows[n]] for n in ("user", "query", "llm"))
+    context = torch.stack([user, query], dim=1)
+    heard, _ = network.attention(llm[:, None], context, context)
+    expected = network.score(F.relu(torch.cat([heard[:, 0], llm], dim=1)))[:, 0]
+    assert torch.allclose(network(vectors, rows), expected, atol=1e-6)
+
+
 def test_pairs_are_scored_by_softplus_and_groups_by_cross_entropy_or_binary(votes):
     groups = [group("u", "q0"), group("u", "q1", ("m0", "m1", "m2"), ((1.0, 0.5, 0.0),)), group("u", "q2")]
     rows = comparisons_of(groups, names_of(groups, HashEncoder(WIDTH)))
@@ -108,7 +153,6 @@ def test_pairs_are_scored_by_softplus_and_groups_by_cross_entropy_or_binary(vote
 
 def test_an_interrupted_training_goes_on_bit_for_bit(votes, tmp_path):
     train, test = votes
-    from dataclasses import replace
 
     def run(folder, *lengths):
         for epochs in lengths:

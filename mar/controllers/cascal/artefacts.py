@@ -3,50 +3,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from pydantic import BaseModel, ConfigDict
 
 from mar.controllers.cascal.controller import CascalModel
 from mar.controllers.cascal.local import LocalSettings, LocalSkills
 from mar.controllers.cascal.responses import Responses
 from mar.controllers.cascal.routing import RoutingSettings
 from mar.controllers.cascal.skills import Skills, SubjectSkills
-from mar.controllers.headers import header_of
+from mar.controllers.headers import Arrays, CheckpointHeader, header_of, read_checkpoint, write_checkpoint
 from mar.errors import CheckpointError, MarError
-from mar.files import write_atomically
 from mar.types import ConfidenceScale
 
-Arrays = dict[str, npt.NDArray[Any]]
 MODEL_KIND = "mar-cascal-"
 MODEL_FORMAT = f"{MODEL_KIND}1"
 RESPONSES_FORMAT = "mar-responses-1"
 
 
-class _Header(BaseModel):
+class _Scale(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-class _Scale(_Header):
     centre: float
     spread: float
 
 
-H = TypeVar("H", bound=_Header)
-
-
-class ModelHeader(_Header):
+class ModelHeader(CheckpointHeader):
     """What a CASCAL file says about itself."""
 
-    format: str
     kind: Literal["skills", "local"]
     models: tuple[str, ...]
     subjects: tuple[str, ...]
@@ -57,10 +44,9 @@ class ModelHeader(_Header):
     simulated: bool
 
 
-class ResponsesHeader(_Header):
+class ResponsesHeader(CheckpointHeader):
     """What a file of responses says about itself."""
 
-    format: str
     questions: tuple[str, ...]
     models: tuple[str, ...]
     made_by: dict[str, str]
@@ -81,7 +67,7 @@ def save_model(path: Path, model: CascalModel) -> None:
         trained_on=dict(model.trained_on),
         simulated=model.simulated,
     )
-    _write(path, _local_arrays(learned) if local else _skill_arrays(learned), header)
+    write_checkpoint(path, header, _local_arrays(learned) if local else _skill_arrays(learned))
 
 
 def is_cascal(path: Path) -> bool:
@@ -95,7 +81,7 @@ def load_model(path: Path) -> CascalModel:
     Raises:
         CheckpointError: No such file, damaged, or of another kind.
     """
-    header, arrays = _read(path, ModelHeader, MODEL_FORMAT)
+    header, arrays = read_checkpoint(path, ModelHeader, MODEL_FORMAT, "CASCAL")
     try:
         learned = _local(header, arrays) if header.kind == "local" else _skills(header, arrays)
         return CascalModel(
@@ -118,7 +104,7 @@ def save_responses(path: Path, responses: Responses, *, made_by: Mapping[str, st
     header = ResponsesHeader(
         format=RESPONSES_FORMAT, questions=responses.questions, models=responses.models, made_by=dict(made_by)
     )
-    _write(path, arrays, header)
+    write_checkpoint(path, header, arrays)
 
 
 def load_responses(path: Path) -> Responses:
@@ -127,7 +113,7 @@ def load_responses(path: Path) -> Responses:
     Raises:
         CheckpointError: No such file, damaged, or of another kind.
     """
-    header, arrays = _read(path, ResponsesHeader, RESPONSES_FORMAT)
+    header, arrays = read_checkpoint(path, ResponsesHeader, RESPONSES_FORMAT, "recorded responses")
     try:
         return Responses(
             questions=header.questions,
@@ -172,24 +158,3 @@ def _local(header: ModelHeader, arrays: Arrays) -> LocalSkills:
         settings=LocalSettings(**settings),
         **{name: arrays[name] for name in _LOCAL},
     )
-
-
-def _write(path: Path, arrays: Arrays, header: BaseModel) -> None:
-    tensors = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-    write_atomically(path, save(tensors, metadata={"mar": header.model_dump_json()}))
-
-
-def _read(path: Path, kind: type[H], expected: str) -> tuple[H, Arrays]:
-    if not path.is_file():
-        raise CheckpointError(f"no file {path}; expected one of format {expected}")
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        content = json.loads(metadata["mar"])
-        found = content.get("format")
-        if found != expected:
-            raise CheckpointError(f"{path} has format {found!r}; expected {expected!r}")
-        return kind.model_validate(content), arrays
-    except (SafetensorError, KeyError, ValueError, AttributeError, ValidationError, OSError) as error:
-        raise CheckpointError(f"{path} is no file of format {expected}: {str(error).splitlines()[0]}") from None

@@ -3,30 +3,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
+from mar.controllers.embeddings import Encoder
 from mar.controllers.gmt.personal import Basis, PersonalModel, PersonalSettings
+from mar.controllers.headers import CheckpointHeader, check_encoder, header_of, read_checkpoint, write_checkpoint
 from mar.errors import CheckpointError
-from mar.files import write_atomically
 
 FORMAT = "mar/gmt/1"
+WHAT = "a preference router (run_gmt.py writes them)"
 
 
-class GmtHeader(BaseModel):
+class GmtHeader(CheckpointHeader):
     """What a checkpoint says about itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: str
     encoder: str
     models: tuple[str, ...]
     questions: tuple[str, ...]  # those that effects were learned for
@@ -41,6 +35,11 @@ class LoadedGmt:
 
     model: PersonalModel
     header: GmtHeader
+
+
+def is_personal(path: Path) -> bool:
+    """Whether a file is such a checkpoint."""
+    return FORMAT in header_of(path)
 
 
 def save_personal(path: Path, model: PersonalModel, *, encoder: str, notes: Mapping[str, str]) -> None:
@@ -58,8 +57,7 @@ def save_personal(path: Path, model: PersonalModel, *, encoder: str, notes: Mapp
     tensors = {"centre": model.basis.centre, "directions": model.basis.directions, "prior": model.prior, "asked": asked}
     tensors |= {f"population.{k}": v for k, v in model.population.items()}
     tensors |= {f"crowd.{k}": v for k, v in model.crowd.items()}
-    whole = {name: np.ascontiguousarray(t) for name, t in tensors.items()}
-    write_atomically(path, save(whole, metadata={"mar": header.model_dump_json()}))
+    write_checkpoint(path, header, tensors)
 
 
 def _settings(given: Mapping[str, int]) -> PersonalSettings:
@@ -68,23 +66,15 @@ def _settings(given: Mapping[str, int]) -> PersonalSettings:
     return PersonalSettings(**{name: kinds[name](value) for name, value in given.items()})
 
 
-def load_personal(path: Path, *, encoder: str) -> LoadedGmt:
+def load_personal(path: Path, encoder: Encoder) -> LoadedGmt:
     """Read a checkpoint.
 
     Raises:
         CheckpointError: No such file, damaged, of another kind, or made for another encoder.
     """
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint {path}; expected a file that run_gmt.py wrote")
+    header, tensors = read_checkpoint(path, GmtHeader, FORMAT, WHAT)
+    check_encoder(path, encoder, header.encoder)
     try:
-        with safe_open(path, framework="np") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        header = GmtHeader.model_validate(json.loads(metadata["mar"]))
-        if header.format != FORMAT:
-            raise CheckpointError(f"{path} has format {header.format!r}; expected {FORMAT!r}")
-        if header.encoder != encoder:
-            raise CheckpointError(f"{path} was trained on embeddings of {header.encoder}; this encoder is {encoder}")
         parts = {
             part: {n: tensors[f"{part}.{n}"] for n in ("skill", "turn", "match")} for part in ("population", "crowd")
         }
@@ -103,6 +93,6 @@ def load_personal(path: Path, *, encoder: str) -> LoadedGmt:
             asked=dict(zip(header.questions, tensors["asked"], strict=True)),
             learned=header.learned,
         )
-    except (SafetensorError, KeyError, TypeError, ValueError, ValidationError, OSError) as error:
-        raise CheckpointError(f"{path} is no preference router's checkpoint: {str(error).splitlines()[0]}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} does not hold what its header promises: {error}") from None
     return LoadedGmt(model=model, header=header)

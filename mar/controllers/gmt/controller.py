@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from mar.controllers.gmt.personal import PersonalModel
 from mar.controllers.gmt.store import InteractionStore
 from mar.types import AgentSpec, Domain, ModeSpec, Plan, Query
 
-Exploration = Literal["none", "thompson", "ucb"]
+Exploration = Literal["ucb", "none"]
 UCB_WIDTH = 1.0  # standard deviations
 
 
@@ -46,8 +45,8 @@ class GmtRouter:
         encoder: Of queries.
         model: A trained router. None: one that knows nothing yet.
         live: How much room users get.
-        exploration: none: the best guess; thompson: a draw from what is believed; ucb: the best that is still likely.
-        seed: Of Thompson's draws.
+        exploration: ucb: the best that is still likely, so that LLMs which a user seldom rated get their chance; none:
+            the best guess.
     """
 
     name = "GMT router"
@@ -59,12 +58,10 @@ class GmtRouter:
         *,
         model: PersonalModel | None = None,
         live: LiveSettings | None = None,
-        exploration: Exploration = "none",
-        seed: int = 0,
+        exploration: Exploration = "ucb",
     ) -> None:
         self.store, self.encoder, self.live = store, encoder, live or LiveSettings()
         self.exploration: Exploration = exploration
-        self.seed = seed
         self._model = model
         self._users: dict[tuple[str, ...], LiveUsers] = {}
 
@@ -76,7 +73,7 @@ class GmtRouter:
             CheckpointError: The file is none, or was made for another encoder.
         """
         chosen = encoder or CachedEncoder(MiniLM())
-        model = None if checkpoint is None else load_personal(checkpoint, encoder=chosen.name).model
+        model = None if checkpoint is None else load_personal(checkpoint, chosen).model
         return cls(store, chosen, model=model)
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
@@ -116,8 +113,7 @@ class GmtRouter:
         personal = x @ user.mean[:-1]
         score = consensus + personal
         spread = np.sqrt(np.maximum(np.einsum("md,de,me->m", x, user.covariance[:-1, :-1], x), 0.0))
-        valued = self._valued(query, user, score, x, spread)
-        best = int(np.argmax(valued))
+        best = int(np.argmax(score + UCB_WIDTH * spread if self.exploration == "ucb" else score))
         chosen, kept = self._sticky(query, user, names, score, best)
         why = _reason(names, score, consensus, chosen, best, kept)
         return Choice(
@@ -128,19 +124,6 @@ class GmtRouter:
             why=why,
             evidence=tuple(_evidence(user, names[chosen])),
         )
-
-    def _valued(self, query: Query, user: LiveUser, score: Floats, x: Floats, spread: Floats) -> Floats:
-        """What each LLM is chosen by."""
-        if self.exploration == "ucb":
-            return score + UCB_WIDTH * spread
-        if self.exploration == "thompson":
-            assert user.covariance is not None
-            identity = f"{self.seed}/{query.user_id}/{user.standing.revision}/{query.id}/{query.text}"
-            digest = hashlib.blake2b(identity.encode(errors="surrogatepass"), digest_size=8).digest()
-            rng = np.random.default_rng(int.from_bytes(digest))
-            root = np.linalg.cholesky(user.covariance[:-1, :-1] + 1e-9 * np.eye(len(user.covariance) - 1))
-            return score + x @ (root @ rng.standard_normal(len(root)))
-        return score
 
     def _sticky(self, query: Query, user: LiveUser, names: Sequence[str], score: Floats, best: int) -> tuple[int, bool]:
         """A follow-up stays with its LLM unless the gain is beyond the user's margin."""
@@ -163,6 +146,8 @@ def _reason(names: Sequence[str], score: Floats, consensus: Floats, chosen: int,
     order = np.argsort(-score)
     other = int(order[1] if order[0] == chosen else order[0]) if len(order) > 1 else chosen
     chance = 100 * float(expit(score[chosen] - score[other]))
+    if score[chosen] < score[other]:
+        return f"{names[chosen]}: tried since too little is known of how you like it ({names[other]} leads so far)"
     own = (score - consensus)[chosen] - (score - consensus)[other]
     share = "your ratings" if abs(own) > abs(consensus[chosen] - consensus[other]) else "what people in general prefer"
     return f"{names[chosen]}: preferred to {names[other]} with {chance:.0f}%, mostly by {share}"

@@ -32,7 +32,6 @@ class LiveSettings:
 
     taste: float = 0.5  # least prior variance of a taste: votes of a test's judges may show none where people have some
     habit: float = 0.05  # least prior variance of a preference that depends on what is asked
-    half_life: float | None = None  # ratings after which an older one counts half, for tastes that drift; None: never
 
 
 def blank_model(models: Sequence[str], width: int) -> PersonalModel:
@@ -147,9 +146,8 @@ class LiveUsers:
         if not entries:
             known.mean = known.covariance = None
             return
-        age = np.arange(len(entries))[::-1]
-        half = self.live.half_life
-        weight = np.ones(len(entries)) if half is None else 0.5 ** (age / half)
         x, offset = np.array([e[1] for e in entries]), np.array([e[2] for e in entries])
         target = np.array([e[0].rating for e in entries], dtype=np.float64)
-        known.mean, known.covariance = posterior(x, offset, target, weight, self._prior, start=known.mean)
+        known.mean, known.covariance = posterior(
+            x, offset, target, np.ones(len(entries)), self._prior, start=known.mean
+        )

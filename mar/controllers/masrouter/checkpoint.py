@@ -3,32 +3,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+import torch
 
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import Encoder
+from mar.controllers.headers import CheckpointHeader, check_encoder, read_checkpoint, write_checkpoint
 from mar.controllers.masrouter.controller import MasRouter, PlanOptions, candidate_texts
 from mar.controllers.masrouter.settings import NetworkSettings
 from mar.errors import CheckpointError
-from mar.files import write_atomically
 
 FORMAT = "mar/masrouter/1"
+WHAT = "a MasRouter (--save-checkpoint writes them)"
 
 
-class Header(BaseModel):
+class Header(CheckpointHeader):
     """What a checkpoint says about itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: str
     encoder: str
     settings: NetworkSettings
     cost_rate: float
@@ -58,8 +52,7 @@ def save_router(
         trained_on=dict(trained_on),
         simulated=simulated,
     )
-    tensors = {name: t.detach().contiguous() for name, t in router.network.state_dict().items()}
-    write_atomically(path, save(tensors, metadata={"mar": header.model_dump_json()}))
+    write_checkpoint(path, header, {name: t.numpy() for name, t in router.network.state_dict().items()})
 
 
 def load_router(path: Path, encoder: Encoder, *, options: PlanOptions | None = None) -> Loaded:
@@ -68,23 +61,9 @@ def load_router(path: Path, encoder: Encoder, *, options: PlanOptions | None = N
     Raises:
         CheckpointError: No such file, damaged, of another kind, or made for another encoder or other dimensions.
     """
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint {path}; expected a file that --save-checkpoint wrote")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        header = Header.model_validate(json.loads(metadata["mar"]))
-    except (SafetensorError, KeyError, ValueError, ValidationError, OSError) as error:
-        raise CheckpointError(f"{path} is no MasRouter checkpoint: {str(error).splitlines()[0]}") from None
-    if header.format != FORMAT:
-        raise CheckpointError(f"{path} has format {header.format!r}; expected {FORMAT!r}")
-    if header.encoder != encoder.name:
-        raise CheckpointError(f"{path} was trained on embeddings of {header.encoder}; this encoder is {encoder.name}")
-    if header.settings.embedding != encoder.width:
-        raise CheckpointError(
-            f"{path} expects embeddings of width {header.settings.embedding}; {encoder.name} makes {encoder.width}"
-        )
+    header, arrays = read_checkpoint(path, Header, FORMAT, WHAT)
+    check_encoder(path, encoder, header.encoder, header.settings.embedding)
+    tensors = {name: torch.from_numpy(a) for name, a in arrays.items()}
     router = MasRouter(header.settings, encoder, cost_rate=header.cost_rate, options=options)
     expected = {name: tuple(t.shape) for name, t in router.network.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in tensors.items()}

@@ -3,36 +3,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from mar.controllers.embeddings import Encoder
-from mar.controllers.headers import header_of
+from mar.controllers.headers import CheckpointHeader, check_encoder, header_of, read_checkpoint, write_checkpoint
 from mar.controllers.routers.controller import RouterController
 from mar.controllers.routers.registry import ROUTERS, make_router, name_of
 from mar.errors import CheckpointError, ConfigError
-from mar.files import write_atomically
 from mar.types import Domain
 
 FORMAT = "mar/router/1"
+WHAT = "a fitted router (save_routed writes them)"
 TIES = "ties"
 _OPEN = "mar/router/"
 
 
-class Header(BaseModel):
+class Header(CheckpointHeader):
     """What a checkpoint says about itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: str
     router: str  # its registered name, or module:Class
     parameters: dict[str, Any]
     encoder: str
@@ -68,10 +61,7 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
         domain=controller.domain,
         trained_on=dict(trained_on),
     )
-    content = {TIES: controller.ties, **arrays}
-    write_atomically(
-        path, save({k: np.ascontiguousarray(v) for k, v in content.items()}, metadata={"mar": header.model_dump_json()})
-    )
+    write_checkpoint(path, header, {TIES: controller.ties, **arrays})
 
 
 def is_routed(path: Path) -> bool:
@@ -86,23 +76,11 @@ def load_routed(path: Path, encoder: Encoder) -> RouterController:
         CheckpointError: No such file, damaged, made for another encoder, or of a class that is not registered: a file
             does not get to say which code is imported.
     """
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint {path}; expected a file that save_routed wrote")
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            arrays: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = Header.model_validate(json.loads(metadata["mar"]))
-        ties = arrays.pop(TIES)
-    except (SafetensorError, KeyError, ValueError, ValidationError, OSError) as error:
-        raise CheckpointError(f"{path} is no checkpoint of a router: {str(error).splitlines()[0]}") from None
-    if header.format != FORMAT:
-        raise CheckpointError(f"{path} has format {header.format!r}; expected {FORMAT!r}")
-    if (header.encoder, header.width) != (encoder.name, encoder.width):
-        raise CheckpointError(
-            f"{path} was fitted on embeddings of {header.encoder} (width {header.width}); this encoder is "
-            f"{encoder.name} (width {encoder.width})"
-        )
+    header, arrays = read_checkpoint(path, Header, FORMAT, WHAT)
+    check_encoder(path, encoder, header.encoder, header.width)
+    if TIES not in arrays:
+        raise CheckpointError(f"{path} does not hold what its header promises: no tensor {TIES!r}")
+    ties = arrays.pop(TIES)
     if header.router not in ROUTERS and header.router not in ROUTERS.values():
         raise CheckpointError(f"{path} holds a router {header.router!r}, which is not registered; register it first")
     router = make_router(header.router, **header.parameters)

@@ -3,33 +3,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+import torch
 from torch import Tensor
 
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import Encoder
-from mar.controllers.headers import header_of
+from mar.controllers.headers import CheckpointHeader, check_encoder, header_of, read_checkpoint, write_checkpoint
 from mar.controllers.system_aware.controller import SystemAware, SystemSettings, build
 from mar.controllers.system_aware.planners import CascadePlanner
 from mar.errors import CheckpointError
-from mar.files import write_atomically
 
 FORMAT = "mar/system_aware/1"
+WHAT = "a system-aware controller"
 
 
-class Header(BaseModel):
+class Header(CheckpointHeader):
     """What a checkpoint says about itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: str
     encoder: str
     settings: SystemSettings
     cost_rate: float | None = None  # published: of the cascade
@@ -56,7 +49,7 @@ def save_system_aware(path: Path, controller: SystemAware, *, trained_on: Mappin
         trained_on=dict(trained_on),
         simulated=simulated,
     )
-    write_atomically(path, save(tensors_of(controller), metadata={"mar": header.model_dump_json()}))
+    write_checkpoint(path, header, {name: t.numpy() for name, t in tensors_of(controller).items()})
 
 
 def tensors_of(controller: SystemAware) -> dict[str, Tensor]:
@@ -78,18 +71,11 @@ def load_system_aware(path: Path, encoder: Encoder, space: PlanSpace) -> SystemA
         CheckpointError: No such file, damaged, of another kind or another encoder.
         ConfigError: The pool lacks a model that it was made for.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        header = Header.model_validate(json.loads(metadata["mar"]))
-    except (SafetensorError, KeyError, ValueError, ValidationError, OSError) as error:
-        raise CheckpointError(f"{path} is no system-aware checkpoint: {str(error).splitlines()[0]}") from None
-    if header.encoder != encoder.name:
-        raise CheckpointError(f"{path} was trained on embeddings of {header.encoder}; this encoder is {encoder.name}")
+    header, arrays = read_checkpoint(path, Header, FORMAT, WHAT)
+    check_encoder(path, encoder, header.encoder)
     controller = build(header.settings, space, encoder)
     try:
-        restore(controller, tensors)
+        restore(controller, {name: torch.from_numpy(a) for name, a in arrays.items()})
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit: {str(error).splitlines()[0]}") from None
     if header.cost_rate is not None and isinstance(controller.planner, CascadePlanner):

@@ -18,7 +18,7 @@ import numpy as np
 
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import Encoder
-from mar.controllers.gmt import Exploration, GmtRouter, InteractionStore, LiveSettings, PersonalModel, stars
+from mar.controllers.gmt import Exploration, GmtRouter, InteractionStore, PersonalModel, stars
 from mar.controllers.gmt.builders.simulated import Recorded, drawn_weights
 from mar.controllers.gmt.comparisons import Floats
 from mar.evaluation.statistics import Interval, bootstrap_mean
@@ -98,20 +98,18 @@ def regret_of(name: str, world: World, chosen: np.ndarray) -> Regret:
 def simulate(
     name: str,
     world: World,
-    model: PersonalModel,
+    model: PersonalModel | None,
     encoder: Encoder,
     progress: Progress,
     *,
-    exploration: Exploration = "none",
-    half_life: float | None = None,
+    exploration: Exploration = "ucb",
     seed: int = 0,
 ) -> Regret:
     """Let all users talk to a live router, which sees the ratings of what it chose and nothing else."""
     models = world.recorded.models
     space = PlanSpace(cards=tuple(ModelCard(name=m) for m in models), prompts=PromptLibrary.load())
     store = InteractionStore(Path(":memory:"))
-    live = LiveSettings(half_life=half_life)
-    router = GmtRouter(store, encoder, model=model, live=live, exploration=exploration, seed=seed)
+    router = GmtRouter(store, encoder, model=model, exploration=exploration)
     ratings, place = world.ratings(seed), {m: i for i, m in enumerate(models)}
     users, turns = world.asked.shape
     chosen = np.empty((users, turns), dtype=np.int64)

@@ -40,6 +40,7 @@ from mar.controllers.cascal import (
 )
 from mar.controllers.cascal.skills import Vectors
 from mar.controllers.embeddings import Encoder
+from mar.controllers.headers import header_of
 from mar.errors import ConfigError, DataError
 from mar.files import write_atomically
 from mar.learning.generated.consensus import Consensus, Scored, families_of_cards, learn, score_responses
@@ -306,10 +307,7 @@ class Pipeline:
         return None if None in stated else tuple(f or "" for f in stated)
 
     def _header(self, part: Part) -> dict[str, str]:
-        from safetensors import safe_open
-
-        with safe_open(self._there(f"responses-{part}.safetensors"), framework="np") as file:
-            return json.loads(file.metadata()["mar"])["made_by"]
+        return json.loads(header_of(self._there(f"responses-{part}.safetensors")))["made_by"]
 
     @property
     def _seed(self) -> int:
