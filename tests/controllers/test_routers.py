@@ -4,6 +4,7 @@ import json
 import os
 import time
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +140,28 @@ def _metadata(path):
 
     with safe_open(path, framework="np") as file:
         return file.metadata()["mar"]
+
+
+def test_the_router_that_the_page_shows_is_saved_and_restored(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "routers.md").read_text()
+    code = page.split("## A router of your own")[1].split("```python\n")[1].split("```")[0]
+    assert len(code.split("@dataclass")[1].splitlines()) < 20
+    (tmp_path / "page_routers.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    train, validation, test = kinds()
+    router = make_router("page_routers:FirstWord", pull=20)
+    router.fit(train, validation)
+    controller = RouterController(router=router, models=("a", "b", "c"), ties=prior(train), encoder=ENCODER)
+    save_routed(tmp_path / "r", controller, trained_on={})
+    with pytest.raises(CheckpointError, match="not registered"):
+        load_routed(tmp_path / "r", ENCODER)
+    register("first_word", "page_routers:FirstWord")
+    restored = load_routed(tmp_path / "r", ENCODER).router
+    assert restored.pull == 20
+    assert restored.words_.tolist() == ["apple", "pear"]  # text of unequal lengths
+    assert np.array_equal(restored.score(test), router.score(test))
+    unseen = Prompts(vectors=test.vectors[:1], texts=("plum 1",))
+    assert restored.score(unseen)[0] == pytest.approx(train.scores.mean(axis=0))
 
 
 def test_knn_is_the_mean_of_the_nearest():

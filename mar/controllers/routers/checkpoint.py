@@ -41,6 +41,7 @@ class Header(BaseModel):
     name: str
     domain: Domain
     trained_on: dict[str, str]  # data, split, ... for people
+    texts: tuple[str, ...] = ()  # tensors that hold code points of text
 
 
 def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping[str, str]) -> None:
@@ -55,8 +56,11 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
     arrays = dict(_arrays(router))
     if not arrays:
         raise ConfigError(f"{type(router).__name__} has no fitted attribute (name_) to save")
-    if odd := [name for name, value in arrays.items() if value.dtype.kind not in "biuf"]:
-        raise ConfigError(f"{type(router).__name__}.{odd[0]} is an array of {arrays[odd[0]].dtype}; expected numbers")
+    if odd := [name for name, value in arrays.items() if value.dtype.kind not in "biufU"]:
+        raise ConfigError(
+            f"{type(router).__name__}.{odd[0]} is an array of {arrays[odd[0]].dtype}; expected numbers or text"
+        )
+    texts = tuple(name for name, value in arrays.items() if value.dtype.kind == "U")
     header = Header(
         format=FORMAT,
         router=name_of(router),
@@ -67,8 +71,9 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
         name=controller.name,
         domain=controller.domain,
         trained_on=dict(trained_on),
+        texts=texts,
     )
-    content = {TIES: controller.ties, **arrays}
+    content = {TIES: controller.ties, **arrays, **{name: _code_points(arrays[name]) for name in texts}}
     write_atomically(
         path, save({k: np.ascontiguousarray(v) for k, v in content.items()}, metadata={"mar": header.model_dump_json()})
     )
@@ -94,7 +99,8 @@ def load_routed(path: Path, encoder: Encoder) -> RouterController:
             arrays: dict[str, np.ndarray] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = Header.model_validate(json.loads(metadata["mar"]))
         ties = arrays.pop(TIES)
-    except (SafetensorError, KeyError, ValueError, ValidationError, OSError) as error:
+        arrays |= {name: _text(arrays[name]) for name in header.texts}
+    except (SafetensorError, LookupError, ValueError, ValidationError, OSError) as error:
         raise CheckpointError(f"{path} is no checkpoint of a router: {str(error).splitlines()[0]}") from None
     if header.format != FORMAT:
         raise CheckpointError(f"{path} has format {header.format!r}; expected {FORMAT!r}")
@@ -110,6 +116,17 @@ def load_routed(path: Path, encoder: Encoder) -> RouterController:
     return RouterController(
         router=router, models=header.models, ties=ties, encoder=encoder, name=header.name, domain=header.domain
     )
+
+
+def _code_points(text: np.ndarray) -> np.ndarray:
+    """Text as numbers, with one more axis; shorter texts end in zeros."""
+    width = max(1, text.dtype.itemsize // 4)
+    return np.ascontiguousarray(text, dtype=f"<U{width}").view(np.uint32).reshape(*text.shape, width)
+
+
+def _text(points: np.ndarray) -> np.ndarray:
+    """The inverse."""
+    return np.ascontiguousarray(points, dtype=np.uint32).view(f"<U{points.shape[-1]}")[..., 0]
 
 
 def _arrays(router: object, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
