@@ -6,8 +6,8 @@
 
 Published (RouterEval, arXiv 2503.10657): one prompt at a time, binary cross-entropy on logits, Adam, a cosine schedule;
 `linear` one layer, learning rate 0.01, 10 epochs; `mlp` two hidden layers of 256, 1e-4, 100 epochs. It is written here
-once more, with PyTorch's layers, loss and optimiser, and shares no line with the library's. What a run found is kept, so
-that a second one only prints.
+once more, with PyTorch's layers, loss and optimiser, and shares no line with the library's. What a run found is kept:
+a second one only prints.
 """
 
 from __future__ import annotations
