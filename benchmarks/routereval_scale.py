@@ -62,7 +62,8 @@ def main() -> None:
         print(f"{table.scores.size:,} records made in {time.process_time() - begin_cpu:.1f} s of CPU time")
         split = stratified(table.groups)
         if "--throughput" in sys.argv:
-            return throughput(table, split)
+            throughput(table, split)
+            return
         compare(table, split)
         whole, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
         print(f"\nall of it: {whole:.0f} s by the clock, {cpu:.0f} s of CPU time (aim 180)")
