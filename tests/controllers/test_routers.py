@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from mar.controllers import PlanSpace
-from mar.controllers.embeddings import HashEncoder
+from mar.controllers.embeddings import HashEncoder, SentenceEncoder
 from mar.controllers.routers import (
     ROUTERS,
     Examples,
@@ -254,6 +255,7 @@ def tiny_encoder(folder):
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
+    folder.mkdir(exist_ok=True)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "pear", *map(str, range(10))]
     (folder / "vocab.txt").write_text("\n".join(words))
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
@@ -277,6 +279,19 @@ def test_a_multi_label_classifier_is_fine_tuned_on_texts_and_restored(tmp_path):
     assert again.score(test) == pytest.approx(scores, abs=1e-5)
     with pytest.raises(ConfigError, match="reads the prompts' texts"):
         router.score(Prompts(vectors=test.vectors))
+
+
+def test_an_encoder_in_a_folder_is_known_by_what_it_holds(tmp_path):
+    folder = tiny_encoder(tmp_path / "tiny")
+    encoder = SentenceEncoder(str(folder))
+    vectors = encoder.encode(["apple 1", "pear 2"])
+    assert vectors.shape == (2, encoder.width) == (2, 16)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1], abs=1e-5)
+    moved = shutil.copytree(folder, tmp_path / "elsewhere" / folder.name)
+    assert SentenceEncoder(str(moved)).name == encoder.name
+    weights = load_file(moved / "model.safetensors")
+    save_file({name: w + 0.1 for name, w in weights.items()}, moved / "model.safetensors", metadata={"format": "pt"})
+    assert SentenceEncoder(str(moved)).name != encoder.name
 
 
 def test_a_decision_of_a_fitted_router_takes_milliseconds():

@@ -107,7 +107,7 @@ def load_routed(path: Path, encoder: Encoder) -> RouterController:
     if (header.encoder, header.width) != (encoder.name, encoder.width):
         raise CheckpointError(
             f"{path} was fitted on embeddings of {header.encoder} (width {header.width}); this encoder is "
-            f"{encoder.name} (width {encoder.width})"
+            f"{encoder.name} (width {encoder.width}); load it with encoder=SentenceEncoder(...)"
         )
     if header.router not in ROUTERS and header.router not in ROUTERS.values():
         raise CheckpointError(f"{path} holds a router {header.router!r}, which is not registered; register it first")
