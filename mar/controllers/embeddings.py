@@ -65,7 +65,11 @@ class MiniLM:
 
 
 class SentenceEncoder:
-    """Any encoder that sentence-transformers can load: a name on the hub, or a folder."""
+    """Any encoder that sentence-transformers can load: a name on the hub, or a folder.
+
+    A folder is known by its name and what its files hold, so that an encoder that was trained on does not get the
+    vectors remembered of the one before, and one that was moved does.
+    """
 
     def __init__(self, name: str) -> None:
         from sentence_transformers import SentenceTransformer
@@ -74,12 +78,20 @@ class SentenceEncoder:
             self._model = SentenceTransformer(name, device="cpu")
         except (OSError, ValueError) as error:
             raise ConfigError(f"no encoder {name!r}: {str(error).splitlines()[0]}") from None
-        self.name = name
+        self.name = _identity(Path(name)) if Path(name).is_dir() else name
         self.width = self._model.get_embedding_dimension() or 0
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Encode on the CPU."""
         return _encoded(self._model, texts)
+
+
+def _identity(folder: Path) -> str:
+    whole = hashlib.blake2b(digest_size=8)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            whole.update(path.relative_to(folder).as_posix().encode() + hashlib.file_digest(file, "blake2b").digest())
+    return f"{folder.resolve().name}@{whole.hexdigest()}"
 
 
 class CachedEncoder:

@@ -83,6 +83,8 @@ def check_encoder(path: Path, encoder: Encoder, trained: str, width: int | None 
         CheckpointError: Name or width differ.
     """
     if trained != encoder.name:
-        raise CheckpointError(f"{path} was trained on embeddings of {trained}; this encoder is {encoder.name}")
+        raise CheckpointError(
+            f"{path} was trained on embeddings of {trained}; this encoder is {encoder.name}; load it with encoder=..."
+        )
     if width not in (None, encoder.width):
         raise CheckpointError(f"{path} expects embeddings of width {width}; {encoder.name} makes {encoder.width}")

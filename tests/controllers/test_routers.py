@@ -2,15 +2,17 @@
 
 import json
 import os
+import shutil
 import time
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from mar.controllers import PlanSpace
-from mar.controllers.embeddings import HashEncoder
+from mar.controllers.embeddings import HashEncoder, SentenceEncoder
 from mar.controllers.routers import (
     ROUTERS,
     Examples,
@@ -141,6 +143,28 @@ def _metadata(path):
         return file.metadata()["mar"]
 
 
+def test_the_router_that_the_page_shows_is_saved_and_restored(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "routers.md").read_text()
+    code = page.split("## A router of your own")[1].split("```python\n")[1].split("```")[0]
+    assert len(code.split("@dataclass")[1].splitlines()) < 20
+    (tmp_path / "page_routers.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    train, validation, test = kinds()
+    router = make_router("page_routers:FirstWord", pull=20)
+    router.fit(train, validation)
+    controller = RouterController(router=router, models=("a", "b", "c"), ties=prior(train), encoder=ENCODER)
+    save_routed(tmp_path / "r", controller, trained_on={})
+    with pytest.raises(CheckpointError, match="not registered"):
+        load_routed(tmp_path / "r", ENCODER)
+    register("first_word", "page_routers:FirstWord")
+    restored = load_routed(tmp_path / "r", ENCODER).router
+    assert restored.pull == 20
+    assert restored.words_.tolist() == ["apple", "pear"]  # text of unequal lengths
+    assert np.array_equal(restored.score(test), router.score(test))
+    unseen = Prompts(vectors=test.vectors[:1], texts=("plum 1",))
+    assert restored.score(unseen)[0] == pytest.approx(train.scores.mean(axis=0))
+
+
 def test_knn_is_the_mean_of_the_nearest():
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype=np.float32)
     examples = Examples(vectors=vectors, scores=np.array([[1, 0], [0, 0], [0, 1], [1, 1]], dtype=np.float32))
@@ -231,6 +255,7 @@ def tiny_encoder(folder):
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
+    folder.mkdir(exist_ok=True)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "pear", *map(str, range(10))]
     (folder / "vocab.txt").write_text("\n".join(words))
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
@@ -254,6 +279,19 @@ def test_a_multi_label_classifier_is_fine_tuned_on_texts_and_restored(tmp_path):
     assert again.score(test) == pytest.approx(scores, abs=1e-5)
     with pytest.raises(ConfigError, match="reads the prompts' texts"):
         router.score(Prompts(vectors=test.vectors))
+
+
+def test_an_encoder_in_a_folder_is_known_by_what_it_holds(tmp_path):
+    folder = tiny_encoder(tmp_path / "tiny")
+    encoder = SentenceEncoder(str(folder))
+    vectors = encoder.encode(["apple 1", "pear 2"])
+    assert vectors.shape == (2, encoder.width) == (2, 16)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1], abs=1e-5)
+    moved = shutil.copytree(folder, tmp_path / "elsewhere" / folder.name)
+    assert SentenceEncoder(str(moved)).name == encoder.name
+    weights = load_file(moved / "model.safetensors")
+    save_file({name: w + 0.1 for name, w in weights.items()}, moved / "model.safetensors", metadata={"format": "pt"})
+    assert SentenceEncoder(str(moved)).name != encoder.name
 
 
 def test_a_decision_of_a_fitted_router_takes_milliseconds():

@@ -34,6 +34,7 @@ class Header(CheckpointHeader):
     name: str
     domain: Domain
     trained_on: dict[str, str]  # data, split, ... for people
+    texts: tuple[str, ...] = ()  # tensors that hold code points of text
 
 
 def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping[str, str]) -> None:
@@ -48,8 +49,11 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
     arrays = dict(_arrays(router))
     if not arrays:
         raise ConfigError(f"{type(router).__name__} has no fitted attribute (name_) to save")
-    if odd := [name for name, value in arrays.items() if value.dtype.kind not in "biuf"]:
-        raise ConfigError(f"{type(router).__name__}.{odd[0]} is an array of {arrays[odd[0]].dtype}; expected numbers")
+    if odd := [name for name, value in arrays.items() if value.dtype.kind not in "biufU"]:
+        raise ConfigError(
+            f"{type(router).__name__}.{odd[0]} is an array of {arrays[odd[0]].dtype}; expected numbers or text"
+        )
+    texts = tuple(name for name, value in arrays.items() if value.dtype.kind == "U")
     header = Header(
         format=FORMAT,
         router=name_of(router),
@@ -60,8 +64,9 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
         name=controller.name,
         domain=controller.domain,
         trained_on=dict(trained_on),
+        texts=texts,
     )
-    write_checkpoint(path, header, {TIES: controller.ties, **arrays})
+    write_checkpoint(path, header, {TIES: controller.ties, **arrays, **{n: _code_points(arrays[n]) for n in texts}})
 
 
 def is_routed(path: Path) -> bool:
@@ -78,8 +83,10 @@ def load_routed(path: Path, encoder: Encoder) -> RouterController:
     """
     header, arrays = read_checkpoint(path, Header, FORMAT, WHAT)
     check_encoder(path, encoder, header.encoder, header.width)
-    if TIES not in arrays:
-        raise CheckpointError(f"{path} does not hold what its header promises: no tensor {TIES!r}")
+    for name in (TIES, *header.texts):
+        if name not in arrays:
+            raise CheckpointError(f"{path} does not hold what its header promises: no tensor {name!r}")
+    arrays |= {name: _text(arrays[name]) for name in header.texts}
     ties = arrays.pop(TIES)
     if header.router not in ROUTERS and header.router not in ROUTERS.values():
         raise CheckpointError(f"{path} holds a router {header.router!r}, which is not registered; register it first")
@@ -88,6 +95,17 @@ def load_routed(path: Path, encoder: Encoder) -> RouterController:
     return RouterController(
         router=router, models=header.models, ties=ties, encoder=encoder, name=header.name, domain=header.domain
     )
+
+
+def _code_points(text: np.ndarray) -> np.ndarray:
+    """Text as numbers, with one more axis; shorter texts end in zeros."""
+    width = max(1, text.dtype.itemsize // 4)
+    return np.ascontiguousarray(text, dtype=f"<U{width}").view(np.uint32).reshape(*text.shape, width)
+
+
+def _text(points: np.ndarray) -> np.ndarray:
+    """The inverse."""
+    return np.ascontiguousarray(points, dtype=np.uint32).view(f"<U{points.shape[-1]}")[..., 0]
 
 
 def _arrays(router: object, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:

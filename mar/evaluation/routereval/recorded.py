@@ -10,7 +10,7 @@ from typing import Literal, cast
 import numpy as np
 
 from mar.errors import ConfigError, DataError
-from mar.evaluation.recorded import read_letters
+from mar.evaluation.letters import read_letters
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.pool.recordings import load_routerbench
 from mar.tasks.options import question_with_options

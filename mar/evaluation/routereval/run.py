@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from mar.evaluation.routereval.published import EMBEDDINGS
 from mar.evaluation.routereval.references import probability
 from mar.evaluation.routereval.report import Line, line_of, write_results
 from mar.evaluation.routereval.results import SINGLE, Measured, run_reference, run_router, run_single
+from mar.evaluation.routereval.state import digest_of_files, digest_of_problem, own_files
 from mar.evaluation.routereval.store import Store
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.learning.progress import Progress
@@ -67,11 +69,12 @@ class Job:
     router: str
     problem: RoutingSet
     seed: int
+    state: str  # digest of the problem's data and, where the router is the user's own, of its file
 
     @property
     def key(self) -> str:
-        """Name of its result's file."""
-        text = json.dumps([self.router, self.problem.name, self.seed])
+        """Name of its result's file: another one when the table or the router's code has changed since."""
+        text = json.dumps([self.router, self.problem.name, self.seed, self.state])
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -127,12 +130,18 @@ def _limited(table: OutcomeTable, limit: int | None) -> OutcomeTable:
 
 
 def _jobs(options: RoutingOptions, problem: RoutingSet) -> Iterator[Job]:
-    yield Job(router=SINGLE, problem=problem, seed=0)
+    data = digest_of_problem(problem)
+    yield Job(router=SINGLE, problem=problem, seed=0, state=data)
     for name in options.routers:
-        seeds = 1 if probability(name) is not None or "seed" not in vars(_fresh(name, 0)) else options.seeds
-        yield from (Job(router=name, problem=problem, seed=seed) for seed in range(seeds))
+        seeds, state = 1, data
+        if probability(name) is None:
+            router = _fresh(name, 0)
+            seeds = options.seeds if "seed" in vars(router) else 1
+            state += digest_of_files(own_files(router))
+        yield from (Job(router=name, problem=problem, seed=seed, state=state) for seed in range(seeds))
     if options.program is not None:
-        yield Job(router=options.program, problem=problem, seed=0)
+        state = data + digest_of_files(map(Path, shlex.split(options.program)))
+        yield Job(router=options.program, problem=problem, seed=0, state=state)
 
 
 def _measure(job: Job, options: RoutingOptions) -> Measured:

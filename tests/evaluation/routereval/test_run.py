@@ -8,7 +8,7 @@ import pytest
 
 from mar.cli.routereval import routereval
 from mar.controllers.embeddings import HashEncoder
-from mar.controllers.routers import load_routed
+from mar.controllers.routers import load_routed, make_router
 from mar.errors import ConfigError, DataError
 from mar.evaluation.options import parse_options
 from mar.evaluation.routereval import run
@@ -17,9 +17,11 @@ from mar.evaluation.routereval.external import run_program
 from mar.evaluation.routereval.keep import fitted_controller, problems
 from mar.evaluation.routereval.published import read_router_dataset
 from mar.evaluation.routereval.results import run_router
+from mar.evaluation.routereval.state import digest_of_files, own_files
 from mar.learning.progress import Progress
 from tests.evaluation.routereval.tables import two_kinds
 
+QUIET = Progress(quiet=True)
 CUSTOM = '''\
 import numpy as np
 
@@ -53,9 +55,7 @@ def lines_of(folder):
 
 
 def test_a_comparison_gives_one_table_with_intervals_and_verdicts(folder):
-    page = run.run_routing(
-        options("--routers", "oracle", "random", "knn", "custom_router:Nearest"), Progress(quiet=True)
-    )
+    page = run.run_routing(options("--routers", "oracle", "random", "knn", "custom_router:Nearest"), QUIET)
     lines = lines_of(folder)
     assert list(lines) == ["best single", "oracle", "random", "knn", "custom_router:Nearest"]
     assert float(lines["knn"]["gain_low"]) > 0
@@ -89,6 +89,31 @@ def test_a_run_goes_on_where_it_was_interrupted_and_repeats_nothing(folder, monk
     assert (folder / "runs" / "routereval" / "results.csv").read_bytes() == before
     with pytest.raises(ConfigError, match=r"holds a run with routers = \['knn', 'svm', 'mf'\]"):
         run.run_routing(options("--routers", "knn"), Progress(quiet=True))
+
+
+def test_what_changed_since_is_measured_again(folder, monkeypatch):
+    def measured():
+        done = []
+        monkeypatch.setattr(run, "_measure", lambda job, options: done.append(job.router) or measure(job, options))
+        run.run_routing(options("--routers", "knn", "--program", f"{sys.executable} theirs.py {{problem}}"), QUIET)
+        return done
+
+    measure = run._measure
+    (folder / "theirs.py").write_text("print(0.5, 0.9, 1.0)")
+    everything = measured()
+    assert everything[:2] == ["best single", "knn"]
+    assert measured() == []
+    (folder / "theirs.py").write_text("print(0.6, 0.9, 1.0)")
+    assert measured() == everything[2:]
+    two_kinds(1500, seed=1).save(folder / "kinds")
+    assert measured() == everything
+
+
+def test_a_router_that_was_rewritten_has_another_state(folder):
+    before = digest_of_files(own_files(make_router("custom_router:Nearest")))
+    (folder / "custom_router.py").write_text(CUSTOM.replace("argmax", "argmin"))
+    assert digest_of_files(own_files(make_router("custom_router:Nearest"))) != before
+    assert own_files(make_router("knn")) == []
 
 
 def test_routers_that_draw_run_with_every_seed(folder):
