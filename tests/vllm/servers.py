@@ -1,6 +1,7 @@
 """Waiting for real servers, and keeping them busy."""
 
 from contextlib import asynccontextmanager
+from random import Random
 
 import anyio
 import httpx
@@ -19,11 +20,11 @@ async def until(condition, seconds=600):
             await anyio.sleep(0.05)
 
 
-async def occupy(client, card, tokens, priority=0):
+async def occupy(client, card, tokens, priority=0, prompt="Capital of Peru?"):
     """One request that takes its server so many tokens, whatever the model has to say."""
     body = {
         "model": card.name,
-        "messages": [{"role": "user", "content": "Capital of Peru?"}],
+        "messages": [{"role": "user", "content": prompt}],
         "max_tokens": tokens,
         "ignore_eos": True,
         "priority": priority,
@@ -39,13 +40,20 @@ def patient_client():
 
 
 @asynccontextmanager
-async def kept_busy(card, requests):
-    """So many requests are with a server, each followed by another, until the block ends; then the last are awaited."""
-    over = False
+async def kept_busy(card, requests, *, reading=False):
+    """So many requests are with a server, each followed by another, until the block ends; then the last are awaited.
+
+    They write much; `reading`, they have much read. What a server has computed it also has to put into words, so that
+    one that writes much may be done with everything and still answer nobody for a while.
+    """
+    over, random = False, Random(0)
 
     async def again(client):
         while not over:
-            await occupy(client, card, 300)
+            if reading:
+                await occupy(client, card, 8, prompt="".join(random.choices("abcdefgh ", k=900)))
+            else:
+                await occupy(client, card, 300)
 
     async with patient_client() as client, task_group() as tasks:
         for _ in range(requests):

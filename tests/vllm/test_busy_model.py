@@ -76,7 +76,7 @@ async def test_work_moves_away_from_a_model_that_is_kept_busy_and_back(tiny, tmp
         def waiting():
             return pool.telemetry()[adder.name].waiting or 0
 
-        async with kept_busy(adder, 3 * AT_ONCE):
+        async with kept_busy(adder, 6 * AT_ONCE, reading=True):
             await until(lambda: waiting() > AT_ONCE)
             # Whatever this machine's speed: an answer of the busy model takes twice the budget.
             budget = await seconds_of_a_call(pool, adder.name) / 2
@@ -94,7 +94,7 @@ async def test_work_moves_away_from_a_model_that_is_kept_busy_and_back(tiny, tmp
         await until(lambda: waiting() == 0)
         await trainer.segment(rollouts)  # the pilot, while all are idle
         idle = await share_of(adder.name, controller, pool, budget)
-        async with kept_busy(adder, 3 * AT_ONCE):
+        async with kept_busy(adder, 6 * AT_ONCE, reading=True):
             await until(lambda: waiting() > AT_ONCE)
             await trainer.segment(rollouts)
             busy = await share_of(adder.name, controller, pool, budget)

@@ -40,6 +40,7 @@ class Nearest:
 def folder(tmp_path, monkeypatch):
     two_kinds(1500).save(tmp_path / "kinds")
     (tmp_path / "custom_router.py").write_text(CUSTOM)
+    monkeypatch.delitem(sys.modules, "custom_router", raising=False)  # of another test's folder
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
