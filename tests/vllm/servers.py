@@ -7,6 +7,7 @@ import anyio
 import httpx
 
 from mar.concurrency import task_group
+from mar.controllers.system_aware.rules import deadline_priority
 from mar.pool import WatchSettings
 
 # Patient, since a busy machine answers slowly: no limit here is a measurement.
@@ -18,6 +19,11 @@ async def until(condition, seconds=600):
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in a server
             await anyio.sleep(0.05)
+
+
+def soon():
+    """The priority of a call that is due in a second, as agents' calls have it."""
+    return deadline_priority(anyio.current_time() + 1)
 
 
 async def occupy(client, card, tokens, priority=0, prompt="Capital of Peru?"):
@@ -51,7 +57,8 @@ async def kept_busy(card, requests, *, reading=False):
     async def again(client):
         while not over:
             if reading:
-                await occupy(client, card, 8, prompt="".join(random.choices("abcdefgh ", k=900)))
+                prompt = "".join(random.choices("abcdefgh ", k=900))
+                await occupy(client, card, 8, priority=soon(), prompt=prompt)
             else:
                 await occupy(client, card, 300)
 

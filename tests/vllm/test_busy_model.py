@@ -20,7 +20,7 @@ from mar.tasks.task import Score
 from mar.testing.tinypool import tiny_prompts
 from mar.testing.tinyskills import MixedSkills
 from mar.types import AgentSpec, Budget, ChatRequest, Message, ModeSpec, Plan, Query, StepContext
-from tests.vllm.servers import AT_ONCE, CLOSE, kept_busy, until
+from tests.vllm.servers import AT_ONCE, CLOSE, kept_busy, soon, until
 
 pytestmark = [pytest.mark.vllm, pytest.mark.anyio]
 PLAN = Plan(mode=ModeSpec(name="IO"), domain="Math", agents=(AgentSpec(role="MathSolver"),))
@@ -41,7 +41,7 @@ async def seconds_of_a_call(pool, model):
     for _ in range(3):
         began = time.perf_counter()
         messages = (Message(speaker="user", text="Capital of Peru?"),)
-        await pool.chat(ChatRequest(model=model, messages=messages, priority=10**9, max_tokens=24))
+        await pool.chat(ChatRequest(model=model, messages=messages, priority=soon(), max_tokens=24))
         took.append(time.perf_counter() - began)
     return median(took)
 
@@ -76,7 +76,7 @@ async def test_work_moves_away_from_a_model_that_is_kept_busy_and_back(tiny, tmp
         def waiting():
             return pool.telemetry()[adder.name].waiting or 0
 
-        async with kept_busy(adder, 6 * AT_ONCE, reading=True):
+        async with kept_busy(adder, 8 * AT_ONCE, reading=True):
             await until(lambda: waiting() > AT_ONCE)
             # Whatever this machine's speed: an answer of the busy model takes twice the budget.
             budget = await seconds_of_a_call(pool, adder.name) / 2
@@ -94,12 +94,10 @@ async def test_work_moves_away_from_a_model_that_is_kept_busy_and_back(tiny, tmp
         await until(lambda: waiting() == 0)
         await trainer.segment(rollouts)  # the pilot, while all are idle
         idle = await share_of(adder.name, controller, pool, budget)
-        async with kept_busy(adder, 6 * AT_ONCE, reading=True):
+        async with kept_busy(adder, 8 * AT_ONCE, reading=True):
             await until(lambda: waiting() > AT_ONCE)
             await trainer.segment(rollouts)
             busy = await share_of(adder.name, controller, pool, budget)
         await until(lambda: waiting() == 0)
         back = await share_of(adder.name, controller, pool, budget)
-    assert idle > 0.9
-    assert busy < 0.1
-    assert back > 0.9
+    assert (idle > 0.9, busy < 0.1, back > 0.9) == (True, True, True), (idle, busy, back, budget)
