@@ -46,12 +46,14 @@ def run(name: str, problem: RoutingSet, seed: int) -> Measured:
     """One router on one problem, or what an earlier run measured."""
     store = Store.open(RUNS / "routereval", {})
     key = f"{problem.benchmark}-{problem.group}-{seed}-{name}".replace(" ", "_").replace("/", "_")
-    if key not in store:
+    if key not in store and name == SINGLE:
+        store.put(key, run_single(problem))
+    elif key not in store:
         kind, parameters = parse_parameters(name)
         router = make_router(kind, **parameters)
         if hasattr(router, "seed") and problem.benchmark == "model7":
             router = make_router(kind, **{**parameters, "seed": seed})
-        store.put(key, run_single(problem) if name == SINGLE else run_router(router, problem, name=name, seed=seed))
+        store.put(key, run_router(router, problem, name=name, seed=seed))
     return store.get(key)
 
 
