@@ -76,7 +76,7 @@ def test_a_vote_given_twice_counts_once(tmp_path):
     assert (len(found.groups), found.duplicates) == (2, 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30), rating=st.floats(0, 1))
 def test_whatever_was_said_is_read_back_as_written(tmp_path_factory, text, rating):
     path = tmp_path_factory.mktemp("groups") / "x.jsonl"

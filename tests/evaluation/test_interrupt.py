@@ -12,6 +12,7 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "run_mbpp.py"
 def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_has(tmp_path):
     out = tmp_path / "run"
     env = os.environ | {"HF_HUB_OFFLINE": "1", "MAR_CACHE": str(tmp_path / "cache")}
+    env.pop("MAR_DATA", None)  # the bundled sample, of which an epoch is short
     command = [
         sys.executable,
         str(SCRIPT),
@@ -34,13 +35,16 @@ def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_has(tmp_path):
         text=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
     )
-    give_up = time.monotonic() + 120
-    while not (out / "state.safetensors").is_file():  # the first update is saved
-        assert run.poll() is None
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
-    run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=60)
+    try:
+        give_up = time.monotonic() + 240
+        while not (out / "state.safetensors").is_file():  # the first update is saved
+            assert run.poll() is None
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    finally:
+        run.kill()
     assert run.returncode == 130  # 128 + SIGINT
     assert "interrupted" in said
     assert str(out) in said.replace("\n", "")

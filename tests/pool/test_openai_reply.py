@@ -44,7 +44,7 @@ def cut(text, places):
         ("  indented", "", "  indented"),
     ],
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(places=st.lists(st.integers(0, 100), max_size=6))
 def test_a_think_block_is_told_from_the_answer_wherever_the_text_is_cut(text, reasoning, answer, places):
     assert split(cut(text, places)) == (reasoning, answer)
@@ -95,7 +95,7 @@ def test_a_content_filter_is_a_refusal(body):
         build(body)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.recursive(st.none() | st.booleans() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
 def test_any_json_is_a_completion_or_a_bad_reply(payload):
     with suppress(BadReply):

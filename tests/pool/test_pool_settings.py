@@ -256,7 +256,7 @@ json_values = st.recursive(
 field_names = st.sampled_from(["models", "model_base_urls", "key", "global_settings", "base_url", "name", "Name"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.dictionaries(field_names | st.text(max_size=5), json_values, max_size=4))
 def test_any_json_is_read_or_refused_in_one_line(data):
     try:
@@ -270,7 +270,7 @@ def test_any_json_is_read_or_refused_in_one_line(data):
     assert len(message.splitlines()) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused_as_toml(text):
     try:
@@ -285,7 +285,7 @@ def test_any_text_is_read_or_refused_as_toml(text):
 prices = st.none() | st.floats(allow_nan=True, allow_infinity=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(prices, prices, prices)
 def test_a_card_is_accepted_exactly_when_its_prices_make_sense(price_in, price_out, gpu):
     card = {"name": "a", "base_url": "http://x/v1", "price_in": price_in, "price_out": price_out}
@@ -301,7 +301,7 @@ def test_a_card_is_accepted_exactly_when_its_prices_make_sense(price_in, price_o
     assert accepted == sensible
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(max_size=40))
 def test_any_text_is_a_plain_url_or_refused_without_being_quoted(text):
     try:

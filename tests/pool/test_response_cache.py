@@ -168,7 +168,7 @@ requests = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(requests, requests)
 def test_two_requests_share_a_key_only_when_they_are_equal(a, b):
     assert (cache_key(a) == cache_key(b)) == (a == b)

@@ -62,7 +62,7 @@ class Unreadable(PlainText):
 # Calls and stages ----------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     spec=st.builds(
         ModeSpec,

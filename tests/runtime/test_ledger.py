@@ -53,7 +53,7 @@ def test_the_estimate_of_a_prompt_is_never_above_its_upper_bound(text):
     assert estimate_tokens(messages) <= most_tokens(messages)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     calls=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 10), st.booleans()), min_size=1, max_size=30),
     limit=st.integers(0, 120),

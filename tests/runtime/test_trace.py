@@ -54,7 +54,7 @@ EPISODES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(EPISODES, max_size=2))
 def test_episodes_are_read_back_as_they_were_written(episodes):
     with TemporaryDirectory() as folder:

@@ -152,7 +152,7 @@ def test_jinja_syntax_in_data_comes_through_verbatim() -> None:
 
 
 @given(st.text(min_size=1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_comes_through_verbatim(data: str) -> None:
     assert all(data in message for message in everything_with(data))
 

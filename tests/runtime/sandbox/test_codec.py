@@ -82,7 +82,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(values)
 def test_a_value_comes_back_with_its_type(value: Any) -> None:
     assert same(there_and_back(value), value)
