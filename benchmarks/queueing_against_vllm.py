@@ -73,6 +73,11 @@ class Speed:
         )
 
 
+def patient_client() -> httpx.AsyncClient:
+    """One that waits, and keeps no connection, which a slow server may close just when it is used again."""
+    return httpx.AsyncClient(timeout=600, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0))
+
+
 async def ask(client: httpx.AsyncClient, card: ModelCard, tokens: int) -> float:
     """One request of so many tokens; its latency."""
     body = {
@@ -96,7 +101,7 @@ async def measure_speed(card: ModelCard, seed: int) -> Speed:
             seconds.append(await ask(client, card, tokens))
             rows.append((1.0, tokens, tokens * at_once))
 
-    async with httpx.AsyncClient(timeout=600) as client:
+    async with patient_client() as client:
         await ask(client, card, MEDIAN_TOKENS)  # warm
         for at_once in CLIENTS:
             await gather([partial(asks, client, at_once)] * at_once)
@@ -111,7 +116,7 @@ def length(rng: random.Random) -> int:
 
 async def real(card: ModelCard, times: Sequence[float], tokens: Sequence[int]) -> list[float]:
     """Latencies on the real server."""
-    async with httpx.AsyncClient(timeout=600, limits=httpx.Limits(max_connections=None)) as client:
+    async with patient_client() as client:
         found = await open_loop(times, lambda i: ask(client, card, tokens[i]))
     return [x for x in found if x is not None]
 
