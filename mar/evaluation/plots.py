@@ -54,9 +54,10 @@ def plot_curves(metrics: Sequence[Mapping[str, float]], path: Path, *, title: st
 
 def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
     """Accuracy against cost, one point per controller; those without a known cost above 0 are named below."""
-    figure, axis = plt.subplots(figsize=(8, 5.5), constrained_layout=True)
+    figure, axis = plt.subplots(figsize=(11, 5.5), constrained_layout=True)
     left_out = list[str]()
     names: dict[tuple[float, float], list[str]] = {}  # by point, since several may meet in one
+    colours: dict[tuple[float, float], str] = {}
     for row in rows:
         cost = row.cost_per_100
         if cost is None or cost <= 0:
@@ -67,8 +68,14 @@ def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
         colour = COLOURS.get(row.group, "black")
         axis.errorbar([cost], [100 * accuracy.mean], yerr=error, fmt="o", color=colour, capsize=2)
         names.setdefault((cost, 100 * accuracy.mean), []).append(row.name)
-    for point, met in names.items():
-        axis.annotate("\n".join(met), point, textcoords="offset points", xytext=(5, 4), fontsize=7)
+        colours[cost, 100 * accuracy.mean] = colour
+    ordered = sorted(names)
+    for number, point in enumerate(ordered, 1):  # numbers, since names would cover each other
+        axis.annotate(str(number), point, textcoords="offset points", xytext=(5, 4), fontsize=8)
+    if ordered:
+        handles = [axis.plot([], [], "o", color=colours[point])[0] for point in ordered]
+        labels = [f"{number}  " + "\n    ".join(names[point]) for number, point in enumerate(ordered, 1)]
+        axis.legend(handles, labels, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
     axis.set_xscale("log")
     axis.set_xlabel("USD per 100 queries" + ("\nnot shown: " + ", ".join(left_out) if left_out else ""), wrap=True)
     axis.set_ylabel("accuracy %")
