@@ -62,7 +62,7 @@ def one_split(recorded: Recorded, vectors: Vectors, group: str, seed: int) -> Fo
         model = learn(train, scored, kind, subjects, vectors[parts.train], encoder=MiniLM.name)
         routes = model.routes(vectors[parts.test])
         seconds[name] = time.process_time() - began
-        rows.append(judge(name, routes.scores, test, gold))
+        rows.append(judge(name, routes.scores, test, gold, unreadable_vote=kind == "published"))
     overall: dict[str, Floats] = {
         "best by agreement": score_responses(train, "majority", vectors[parts.train]).scores,
         "best by Dawid-Skene": score_responses(train, "dawid_skene", vectors[parts.train]).scores,

@@ -29,7 +29,9 @@ class Judged:
         return {"router": self.name, "top-1": _percent(self.top1), "top-3 vote": _percent(self.top3)}
 
 
-def judge(name: str, scores: Floats, responses: Responses, gold: npt.NDArray[np.int64]) -> Judged:
+def judge(
+    name: str, scores: Floats, responses: Responses, gold: npt.NDArray[np.int64], *, unreadable_vote: bool = False
+) -> Judged:
     """A router by its scores: the best model's answer, and the vote of the three best.
 
     Args:
@@ -37,24 +39,32 @@ def judge(name: str, scores: Floats, responses: Responses, gold: npt.NDArray[np.
         scores: Of the models for each question, (Q, M).
         responses: The models' answers to these questions.
         gold: Position of the right option of each question.
+        unreadable_vote: Whether unreadable answers vote together, for nothing, and may win (the published code's way).
     """
     best = np.argsort(-scores, axis=1, kind="stable")[:, :3]
     first = np.take_along_axis(responses.choices, best[:, :1], axis=1)[:, 0]
     return Judged(
         name=name,
         top1=(first == gold).astype(np.float64),
-        top3=(vote_of(responses, best) == gold).astype(np.float64),
+        top3=(vote_of(responses, best, unreadable_vote=unreadable_vote) == gold).astype(np.float64),
     )
 
 
-def vote_of(responses: Responses, best: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
+def vote_of(
+    responses: Responses, best: npt.NDArray[np.int64], *, unreadable_vote: bool = False
+) -> npt.NDArray[np.int8]:
     """The option that most of the chosen models choose.
 
     Where all differ, the one with the highest z-scored log-probability wins; without log-probabilities, the first
-    readable one of the best model. Unreadable answers do not vote.
+    readable one of the best model. Unreadable answers do not vote, unless `unreadable_vote`.
     """
     said = np.take_along_axis(responses.choices, best, axis=1)
-    settled = plurality(said, int(responses.options.max(initial=1)))
+    width = int(responses.options.max(initial=1))
+    if unreadable_vote:
+        winner = plurality(np.where(said == ABSTAINED, width, said), width + 1)
+        settled = np.where(winner == width, ABSTAINED, winner)
+    else:
+        settled = plurality(said, width)
     if responses.logprobs is None:
         return settled
     z = np.take_along_axis(z_scores(responses.logprobs), best, axis=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mar.controllers.cascal import FamilySettings, agreement_shares, families_of, family_scores
-from mar.controllers.cascal.families import _Terms
+from mar.controllers.cascal.likelihood import Terms
 from tests.controllers.cascal_worlds import crowd, responses, silent
 
 FAMILY = ("f", "f", "f", "x", "y", "z")
@@ -45,6 +45,19 @@ def test_an_abstention_has_no_chance_of_being_right_and_lowers_the_model():
     assert fit.scores.mean(axis=0)[0] < 0.75 * fit.scores.mean(axis=0)[1:].min()
 
 
+def test_guesses_on_a_favourite_option_are_no_agreement():
+    # Two models know little and say A whenever they do not know; their many equal answers are not taken for right ones.
+    answers, truth = crowd([0.3, 0.3, 0.5, 0.5], "abcd", questions=1500)
+    table = answers.choices.copy()
+    table[:, :2] = np.where(table[:, :2] == truth[:, None], table[:, :2], 0)
+    right = (table == truth[:, None]).mean(axis=0)
+    fit = family_scores(responses(table, options=8), "abcd")
+    assert fit.habits[:2, 0].min() > 0.6
+    assert fit.habits[2:, 0].max() < 0.25
+    assert fit.scores.mean(axis=0) == pytest.approx(right, abs=0.06)
+    assert agreement_shares(responses(table, options=8)).mean(axis=0)[:2].min() > right[:2].max()
+
+
 def test_the_same_answers_and_seed_give_the_same_scores():
     answers, _ = crowd([0.6, 0.5, 0.4], "abc", questions=300)
     one, two = (family_scores(answers, "abc", settings=FamilySettings(questions=100)) for _ in range(2))
@@ -54,7 +67,7 @@ def test_the_same_answers_and_seed_give_the_same_scores():
 def test_the_terms_of_a_question_are_all_pairs_of_right_and_popular_options():
     # Three models say 0, 1, 1 of five options: slots 0, 1 and "one of the three that nobody chose". Two terms have
     # t = 0, two t = 1, three an unchosen t. The prior over (t, w) is uniform over 5 x 4 pairs: weights add up to 1.
-    terms = _Terms.of(np.array([[0, 1, 1]], np.int8), np.array([5]), np.array([0]))
+    terms = Terms.of(np.array([[0, 1, 1]], np.int8), np.array([5]), np.array([0]))
     assert np.exp(terms.log_weight.numpy()).sum() == pytest.approx(1.0)
     assert len(terms.right) == 7
 

@@ -161,6 +161,8 @@ def test_votes_and_references_are_counted_by_hand():
     gold = np.array([1, 0, 3])
     best = np.array([[0, 1, 2]] * 3)
     assert vote_of(table, best).tolist() == [1, 0, 3]
+    silent = responses([[ABSTAINED, 0, ABSTAINED], [1, ABSTAINED, 2]])
+    assert vote_of(silent, best[:2], unreadable_vote=True).tolist() == [ABSTAINED, 1]
     judged = judge("x", np.tile([3.0, 2, 1], (3, 1)), table, gold)
     assert judged.top1.tolist() == [0, 1, 0]
     assert judged.top3.tolist() == [1, 1, 1]

@@ -1,7 +1,7 @@
 """CASCAL (arXiv 2601.09692): routing that learns from answers alone, without knowing which of them are right.
 
-`responses` holds answers, `consensus` and `families` score them without labels, `skills` and `local` learn where which
-model scores well, `routing` and `controller` use that, `artefacts` keeps it in files.
+`responses` holds answers; `consensus`, `families` and `likelihood` score them without labels; `skills` and `local`
+learn where which model scores well; `routing` and `controller` use that; `artefacts` keeps it in files.
 """
 
 from mar.controllers.cascal.artefacts import load_model, load_responses, save_model, save_responses
@@ -16,7 +16,8 @@ from mar.controllers.cascal.consensus import (
     z_scores,
 )
 from mar.controllers.cascal.controller import Cascal, CascalModel
-from mar.controllers.cascal.families import FamilyFit, FamilySettings, families_of, family_scores
+from mar.controllers.cascal.families import families_of, family_scores
+from mar.controllers.cascal.likelihood import FamilyFit, FamilySettings
 from mar.controllers.cascal.local import LocalSettings, LocalSkills, question_regions, train_local
 from mar.controllers.cascal.responses import ABSTAINED, Responses, agreement
 from mar.controllers.cascal.routing import Routes, RoutingSettings, route

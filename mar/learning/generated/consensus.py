@@ -69,7 +69,8 @@ def score_responses(
     if kind == "families":
         return _by_families(responses, vectors, families or families_of(responses.models), seed)
     if kind == "published":
-        return Scored(scores=consensus_scores(as_published(responses, seed), letters=PUBLISHED_LETTERS), copying={})
+        filled = as_published(responses, seed, letters=PUBLISHED_LETTERS)
+        return Scored(scores=consensus_scores(filled, letters=PUBLISHED_LETTERS), copying={})
     plain = {"consensus": consensus_scores, "majority": agreement_shares, "dawid_skene": dawid_skene}
     if kind not in plain:
         raise ConfigError(f"consensus {kind!r}; expected {', '.join(CONSENSUS)}")
@@ -83,9 +84,15 @@ def _by_families(responses: Responses, vectors: Vectors, families: Sequence[str]
     return Scored(scores=fit.scores, copying=fit.copying)
 
 
-def as_published(responses: Responses, seed: int) -> Responses:
-    """The published code's responses: an unreadable answer is a random letter from A to D, seeded here."""
-    drawn = np.random.default_rng(seed).integers(0, 4, responses.choices.shape).astype(np.int8)
+def as_published(responses: Responses, seed: int, *, letters: int) -> Responses:
+    """The published code's responses: an unreadable answer is a random letter, seeded here.
+
+    Args:
+        responses: Answers.
+        seed: Of the letters.
+        letters: How many may be drawn: A to T where answers are scored, A to D where skills are learned.
+    """
+    drawn = np.random.default_rng([seed, letters]).integers(0, letters, responses.choices.shape).astype(np.int8)
     filled = np.where(responses.choices == ABSTAINED, drawn, responses.choices)
     return replace(responses, choices=filled, options=np.full(len(responses.options), PUBLISHED_LETTERS))
 
@@ -106,7 +113,7 @@ def learn(
         learned = train_local(responses.models, scored.scores, subjects, vectors)
     elif kind == "published":
         wrong = replace(settings or SkillSettings(), share_ties=True, same_leader=False)
-        learned = train_skills(as_published(responses, wrong.seed), scored.scores, subjects, vectors, wrong)
+        learned = train_skills(as_published(responses, wrong.seed, letters=4), scored.scores, subjects, vectors, wrong)
     else:
         learned = train_skills(responses, scored.scores, subjects, vectors, settings)
     return CascalModel(
