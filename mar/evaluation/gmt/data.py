@@ -13,7 +13,7 @@ from mar.controllers.gmt.builders.chatbot_arena import build_chatbot_arena
 from mar.controllers.gmt.builders.mt_bench import build_mt_bench
 from mar.controllers.gmt.builders.simulated import SimulatedUsers, read_recorded, simulate_users
 from mar.controllers.gmt.comparisons import Comparisons, Floats
-from mar.controllers.gmt.records import Group, frequent, read_groups, write_groups
+from mar.controllers.gmt.records import Group, frequent, kept_apart, read_groups, write_groups
 from mar.errors import DataError
 from mar.evaluation.gmt.config import GmtConfig
 from mar.evaluation.gmt.protocol import EXTRA_FILE, MIN_GROUPS, SPLIT_FILES, Split, split_votes, without_leaks
@@ -68,6 +68,10 @@ def _published(files: Mapping[str, Path], config: GmtConfig) -> VoteData:
     extra = read_groups(others).groups if others.is_file() else ()
     split = without_leaks(read["train"].groups, read["validation"].groups, read["test"].groups, extra)
     notes[REMOVED] = str(split.removed)
+    for part, path in files.items():
+        if not any(g.decided for g in getattr(split, part)):
+            left = f" ({REMOVED}: {split.removed})" if split.removed else ""
+            raise DataError(f"{path}: no vote in it prefers an LLM to another{left}; expected some")
     return VoteData(splits=(split,), notes=notes)
 
 
@@ -105,12 +109,10 @@ def write_published(data: VoteData, folder: Path, encoder: Encoder) -> list[Path
     """Write the first split as published files, embeddings included; gives the files."""
     split = data.splits[0]
     parts = {stem: getattr(split, part) for part, stem in SPLIT_FILES.items()} | {EXTRA_FILE: split.extra}
-    written = list[Path]()
-    for stem, groups in parts.items():
-        if groups:
-            write_groups(folder / f"{stem}.jsonl", groups, encoder)
-            written.append(folder / f"{stem}.jsonl")
-    return written
+    ordered = {folder / f"{stem}.jsonl": kept_apart(groups) for stem, groups in parts.items() if groups}
+    for path, groups in ordered.items():  # what cannot be written was found before the first file is
+        write_groups(path, groups, encoder)
+    return list(ordered)
 
 
 def told_the_weights(made: SimulatedUsers, asked: Comparisons) -> Floats:

@@ -175,6 +175,8 @@ class GmtRun:
         hidden = {g.item for g in asked}
         known = [g for g in (*everyone, *split.extra) if g.user not in new and g.item not in hidden]
         test, train = comparisons_of(asked, names), comparisons_of(known, names)
+        if not (test.decided.any() and train.decided.any()):
+            return {}  # too few users, or of too few conversations, for anybody to be new
         model, ranking = fit_personal(train, self.settings), Scored.of(BASELINES[REFERENCE](train, test), test)
         found = dict[int, tuple[Scored, Scored]]()
         for k in COLD_STARTS:
@@ -207,6 +209,7 @@ class GmtRun:
                 for m in ("accuracy", "auc")
             }
             for k, pairs in cold.items()
+            if pairs
         ]
         changed = None
         if SWAPPED in tested:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -47,8 +47,14 @@ def split_votes(groups: Sequence[Group], seed: int, *, extra: Sequence[Group] = 
         seed: Of the split.
         extra: Votes that are only trained on, such as GPT-4's.
         kind: What is held out.
+
+    Raises:
+        DataError: No user has enough conversations, or there are too few questions.
     """
     kept = frequent(groups, MIN_GROUPS)
+    if not kept:
+        most = max(Counter(g.user for g in groups).values(), default=0)
+        raise DataError(f"no user has {MIN_GROUPS} rated conversations, which a test takes; the most of one is {most}")
     rng = random.Random(seed)
     held_out = _by_user(kept, rng) if kind == "votes" else _by_question(kept, rng)
     parts: dict[str, list[Group]] = {"train": [], "validation": [], "test": []}

@@ -30,7 +30,7 @@ import numpy as np
 from mar.controllers.gmt.comparisons import Floats
 from mar.controllers.gmt.records import Conversation, Exchange, Group
 from mar.errors import DataError
-from mar.tasks.readers import read_jsonl
+from mar.tasks.readers import read_located
 
 SHARPNESS = 8.0
 INDIFFERENT = 0.02
@@ -98,11 +98,11 @@ def read_recorded(folder: Path, name: str) -> Recorded:
     solved = dict[str, list[float]]()
     for part in ("train", "test"):
         path = place / f"{name}_{part}.jsonl.gz"
-        for number, row in enumerate(read_jsonl(path), start=1):
+        for where, row in read_located(path):
             given: Any = row.get("scores")
             scores: dict[str, float] = given if isinstance(given, dict) else {}
             if not isinstance(row.get("question"), str) or set(scores) != set(CANDIDATES):
-                raise DataError(f"{path}, row {number}: expected question and scores of {len(CANDIDATES)} known LLMs")
+                raise DataError(f"{where}: expected question and scores of {len(CANDIDATES)} known LLMs")
             # GSM8K: a mean of ten attempts; MMLU: a probability where the right option was chosen, else 0
             known = [float(scores[m]) for m in CANDIDATES]
             solved.setdefault(row["question"], known if name == "gsm8k" else [float(s > 0) for s in known])
