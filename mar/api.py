@@ -35,6 +35,21 @@ def packaged_controllers() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".safetensors") for name in files if name.endswith(".safetensors")))
 
 
+def packaged_controller(name: str | Path) -> Path:
+    """The file of a packaged controller, or of a path that is one.
+
+    Raises:
+        CheckpointError: There is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    known = packaged_controllers()
+    if str(name) not in known:
+        among = f" or one of: {', '.join(known)}" if known else ""
+        raise CheckpointError(f"no controller {str(name)!r}; expected a checkpoint file{among}")
+    return Path(str(resources.files("mar.controllers").joinpath(PACKAGED, f"{name}.safetensors")))
+
+
 def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None) -> Controller:
     """A trained controller: a packaged one by name, or a checkpoint file.
 
@@ -53,17 +68,18 @@ def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: P
         CheckpointError: There is no such controller, or the file does not fit.
         ConfigError: It needs to know the pool, or the pool lacks one of its models.
     """
-    if is_system_aware(Path(name)):
+    path = packaged_controller(name)
+    if is_system_aware(path):
         if pool is None:
             raise ConfigError(f"{name} is a system-aware controller, made for the models of a pool; give the pool")
         space = PlanSpace.of(pool, PromptLibrary.load())
-        return load_system_aware(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder, space)
-    if is_cascal(Path(name)):
-        return Cascal(load_model(Path(name)), CachedEncoder(MiniLM()) if encoder is None else encoder)
-    if is_routed(Path(name)):
-        return load_routed(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder)
-    if is_personal(Path(name)):
-        return GmtRouter.load(Path(name), InteractionStore(), encoder)
+        return load_system_aware(path, CachedEncoder(MiniLM()) if encoder is None else encoder, space)
+    if is_cascal(path):
+        return Cascal(load_model(path), CachedEncoder(MiniLM()) if encoder is None else encoder)
+    if is_routed(path):
+        return load_routed(path, CachedEncoder(MiniLM()) if encoder is None else encoder)
+    if is_personal(path):
+        return GmtRouter.load(path, InteractionStore(), encoder)
     loaded = load_checkpoint(name, encoder=encoder)
     if loaded.header.simulated:
         loaded.router.name += " (trained on the simulated pool)"
@@ -77,15 +93,7 @@ def load_checkpoint(name: str | Path, *, encoder: Encoder | None = None) -> Load
         CheckpointError: There is no such controller, or the file does not fit.
     """
     chosen = CachedEncoder(MiniLM()) if encoder is None else encoder
-    if Path(name).is_file():
-        return load_router(Path(name), chosen)
-    known = packaged_controllers()
-    if str(name) not in known:
-        among = f" or one of: {', '.join(known)}" if known else ""
-        raise CheckpointError(f"no controller {str(name)!r}; expected a checkpoint file{among}")
-    file = resources.files("mar.controllers").joinpath(PACKAGED, f"{name}.safetensors")
-    with resources.as_file(file) as path:
-        return load_router(path, chosen)
+    return load_router(packaged_controller(name), chosen)
 
 
 def as_query(query: str | Query) -> Query:

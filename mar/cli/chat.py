@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
 import secrets
+import sys
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,25 +18,34 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from mar.cli.ask import AllowOption, DenyOption, PoolOption, chosen_pool
-from mar.errors import ConfigError, DataError
+from mar.errors import ConfigError, MarError
 from mar.types import Episode, Query, Turn
 
 if TYPE_CHECKING:
     from mar.controllers.gmt import GmtRouter, InteractionStore
     from mar.pool.pool import Pool
 
-GMT = "gmt"
+GMT, BLANK = "gmt", "blank"
 SIMULATED = (
     "Simulated pool: answers are made up, and ratings are kept apart. Configure a live one as template.env shows."
 )
 Explore = Literal["ucb", "none"]
-HELP = "Rate the last answer with + or - or 1 to 5. /new begins another conversation, /help shows this, /quit ends."
+HELP = (
+    "Rate the last answer with + or - or 1 to 5. /new begins another conversation, /say TEXT asks what looks like a "
+    "rating, /help shows this, /quit ends."
+)
+NUMBER = re.compile(r"[+-]?[0-9]+([.,/][0-9]+)?|[+]{2,}|-{2,}")  # a line of this kind is meant as a rating
 
 
 def chat_command(
     user: Annotated[str, typer.Option("--user", help="Who is asking; ratings are kept under this name.")],
     router: Annotated[
-        str, typer.Option("--router", help="gmt (knows nothing yet), or a checkpoint of run_gmt.py.")
+        str,
+        typer.Option(
+            "--router",
+            help="gmt (packaged; learned from simulated users of the simulated pool), blank (knows nothing yet), or a "
+            "checkpoint of run_gmt.py.",
+        ),
     ] = GMT,
     pool: PoolOption = "auto",
     allow: AllowOption = None,
@@ -54,11 +68,12 @@ def chat_command(
     forget: Annotated[bool, typer.Option("--forget", help="Delete everything kept under this name, and end.")] = False,
 ) -> None:
     """Chat with the LLM that you will like best; every rating moves the next choice."""
-    from mar.controllers.gmt import GmtRouter, InteractionStore, default_store_path
+    from mar.controllers.gmt import InteractionStore, default_store_path
 
-    if not user.strip():
+    user = user.strip()
+    if not user:
         raise ConfigError("--user is empty; expected a name")
-    console = Console()
+    console = Console(highlight=False)
     if forget:
         _forget(user, store, console)
         return
@@ -67,11 +82,26 @@ def chat_command(
     try:
         if margin is not None:
             kept.set_margin(user, margin)
-        talking = GmtRouter.load(None if router == GMT else Path(router), kept)
+        talking = _router(router, kept)
         talking.exploration = explore
         _Chat(user, talking, chosen, kept, console).run()
     finally:
         kept.close()
+
+
+def _router(name: str, store: InteractionStore) -> GmtRouter:
+    """The router of that name. Where a person types, its encoder loads while they do."""
+    from mar.api import packaged_controller
+    from mar.controllers.embeddings import CachedEncoder, MiniLM
+    from mar.controllers.gmt import GmtRouter
+
+    encoder = MiniLM()
+    if name == BLANK:
+        return GmtRouter(store, CachedEncoder(encoder))
+    router = GmtRouter.load(packaged_controller(name), store, CachedEncoder(encoder))
+    if sys.stdin.isatty():
+        threading.Thread(target=encoder.load).start()
+    return router
 
 
 def _forget(user: str, store: Path | None, console: Console) -> None:
@@ -96,33 +126,54 @@ class _Chat:
     def _begin(self) -> None:
         self.conversation = secrets.token_hex(8)
         self.history: tuple[Turn, ...] = ()
-        self.last: int | None = None  # the interaction that a rating is about
+        self.last: tuple[int, str] | None = None  # the interaction that a rating is about, and its LLM
         self.turn = 0
 
     def run(self) -> None:
         """Read lines until the end."""
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")  # bytes that are no text are no reason to end
+        with suppress(ImportError):
+            import readline  # noqa: F401 - lines can be edited, and be longer than a terminal's 4,096 bytes
         self.console.print(HELP, markup=False)
         if self.pool.simulated:
             self.console.print(SIMULATED, style="yellow")
+        self.console.print(self._greeting(), markup=False)
         while True:
             try:
-                line = self.console.input("[bold]> [/]").strip()
+                line = input("> ").strip()
+                if line in ("/quit", "/exit"):
+                    return
+                self._line(line)
             except EOFError:
                 return
-            if line in ("/quit", "/exit"):
-                return
-            self._line(line)
+            except KeyboardInterrupt:  # at the prompt: the line; during an answer: the answer, of which nothing is kept
+                self.console.print("\nstopped; /quit ends", markup=False)
+            except MarError as error:
+                self.console.print(f"[red]{escape(str(error))}[/]")
+
+    def _greeting(self) -> str:
+        names = list(self.pool.cards)
+        known = [name for name in names if name in self.router.models]
+        rated = self.router.store.rated(self.user)
+        head = f"{len(names)} LLMs, {len(known)} of them known to the {self.router.name}. "
+        return head + (f"{rated} ratings of {self.user} count." if rated else f"{self.user} is new here.")
 
     def _line(self, line: str) -> None:
         if not line:
             return
-        if line == "/help":
+        command, _, rest = line.partition(" ")
+        if command == "/say" and rest.strip():
+            self._ask(rest.strip())
+        elif line == "/help":
             self.console.print(HELP, markup=False)
         elif line == "/new":
             self._begin()
             self.console.print("a new conversation")
         elif (rating := rating_of(line)) is not None:
             self._rate(rating)
+        elif NUMBER.fullmatch(line):
+            self.console.print(f"{line} is no rating; expected 1 to 5, + or -. /say {line} asks it", markup=False)
         elif line.startswith("/"):
             self.console.print(f"no command {line.split()[0]}. {HELP}", markup=False)
         else:
@@ -132,12 +183,9 @@ class _Chat:
         if self.last is None:
             self.console.print("there is no answer to rate yet")
             return
-        try:
-            self.store.rate(self.last, rating)
-        except DataError as error:  # another process deleted it meanwhile
-            self.console.print(f"[red]{escape(str(error))}[/]")
-            return
-        self.console.print(f"noted: {rating:.2f}")
+        interaction, model = self.last
+        self.store.rate(interaction, rating)
+        self.console.print(f"noted: {rating:.2f} for {model}", markup=False)
 
     def _ask(self, text: str) -> None:
         from mar import api
@@ -150,7 +198,7 @@ class _Chat:
         planned = api.plan(query, self.router, self.pool)
         episode = api.run(query, Constant(planned.plan, name=self.router.name), self.pool)
         model = planned.notes["model"]
-        self.last = self.store.record(
+        interaction = self.store.record(
             self.user,
             conversation=self.conversation,
             turn=self.turn,
@@ -160,8 +208,9 @@ class _Chat:
             response=episode.answer,
         )
         self._show(episode, model, planned.notes)
+        # a failed call is nobody's answer and cannot be rated
+        self.last = None if episode.answer is None else (interaction, model)
         if episode.answer is None:
-            self.last = None  # a failed call is nobody's answer and cannot be rated
             return
         self.history = (*self.history, Turn(query=text, answer=episode.answer))
         self.turn += 1

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from mar.controllers.embeddings import HashEncoder
-from mar.controllers.gmt.builders.simulated import CANDIDATES, Recorded, rate, read_recorded, simulate_users
+from mar.controllers.gmt.builders.simulated import (
+    CANDIDATES,
+    Recorded,
+    candidate_traits,
+    rate,
+    read_recorded,
+    simulate_users,
+)
 from mar.controllers.gmt.comparisons import comparisons_of, names_of
 from mar.controllers.gmt.personal import PersonalSettings, fit_personal, predict, states_of
 from mar.errors import ConfigError, DataError
@@ -160,7 +167,13 @@ def recorded(questions=40, seed=0):
     rng = np.random.default_rng(seed)
     skill = rng.uniform(0.2, 0.9, len(CANDIDATES))
     solved = (rng.random((questions, len(CANDIDATES))) < skill).astype(float)
-    return Recorded(questions=tuple(f"question {i}" for i in range(questions)), models=tuple(CANDIDATES), solved=solved)
+    return Recorded(
+        questions=tuple(f"question {i}" for i in range(questions)),
+        models=tuple(CANDIDATES),
+        solved=solved,
+        traits=candidate_traits(),
+        topic=np.zeros(questions, dtype=np.int64),
+    )
 
 
 def test_ratings_of_answers_side_by_side_are_shares_of_those_beaten():
@@ -172,7 +185,7 @@ def test_ratings_of_answers_side_by_side_are_shares_of_those_beaten():
 
 
 def test_preferences_that_are_there_are_found_and_swapping_users_changes_decisions():
-    made = simulate_users(recorded(), name="gsm8k", users=24, conversations=40, seed=1)
+    made = simulate_users(recorded(), size=2, users=24, conversations=40, seed=1)
     names, split = names_of(made.groups, HashEncoder(8)), split_votes(made.groups, 0)
     seen, test = comparisons_of((*split.train, *split.validation), names), comparisons_of(split.test, names)
     model = fit_personal(seen, PersonalSettings(contexts=2, rounds=8))
@@ -195,7 +208,7 @@ def test_recorded_outcomes_are_checked(tmp_path):
 
 def test_a_live_router_loses_less_than_one_ranking_for_all_though_tastes_drift():
     data = recorded(60)
-    made = simulate_users(data, name="gsm8k", users=20, conversations=30)
+    made = simulate_users(data, size=2, users=20, conversations=30)
     model = fit_personal(
         comparisons_of(made.groups, names_of(made.groups, HashEncoder(8))), PersonalSettings(contexts=1, rounds=5)
     )

@@ -234,6 +234,12 @@ class InteractionStore:
             rows = self._db.execute(query, (_storable(user), revision)).fetchall()
         return [_interaction(row) for row in rows]
 
+    def rated(self, user: str) -> int:
+        """How many ratings of a user are kept."""
+        query = "SELECT count(rating) FROM interactions WHERE user = ?"
+        with self._lock, self._errors():
+            return int(self._db.execute(query, (_storable(user),)).fetchone()[0])
+
     def last_of(self, user: str, conversation: str) -> Interaction | None:
         """The latest answered turn of a conversation."""
         query = (

@@ -11,7 +11,7 @@ import numpy as np
 from mar.controllers.embeddings import Encoder
 from mar.controllers.gmt.builders.chatbot_arena import build_chatbot_arena
 from mar.controllers.gmt.builders.mt_bench import build_mt_bench
-from mar.controllers.gmt.builders.simulated import SimulatedUsers, read_recorded, simulate_users
+from mar.controllers.gmt.builders.simulated import SIZES, SimulatedUsers, read_recorded, simulate_users
 from mar.controllers.gmt.comparisons import Comparisons, Floats
 from mar.controllers.gmt.records import Group, frequent, kept_apart, read_groups, write_groups
 from mar.errors import DataError
@@ -78,7 +78,7 @@ def _published(files: Mapping[str, Path], config: GmtConfig) -> VoteData:
 def _built(config: GmtConfig, data: Path) -> VoteData:
     name, seeds, kind = config.dataset.name, range(config.train.splits), config.dataset.split
     if name in ("gsm8k", "mmlu"):
-        made = simulate_users(read_recorded(data, name), name=name)
+        made = simulate_users(read_recorded(data, name), size=SIZES[name])
         notes = {"votes": f"SIMULATED users over recorded outcomes ({len(made.weights)} users)", "split": kind}
         splits = tuple(split_votes(made.groups, seed, kind=kind) for seed in seeds)
         return VoteData(splits=splits, notes=notes, simulated=made)

@@ -117,7 +117,13 @@ class GmtRun:
             return {self.label: self._published(job)}
         model = fit_personal(job.train, self.settings)
         if job.number == 0:
-            save_personal(self.run.path / "checkpoint.safetensors", model, encoder=self.encoder.name, notes=self.notes)
+            save_personal(
+                self.run.path / "checkpoint.safetensors",
+                model,
+                encoder=self.encoder.name,
+                notes=self.notes,
+                simulated=self.data.simulated is not None,
+            )
         states = states_of(model, job.visible)
         users = sorted(states)
         moved = {u: states[v] for u, v in zip(users, [*users[1:], *users[:1]], strict=True)}
