@@ -9,8 +9,9 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from rich.console import Console
@@ -109,11 +110,15 @@ def _forget(user: str, store: Path | None, console: Console) -> None:
     from mar.controllers.gmt import InteractionStore, default_store_path
 
     default = (default_store_path(), default_store_path(simulated=True))
-    for path in default if store is None else (store,):
-        if path.is_file():
-            kept = InteractionStore(path)
-            console.print(f"{kept.forget(user)} interactions of {escape(user)} deleted from {escape(path.name)}")
+    found = [path for path in (default if store is None else (store,)) if path.is_file()]
+    for path in found:
+        kept = InteractionStore(path)
+        try:
+            console.print(f"{kept.forget(user)} interactions of {user} deleted from {path.name}", markup=False)
+        finally:
             kept.close()
+    if not found:
+        console.print(f"nothing is kept of {user}, nor of anybody else", markup=False)
 
 
 class _Chat:
@@ -124,6 +129,7 @@ class _Chat:
         self._begin()
 
     def _begin(self) -> None:
+        self.incarnation: str | None = None  # of the user's data, since this conversation's first answer
         self.conversation = secrets.token_hex(8)
         self.history: tuple[Turn, ...] = ()
         self.last: tuple[int, str] | None = None  # the interaction that a rating is about, and its LLM
@@ -132,9 +138,9 @@ class _Chat:
     def run(self) -> None:
         """Read lines until the end."""
         if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(errors="replace")  # bytes that are no text are no reason to end
-        with suppress(ImportError):
-            import readline  # noqa: F401 - lines can be edited, and be longer than a terminal's 4,096 bytes
+            cast("io.TextIOWrapper", sys.stdin).reconfigure(errors="replace")  # bad bytes are no reason to end
+        with suppress(ImportError):  # of Windows: there lines are edited by the console
+            import_module("readline")  # lines can be edited, and be longer than a terminal's 4,096 bytes
         self.console.print(HELP, markup=False)
         if self.pool.simulated:
             self.console.print(SIMULATED, style="yellow")
@@ -179,7 +185,14 @@ class _Chat:
         else:
             self._ask(line)
 
+    def _begin_if_forgotten(self) -> None:
+        """Where another process deleted this user's data, nothing said before may be kept again."""
+        if self.incarnation not in (None, self.store.standing(self.user).incarnation):
+            self._begin()
+            self.console.print("everything kept of you was deleted meanwhile; a new conversation begins")
+
     def _rate(self, rating: float) -> None:
+        self._begin_if_forgotten()
         if self.last is None:
             self.console.print("there is no answer to rate yet")
             return
@@ -191,6 +204,7 @@ class _Chat:
         from mar import api
         from mar.controllers.baselines import Constant
 
+        self._begin_if_forgotten()
         identity = f"chat/{self.conversation}/{self.turn}"
         query = Query(
             text=text, id=identity, history=self.history, user_id=self.user, conversation_id=self.conversation
@@ -198,6 +212,7 @@ class _Chat:
         planned = api.plan(query, self.router, self.pool)
         episode = api.run(query, Constant(planned.plan, name=self.router.name), self.pool)
         model = planned.notes["model"]
+        self._begin_if_forgotten()  # while the answer was written
         interaction = self.store.record(
             self.user,
             conversation=self.conversation,
@@ -207,6 +222,7 @@ class _Chat:
             query=text,
             response=episode.answer,
         )
+        self.incarnation = self.store.standing(self.user).incarnation
         self._show(episode, model, planned.notes)
         # a failed call is nobody's answer and cannot be rated
         self.last = None if episode.answer is None else (interaction, model)

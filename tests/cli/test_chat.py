@@ -148,6 +148,27 @@ def test_everything_about_a_user_is_deleted_on_request(tmp_path):
     assert kept(tmp_path) == []
 
 
+def test_what_was_deleted_meanwhile_is_not_kept_again_by_a_chat_that_goes_on(tmp_path, monkeypatch):
+    calls = []
+
+    def answer(request):
+        calls.append(request)
+        if len(calls) == 2:
+            store = InteractionStore(tmp_path / "cache" / "interactions.sqlite")
+            store.forget("ann")
+            store.close()
+        return "an answer"
+
+    monkeypatch.setattr(chat, "chosen_pool", lambda *_: scripted_pool(answer, ("first", "second")))
+    shown = say("a secret", "forget me", "and now?", "+")
+    assert "everything kept of you was deleted meanwhile" in shown
+    assert [(i.opening, i.query) for i in kept(tmp_path)] == [("forget me", "forget me"), ("forget me", "and now?")]
+
+
+def test_nothing_to_delete_is_said():
+    assert "nothing is kept of ann" in say(options=("--forget",))
+
+
 @pytest.mark.parametrize(
     ("line", "rating"), [("+", 1), ("-", 0), ("👍", 1), ("1", 0), ("4", 0.75), ("6", None), ("hi", None)]
 )

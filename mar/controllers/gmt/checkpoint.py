@@ -43,9 +43,7 @@ def is_personal(path: Path) -> bool:
     return FORMAT in header_of(path)
 
 
-def save_personal(
-    path: Path, model: PersonalModel, *, encoder: str, notes: Mapping[str, str], simulated: bool
-) -> None:
+def save_personal(path: Path, model: PersonalModel, *, encoder: str, notes: Mapping[str, str], simulated: bool) -> None:
     """Write a checkpoint, all or nothing. `simulated`: whether anything that it was learned from was made up."""
     header = GmtHeader(
         format=FORMAT,

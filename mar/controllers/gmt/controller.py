@@ -163,7 +163,9 @@ def _reason(
     if score[chosen] < score[other]:
         return f"{name}: tried since too little is known of how you like it ({names[other]} leads so far)"
     own = (score - consensus)[chosen] - (score - consensus)[other]
-    share = "your ratings" if abs(own) > abs(consensus[chosen] - consensus[other]) else f"what {people} in general prefer"
+    share = (
+        "your ratings" if abs(own) > abs(consensus[chosen] - consensus[other]) else f"what {people} in general prefer"
+    )
     return f"{name}: preferred to {names[other]} with {chance:.0f}%, mostly by {share}"
 
 

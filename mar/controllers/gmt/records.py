@@ -84,7 +84,8 @@ class Group:
     @property
     def decided(self) -> bool:
         """Whether any turn was rated differently, so that there is a preference to predict."""
-        return any(len({e.rating for e in turn}) > 1 for turn in zip(*(c.conversation for c in self.conversations)))
+        turns = range(len(self.queries))
+        return any(len({c.conversation[t].rating for c in self.conversations}) > 1 for t in turns)
 
     @property
     def item(self) -> tuple[str, frozenset[str]]:
