@@ -137,8 +137,9 @@ class _Chat:
 
     def run(self) -> None:
         """Read lines until the end."""
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            cast("io.TextIOWrapper", sys.stdin).reconfigure(errors="replace")  # bad bytes are no reason to end
+        read: object = sys.stdin
+        if isinstance(read, io.TextIOWrapper):
+            cast("io.TextIOWrapper", read).reconfigure(errors="replace")  # bad bytes are no reason to end
         with suppress(ImportError):  # of Windows: there lines are edited by the console
             import_module("readline")  # lines can be edited, and be longer than a terminal's 4,096 bytes
         self.console.print(HELP, markup=False)

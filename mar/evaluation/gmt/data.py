@@ -17,6 +17,7 @@ from mar.controllers.gmt.records import Group, frequent, kept_apart, read_groups
 from mar.errors import DataError
 from mar.evaluation.gmt.config import GmtConfig
 from mar.evaluation.gmt.protocol import EXTRA_FILE, MIN_GROUPS, SPLIT_FILES, Split, split_votes, without_leaks
+from mar.runtime.identity import digest
 
 REMOVED = "conversations removed from training since they tell about test votes"
 ARENA_FILES = ("chatbot_arena/conversations.jsonl", "chatbot_arena/conversations.parquet")
@@ -35,6 +36,20 @@ class VoteData:
         """All groups of all parts, each once."""
         parts = [(*s.train, *s.validation, *s.test, *s.extra) for s in self.splits]
         return tuple({id(g): g for part in parts for g in part}.values())
+
+    @property
+    def digest(self) -> str:
+        """A hash of who is asked what and rated how in which part: results of other votes are other results."""
+        parts = [(s.train, s.validation, s.test, s.extra) for s in self.splits]
+        known = dict[int, str]()
+
+        def of(group: Group) -> str:
+            if id(group) not in known:
+                ratings = [[e.rating for e in c.conversation] for c in group.conversations]
+                known[id(group)] = digest(group.user, group.question_id, group.models, group.queries, ratings)
+            return known[id(group)]
+
+        return digest(*(digest(*map(of, part)) for split in parts for part in split))
 
 
 def load_votes(config: GmtConfig, data: Path | None) -> VoteData:

@@ -73,7 +73,7 @@ class GmtRun:
     def __init__(self, config: GmtConfig, data: VoteData, encoder: Encoder, out: Path, progress: Progress) -> None:
         self.config, self.data, self.progress = config, data, progress
         self.encoder = encoder
-        arguments = {"config": config.model_dump(mode="json", exclude={"checkpoint"})}
+        arguments = {"config": config.model_dump(mode="json", exclude={"checkpoint"}), "votes": data.digest}
         self.run = RunDir.open(out, arguments=arguments, prompts="")
         self.jobs = jobs_of(data, encoder)
 

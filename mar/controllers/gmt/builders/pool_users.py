@@ -7,10 +7,10 @@ drawn from a standard normal. Users value an answer as in `builders.simulated`, 
 
     w . (solved, thrift, promptness, length),     |w| ~ Dirichlet(2, 0.5, 0.5, 1)
 
-thrift: what a typical answer costs, promptness: how long it takes, both on a log scale from 0 (the worst of the pool) to
-1 (the best); length: how much an LLM writes, on the same kind of scale, which half of the users like and half dislike.
-Right answers count most, since they are what people vote for; how much the rest counts differs from user to user, and
-that is what there is to learn about a user. All of this is an assumption of ours.
+thrift: what a typical answer costs, promptness: how long it takes, both on a log scale from 0 (the worst of the pool)
+to 1 (the best); length: how much an LLM writes, on the same kind of scale, which half of the users like and half
+dislike. Right answers count most, since they are what people vote for; how much the rest counts differs from user to
+user, and that is what there is to learn about a user. All of this is an assumption of ours.
 """
 
 from __future__ import annotations
