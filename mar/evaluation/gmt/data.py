@@ -72,9 +72,15 @@ def load_votes(config: GmtConfig, data: Path | None) -> VoteData:
 
 
 def _published(files: Mapping[str, Path], config: GmtConfig) -> VoteData:
+    folder = files["train"].parent
+    if config.dataset.split != "votes":
+        raise DataError(
+            f"dataset.split {config.dataset.split} has no effect on {folder}, which is split already; expected a "
+            "dataset.path without it, so that the data set is built"
+        )
     read = {part: read_groups(path) for part, path in files.items()}
     notes = {
-        "votes": f"files {files['train'].parent}",
+        "votes": f"files {folder}, which are one split",
         "duplicates left out": str(sum(r.duplicates for r in read.values())),
     }
     if config.config.preprocess:

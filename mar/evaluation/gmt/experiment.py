@@ -320,6 +320,6 @@ def run_gmt(
     """
     votes = load_votes(config, data)
     for line in without_effect(config):
-        progress.say(f"train.{line} is not read by variant {config.train.variant}")
+        progress.say(f"{line} is not read by variant {config.train.variant}")
     place = out or config.checkpoint.root / f"gmt-{config.dataset.name}-{config.train.id}-{config.train.variant}"
     return GmtRun(config, votes, encoder, place, progress).main()
