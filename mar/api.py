@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 import sniffio
@@ -15,39 +14,16 @@ from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
 from mar.controllers.gmt import GmtRouter, InteractionStore
 from mar.controllers.gmt.checkpoint import is_personal
 from mar.controllers.masrouter import Loaded, load_router
+from mar.controllers.packaged import packaged_controller
 from mar.controllers.routers.checkpoint import is_routed, load_routed
 from mar.controllers.system_aware.checkpoint import is_system_aware, load_system_aware
-from mar.errors import CheckpointError, ConfigError
+from mar.errors import ConfigError
 from mar.pool.pool import Pool
 from mar.runtime import Ledger, PromptLibrary, RunIdentity, Runtime, Tools, WikipediaLookup
 from mar.runtime.identity import digest
 from mar.runtime.lookup import NoLookup
 from mar.runtime.sandbox import Sandbox
 from mar.types import Budget, Episode, Query
-
-PACKAGED = "checkpoints"  # folder of mar.controllers
-
-
-def packaged_controllers() -> tuple[str, ...]:
-    """Names of the controllers that ship with mar."""
-    folder = resources.files("mar.controllers").joinpath(PACKAGED)
-    files = [f.name for f in folder.iterdir()] if folder.is_dir() else []
-    return tuple(sorted(name.removesuffix(".safetensors") for name in files if name.endswith(".safetensors")))
-
-
-def packaged_controller(name: str | Path) -> Path:
-    """The file of a packaged controller, or of a path that is one.
-
-    Raises:
-        CheckpointError: There is neither.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    known = packaged_controllers()
-    if str(name) not in known:
-        among = f" or one of: {', '.join(known)}" if known else ""
-        raise CheckpointError(f"no controller {str(name)!r}; expected a checkpoint file{among}")
-    return Path(str(resources.files("mar.controllers").joinpath(PACKAGED, f"{name}.safetensors")))
 
 
 def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None) -> Controller:

@@ -23,6 +23,7 @@ from mar.errors import ConfigError, MarError
 from mar.types import Episode, Query, Turn
 
 if TYPE_CHECKING:
+    from mar.controllers.embeddings import MiniLM
     from mar.controllers.gmt import GmtRouter, InteractionStore
     from mar.pool.pool import Pool
 
@@ -91,18 +92,24 @@ def chat_command(
 
 
 def _router(name: str, store: InteractionStore) -> GmtRouter:
-    """The router of that name. Where a person types, its encoder loads while they do."""
-    from mar.api import packaged_controller
+    """The router of that name. Where a person types, what an answer takes is loaded while they do."""
     from mar.controllers.embeddings import CachedEncoder, MiniLM
     from mar.controllers.gmt import GmtRouter
+    from mar.controllers.packaged import packaged_controller
 
     encoder = MiniLM()
     if name == BLANK:
         return GmtRouter(store, CachedEncoder(encoder))
     router = GmtRouter.load(packaged_controller(name), store, CachedEncoder(encoder))
     if sys.stdin.isatty():
-        threading.Thread(target=encoder.load).start()
+        threading.Thread(target=_load_ahead, args=(encoder,)).start()
     return router
+
+
+def _load_ahead(encoder: MiniLM) -> None:
+    """What the first answer would wait for."""
+    import_module("mar.api")
+    encoder.load()
 
 
 def _forget(user: str, store: Path | None, console: Console) -> None:
