@@ -9,7 +9,7 @@ from _shared import RUNS, data_folder
 
 from mar.controllers.embeddings import CachedEncoder, MiniLM
 from mar.controllers.gmt import Exploration, PersonalSettings, fit_personal
-from mar.controllers.gmt.builders.simulated import read_recorded, simulate_users
+from mar.controllers.gmt.builders.simulated import SIZES, read_recorded, simulate_users
 from mar.controllers.gmt.comparisons import comparisons_of, names_of
 from mar.evaluation.gmt.drift import World, simple_choices, simulate, table_of
 from mar.evaluation.plots import plot_regret
@@ -25,7 +25,7 @@ POLICIES: tuple[tuple[str, Exploration, bool], ...] = (
 
 def main() -> None:
     encoder, progress = CachedEncoder(MiniLM()), Progress()
-    made = simulate_users(read_recorded(data_folder(), "gsm8k"), name="gsm8k")
+    made = simulate_users(read_recorded(data_folder(), "gsm8k"), size=SIZES["gsm8k"])
     names = names_of(made.groups, encoder)
     model = fit_personal(comparisons_of(made.groups, names), PersonalSettings(contexts=2))
     world = World.drawn(made.recorded)

@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mar.api import arun, load_controller, packaged_controllers, plan, run
+    from mar.api import arun, load_controller, plan, run
+    from mar.controllers.packaged import packaged_controllers
     from mar.errors import MarError
     from mar.pool.pool import Pool
     from mar.types import Budget, Episode, Plan, Query
@@ -27,7 +28,7 @@ _HOME = {
     "Query": "mar.types",
     "arun": "mar.api",
     "load_controller": "mar.api",
-    "packaged_controllers": "mar.api",
+    "packaged_controllers": "mar.controllers.packaged",
     "plan": "mar.api",
     "run": "mar.api",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 import sniffio
@@ -15,24 +14,16 @@ from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
 from mar.controllers.gmt import GmtRouter, InteractionStore
 from mar.controllers.gmt.checkpoint import is_personal
 from mar.controllers.masrouter import Loaded, load_router
+from mar.controllers.packaged import packaged_controller
 from mar.controllers.routers.checkpoint import is_routed, load_routed
 from mar.controllers.system_aware.checkpoint import is_system_aware, load_system_aware
-from mar.errors import CheckpointError, ConfigError
+from mar.errors import ConfigError
 from mar.pool.pool import Pool
 from mar.runtime import Ledger, PromptLibrary, RunIdentity, Runtime, Tools, WikipediaLookup
 from mar.runtime.identity import digest
 from mar.runtime.lookup import NoLookup
 from mar.runtime.sandbox import Sandbox
 from mar.types import Budget, Episode, Query
-
-PACKAGED = "checkpoints"  # folder of mar.controllers
-
-
-def packaged_controllers() -> tuple[str, ...]:
-    """Names of the controllers that ship with mar."""
-    folder = resources.files("mar.controllers").joinpath(PACKAGED)
-    files = [f.name for f in folder.iterdir()] if folder.is_dir() else []
-    return tuple(sorted(name.removesuffix(".safetensors") for name in files if name.endswith(".safetensors")))
 
 
 def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None) -> Controller:
@@ -53,17 +44,18 @@ def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: P
         CheckpointError: There is no such controller, or the file does not fit.
         ConfigError: It needs to know the pool, or the pool lacks one of its models.
     """
-    if is_system_aware(Path(name)):
+    path = packaged_controller(name)
+    if is_system_aware(path):
         if pool is None:
             raise ConfigError(f"{name} is a system-aware controller, made for the models of a pool; give the pool")
         space = PlanSpace.of(pool, PromptLibrary.load())
-        return load_system_aware(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder, space)
-    if is_cascal(Path(name)):
-        return Cascal(load_model(Path(name)), CachedEncoder(MiniLM()) if encoder is None else encoder)
-    if is_routed(Path(name)):
-        return load_routed(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder)
-    if is_personal(Path(name)):
-        return GmtRouter.load(Path(name), InteractionStore(), encoder)
+        return load_system_aware(path, CachedEncoder(MiniLM()) if encoder is None else encoder, space)
+    if is_cascal(path):
+        return Cascal(load_model(path), CachedEncoder(MiniLM()) if encoder is None else encoder)
+    if is_routed(path):
+        return load_routed(path, CachedEncoder(MiniLM()) if encoder is None else encoder)
+    if is_personal(path):
+        return GmtRouter.load(path, InteractionStore(), encoder)
     loaded = load_checkpoint(name, encoder=encoder)
     if loaded.header.simulated:
         loaded.router.name += " (trained on the simulated pool)"
@@ -77,15 +69,7 @@ def load_checkpoint(name: str | Path, *, encoder: Encoder | None = None) -> Load
         CheckpointError: There is no such controller, or the file does not fit.
     """
     chosen = CachedEncoder(MiniLM()) if encoder is None else encoder
-    if Path(name).is_file():
-        return load_router(Path(name), chosen)
-    known = packaged_controllers()
-    if str(name) not in known:
-        among = f" or one of: {', '.join(known)}" if known else ""
-        raise CheckpointError(f"no controller {str(name)!r}; expected a checkpoint file{among}")
-    file = resources.files("mar.controllers").joinpath(PACKAGED, f"{name}.safetensors")
-    with resources.as_file(file) as path:
-        return load_router(path, chosen)
+    return load_router(packaged_controller(name), chosen)
 
 
 def as_query(query: str | Query) -> Query:

@@ -11,7 +11,7 @@ import pytest
 
 import mar
 from mar import api
-from mar.controllers import PlanSpace
+from mar.controllers import PlanSpace, packaged
 from mar.controllers.baselines import single
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.masrouter import MasRouter, NetworkSettings, save_router
@@ -114,7 +114,7 @@ def test_an_unknown_controller_is_refused_with_those_there_are(monkeypatch, tmp_
 
 
 def test_packaged_controllers_are_none_where_their_folder_is_missing(monkeypatch):
-    monkeypatch.setattr(api, "PACKAGED", "no_such_folder")
+    monkeypatch.setattr(packaged, "PACKAGED", "no_such_folder")
     assert mar.packaged_controllers() == ()
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import re
 import secrets
+import sys
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from rich.console import Console
@@ -13,25 +19,35 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from mar.cli.ask import AllowOption, DenyOption, PoolOption, chosen_pool
-from mar.errors import ConfigError, DataError
+from mar.errors import ConfigError, MarError
 from mar.types import Episode, Query, Turn
 
 if TYPE_CHECKING:
+    from mar.controllers.embeddings import MiniLM
     from mar.controllers.gmt import GmtRouter, InteractionStore
     from mar.pool.pool import Pool
 
-GMT = "gmt"
+GMT, BLANK = "gmt", "blank"
 SIMULATED = (
     "Simulated pool: answers are made up, and ratings are kept apart. Configure a live one as template.env shows."
 )
 Explore = Literal["ucb", "none"]
-HELP = "Rate the last answer with + or - or 1 to 5. /new begins another conversation, /help shows this, /quit ends."
+HELP = (
+    "Rate the last answer with + or - or 1 to 5. /new begins another conversation, /say TEXT asks what looks like a "
+    "rating, /help shows this, /quit ends."
+)
+NUMBER = re.compile(r"[+-]?[0-9]+([.,/][0-9]+)?|[+]{2,}|-{2,}")  # a line of this kind is meant as a rating
 
 
 def chat_command(
     user: Annotated[str, typer.Option("--user", help="Who is asking; ratings are kept under this name.")],
     router: Annotated[
-        str, typer.Option("--router", help="gmt (knows nothing yet), or a checkpoint of run_gmt.py.")
+        str,
+        typer.Option(
+            "--router",
+            help="gmt (packaged; learned from simulated users of the simulated pool), blank (knows nothing yet), or a "
+            "checkpoint of run_gmt.py.",
+        ),
     ] = GMT,
     pool: PoolOption = "auto",
     allow: AllowOption = None,
@@ -54,11 +70,12 @@ def chat_command(
     forget: Annotated[bool, typer.Option("--forget", help="Delete everything kept under this name, and end.")] = False,
 ) -> None:
     """Chat with the LLM that you will like best; every rating moves the next choice."""
-    from mar.controllers.gmt import GmtRouter, InteractionStore, default_store_path
+    from mar.controllers.gmt import InteractionStore, default_store_path
 
-    if not user.strip():
+    user = user.strip()
+    if not user:
         raise ConfigError("--user is empty; expected a name")
-    console = Console()
+    console = Console(highlight=False)
     if forget:
         _forget(user, store, console)
         return
@@ -67,11 +84,32 @@ def chat_command(
     try:
         if margin is not None:
             kept.set_margin(user, margin)
-        talking = GmtRouter.load(None if router == GMT else Path(router), kept)
+        talking = _router(router, kept)
         talking.exploration = explore
         _Chat(user, talking, chosen, kept, console).run()
     finally:
         kept.close()
+
+
+def _router(name: str, store: InteractionStore) -> GmtRouter:
+    """The router of that name. Where a person types, what an answer takes is loaded while they do."""
+    from mar.controllers.embeddings import CachedEncoder, MiniLM
+    from mar.controllers.gmt import GmtRouter
+    from mar.controllers.packaged import packaged_controller
+
+    encoder = MiniLM()
+    if name == BLANK:
+        return GmtRouter(store, CachedEncoder(encoder))
+    router = GmtRouter.load(packaged_controller(name), store, CachedEncoder(encoder))
+    if sys.stdin.isatty():
+        threading.Thread(target=_load_ahead, args=(encoder,)).start()
+    return router
+
+
+def _load_ahead(encoder: MiniLM) -> None:
+    """What the first answer would wait for."""
+    import_module("mar.api")
+    encoder.load()
 
 
 def _forget(user: str, store: Path | None, console: Console) -> None:
@@ -79,11 +117,15 @@ def _forget(user: str, store: Path | None, console: Console) -> None:
     from mar.controllers.gmt import InteractionStore, default_store_path
 
     default = (default_store_path(), default_store_path(simulated=True))
-    for path in default if store is None else (store,):
-        if path.is_file():
-            kept = InteractionStore(path)
-            console.print(f"{kept.forget(user)} interactions of {escape(user)} deleted from {escape(path.name)}")
+    found = [path for path in (default if store is None else (store,)) if path.is_file()]
+    for path in found:
+        kept = InteractionStore(path)
+        try:
+            console.print(f"{kept.forget(user)} interactions of {user} deleted from {path.name}", markup=False)
+        finally:
             kept.close()
+    if not found:
+        console.print(f"nothing is kept of {user}, nor of anybody else", markup=False)
 
 
 class _Chat:
@@ -94,55 +136,83 @@ class _Chat:
         self._begin()
 
     def _begin(self) -> None:
+        self.incarnation: str | None = None  # of the user's data, since this conversation's first answer
         self.conversation = secrets.token_hex(8)
         self.history: tuple[Turn, ...] = ()
-        self.last: int | None = None  # the interaction that a rating is about
+        self.last: tuple[int, str] | None = None  # the interaction that a rating is about, and its LLM
         self.turn = 0
 
     def run(self) -> None:
         """Read lines until the end."""
+        read: object = sys.stdin
+        if isinstance(read, io.TextIOWrapper):
+            cast("io.TextIOWrapper", read).reconfigure(errors="replace")  # bad bytes are no reason to end
+        with suppress(ImportError):  # of Windows: there lines are edited by the console
+            import_module("readline")  # lines can be edited, and be longer than a terminal's 4,096 bytes
         self.console.print(HELP, markup=False)
         if self.pool.simulated:
             self.console.print(SIMULATED, style="yellow")
+        self.console.print(self._greeting(), markup=False)
         while True:
             try:
-                line = self.console.input("[bold]> [/]").strip()
+                line = input("> ").strip()
+                if line in ("/quit", "/exit"):
+                    return
+                self._line(line)
             except EOFError:
                 return
-            if line in ("/quit", "/exit"):
-                return
-            self._line(line)
+            except KeyboardInterrupt:  # at the prompt: the line; during an answer: the answer, of which nothing is kept
+                self.console.print("\nstopped; /quit ends", markup=False)
+            except MarError as error:
+                self.console.print(f"[red]{escape(str(error))}[/]")
+
+    def _greeting(self) -> str:
+        names = list(self.pool.cards)
+        known = [name for name in names if name in self.router.models]
+        rated = self.router.store.rated(self.user)
+        head = f"{len(names)} LLMs, {len(known)} of them known to the {self.router.name}. "
+        return head + (f"{rated} ratings of {self.user} count." if rated else f"{self.user} is new here.")
 
     def _line(self, line: str) -> None:
         if not line:
             return
-        if line == "/help":
+        command, _, rest = line.partition(" ")
+        if command == "/say" and rest.strip():
+            self._ask(rest.strip())
+        elif line == "/help":
             self.console.print(HELP, markup=False)
         elif line == "/new":
             self._begin()
             self.console.print("a new conversation")
         elif (rating := rating_of(line)) is not None:
             self._rate(rating)
+        elif NUMBER.fullmatch(line):
+            self.console.print(f"{line} is no rating; expected 1 to 5, + or -. /say {line} asks it", markup=False)
         elif line.startswith("/"):
             self.console.print(f"no command {line.split()[0]}. {HELP}", markup=False)
         else:
             self._ask(line)
 
+    def _begin_if_forgotten(self) -> None:
+        """Where another process deleted this user's data, nothing said before may be kept again."""
+        if self.incarnation not in (None, self.store.standing(self.user).incarnation):
+            self._begin()
+            self.console.print("everything kept of you was deleted meanwhile; a new conversation begins")
+
     def _rate(self, rating: float) -> None:
+        self._begin_if_forgotten()
         if self.last is None:
             self.console.print("there is no answer to rate yet")
             return
-        try:
-            self.store.rate(self.last, rating)
-        except DataError as error:  # another process deleted it meanwhile
-            self.console.print(f"[red]{escape(str(error))}[/]")
-            return
-        self.console.print(f"noted: {rating:.2f}")
+        interaction, model = self.last
+        self.store.rate(interaction, rating)
+        self.console.print(f"noted: {rating:.2f} for {model}", markup=False)
 
     def _ask(self, text: str) -> None:
         from mar import api
         from mar.controllers.baselines import Constant
 
+        self._begin_if_forgotten()
         identity = f"chat/{self.conversation}/{self.turn}"
         query = Query(
             text=text, id=identity, history=self.history, user_id=self.user, conversation_id=self.conversation
@@ -150,7 +220,8 @@ class _Chat:
         planned = api.plan(query, self.router, self.pool)
         episode = api.run(query, Constant(planned.plan, name=self.router.name), self.pool)
         model = planned.notes["model"]
-        self.last = self.store.record(
+        self._begin_if_forgotten()  # while the answer was written
+        interaction = self.store.record(
             self.user,
             conversation=self.conversation,
             turn=self.turn,
@@ -159,9 +230,11 @@ class _Chat:
             query=text,
             response=episode.answer,
         )
+        self.incarnation = self.store.standing(self.user).incarnation
         self._show(episode, model, planned.notes)
+        # a failed call is nobody's answer and cannot be rated
+        self.last = None if episode.answer is None else (interaction, model)
         if episode.answer is None:
-            self.last = None  # a failed call is nobody's answer and cannot be rated
             return
         self.history = (*self.history, Turn(query=text, answer=episode.answer))
         self.turn += 1

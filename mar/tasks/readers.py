@@ -10,11 +10,12 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from mar.errors import DataError
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def read_file(path: Path) -> tuple[Row, ...]:
@@ -23,10 +24,20 @@ def read_file(path: Path) -> tuple[Row, ...]:
     Raises:
         DataError: The file is missing or malformed; names the file and the line.
     """
+    return tuple(row for _, row in read_located(path))
+
+
+def read_located(path: Path) -> tuple[tuple[str, Row], ...]:
+    """Read a file as `read_file` does, every row with where it stands: "FILE, line 3" or "FILE, row 3".
+
+    Raises:
+        DataError: The file is missing or malformed; names the file and the line.
+    """
     endings = path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:]
-    if ".parquet" in endings:
-        return _some(path, read_parquet(path))
-    return _some(path, read_csv(path)) if ".csv" in endings else read_jsonl(path)
+    if ".parquet" in endings or ".csv" in endings:
+        rows = _some(path, read_parquet(path) if ".parquet" in endings else read_csv(path))
+        return tuple((f"{path}, row {n}", row) for n, row in enumerate(rows, start=1))
+    return _json_rows(path)
 
 
 def read_jsonl(path: Path) -> tuple[Row, ...]:
@@ -35,6 +46,10 @@ def read_jsonl(path: Path) -> tuple[Row, ...]:
     Raises:
         DataError: The file is missing or a line is no JSON object; names the file and the line.
     """
+    return tuple(row for _, row in _json_rows(path))
+
+
+def _json_rows(path: Path) -> tuple[tuple[str, Row], ...]:
     if not path.is_file():
         raise DataError(f"no data file {path}; expected a JSONL file")
     return _some(path, tuple(_parse(_text(path), path)))
@@ -68,7 +83,7 @@ def read_parquet(path: Path) -> tuple[Row, ...]:
         raise DataError(f"{path} cannot be read: {error}") from None
 
 
-def _some(path: Path, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+def _some(path: Path, rows: tuple[T, ...]) -> tuple[T, ...]:
     if not rows:
         raise DataError(f"{path} holds no rows; expected one JSON object per line")
     return rows
@@ -77,26 +92,26 @@ def _some(path: Path, rows: tuple[Row, ...]) -> tuple[Row, ...]:
 def _text(path: Path) -> str:
     try:
         opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
             return file.read()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
 
 
-def _parse(text: str, path: Path) -> Iterator[Row]:
+def _parse(text: str, path: Path) -> Iterator[tuple[str, Row]]:
     whole = _whole(text, path)
     if whole is None:
-        lines = [(f"line {n}", line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        lines = [(f"{path}, line {n}", line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
     else:
-        lines = [(f"row {n}", row) for n, row in enumerate(whole, start=1)]
+        lines = [(f"{path}, row {n}", row) for n, row in enumerate(whole, start=1)]
     for where, line in lines:
         try:
             row = json.loads(line) if isinstance(line, str) and whole is None else line
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}, {where}: {error}; expected a JSON object") from None
+            raise DataError(f"{where}: {error}; expected a JSON object") from None
         if not isinstance(row, dict):
-            raise DataError(f"{path}, {where}: expected a JSON object, found {type(row).__name__}")
-        yield cast(Row, row)
+            raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
+        yield where, cast(Row, row)
 
 
 def _whole(text: str, path: Path) -> list[Any] | None:

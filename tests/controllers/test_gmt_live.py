@@ -147,6 +147,30 @@ def test_a_file_that_is_no_store_is_one_clear_line(tmp_path):
     db.close()
     with pytest.raises(ConfigError, match="schema version 7, expected 1"):
         InteractionStore(tmp_path / "y")
+    db = sqlite3.connect(tmp_path / "z")
+    db.execute("CREATE TABLE vectors (key)")
+    db.close()
+    with pytest.raises(ConfigError, match="a database of something else"):
+        InteractionStore(tmp_path / "z")
+
+
+def test_only_its_owner_reads_what_people_said(store):
+    said(store, "ann", "m0", 1.0)
+    assert {p.stat().st_mode & 0o777 for p in store.path.parent.iterdir()} == {0o600}
+
+
+def test_deleting_while_another_process_reads_says_that_bytes_remain(store, monkeypatch):
+    monkeypatch.setattr("mar.controllers.gmt.store.BUSY_S", 0.0)
+    impatient = InteractionStore(store.path)
+    said(store, "ann", "m0", 1.0)
+    reader = sqlite3.connect(store.path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM users").fetchall()
+    with pytest.raises(ConfigError, match="1 interactions deleted, but another process reads"):
+        impatient.forget("ann")
+    reader.close()
+    assert impatient.forget("ann") == 0
+    impatient.close()
 
 
 # Decisions ----------------------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def test_prior_variances_are_found_again():
 def test_a_saved_router_predicts_the_same(opposite, tmp_path):
     model, train, test = opposite
     path = tmp_path / "gmt.safetensors"
-    save_personal(path, model, encoder="hash", notes={"votes": "made up"})
+    save_personal(path, model, encoder="hash", notes={"votes": "made up"}, simulated=True)
     loaded = load_personal(path, HashEncoder())
     before = predict(model, states_of(model, train), test)
     assert np.array_equal(before, predict(loaded.model, states_of(loaded.model, train), test))
@@ -131,7 +131,7 @@ def test_a_saved_router_predicts_the_same(opposite, tmp_path):
 def test_a_checkpoint_is_loaded_by_name_of_the_file_like_any_other(opposite, tmp_path, monkeypatch):
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "gmt.safetensors"
-    save_personal(path, opposite[0], encoder="hash", notes={})
+    save_personal(path, opposite[0], encoder="hash", notes={}, simulated=False)
     loaded = load_controller(path, encoder=HashEncoder())
     assert isinstance(loaded, GmtRouter)
     loaded.store.close()
@@ -142,7 +142,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_one_line(opposite, tmp_p
     path = tmp_path / "gmt.safetensors"
     with pytest.raises(CheckpointError, match="no checkpoint"):
         load_personal(path, HashEncoder())
-    save_personal(path, model, encoder="hash", notes={})
+    save_personal(path, model, encoder="hash", notes={}, simulated=False)
     other = HashEncoder()
     other.name = "other"
     with pytest.raises(CheckpointError, match="embeddings of hash; this encoder is other"):

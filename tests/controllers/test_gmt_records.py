@@ -50,7 +50,7 @@ def test_the_published_fields_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        (row(model="m1", judge=...), "line 2: judge is .*Field required"),
+        (row(model="m1", judge=...), "line 2: judge is missing"),
         (row(model="m1", conversation=[exchange(rating=1.5)]), "line 2: conversation.0.rating is 1.5"),
         (row(model="m1", conversation=[exchange(rating=-0.1)]), "line 2: conversation.0.rating is -0.1"),
         (row(model="m1", conversation=[exchange(rating="good")]), "line 2: conversation.0.rating is 'good'"),
@@ -66,6 +66,15 @@ def test_the_published_fields_are_read(tmp_path):
 def test_a_wrong_line_is_named(tmp_path, second, message):
     path = write(tmp_path / "x.jsonl", [row(), second])
     with pytest.raises(DataError, match=message):
+        read_groups(path)
+
+
+def test_lines_are_counted_as_an_editor_counts_them(tmp_path):
+    """Blank lines count, and a byte order mark is no part of the first line."""
+    path = tmp_path / "x.jsonl"
+    second = json.dumps(row(model="m1", conversation=[exchange()]))
+    path.write_text(f"\ufeff{json.dumps(row())}\r\n\r\n{second}\r\n\n{{}}\n")
+    with pytest.raises(DataError, match="line 5: question_id is missing"):
         read_groups(path)
 
 
@@ -93,6 +102,15 @@ def test_groups_of_one_key_are_kept_apart_and_vectors_are_written(tmp_path):
     assert len(found[0].conversations[0].model_emb) == 4
     with pytest.raises(DataError, match="no other vote can stand between"):
         write_groups(tmp_path / "y.jsonl", groups[:2])
+
+
+def test_votes_that_crowd_at_the_end_are_kept_apart_too(tmp_path):
+    """One user's three votes on a question among four others, last of all: there is an order, and it is found."""
+    others = [group(u, 1) for u in ("ben", "cyd", "dee")]
+    crowd = [group("ann", 1, pair) for pair in (("m0", "m1"), ("m0", "m2"), ("m1", "m2"), ("m0", "m3"))]
+    write_groups(tmp_path / "x.jsonl", [*others, *crowd])
+    found = read_groups(tmp_path / "x.jsonl")
+    assert sorted(g.models for g in found.groups) == sorted(g.models for g in (*others, *crowd))
 
 
 def test_a_query_of_100_kb_and_emoji_is_a_vote_like_any_other():
@@ -148,12 +166,20 @@ def test_a_second_vote_on_the_same_answers_is_counted_and_left_out(tmp_path):
     [
         ({"winner": "x"}, "winner is 'x'"),
         ({"turn": 3}, "turn is 3"),
+        ({"judge": ""}, "judge is ''"),
         ({"question_id": 1}, "question_id 1 is in no row"),
     ],
 )
 def test_a_wrong_vote_is_named(tmp_path, changes, message):
-    with pytest.raises(DataError, match=f"row 2: {message}"):
+    with pytest.raises(DataError, match=f"line 2: {message}"):
         build_mt_bench(raw_mt_bench(tmp_path, [vote(1, "tie"), vote(2, "tie") | changes]))
+
+
+def test_a_question_without_two_turns_is_named(tmp_path):
+    folder = raw_mt_bench(tmp_path, [vote(1, "tie"), vote(2, "tie")])
+    next(tmp_path.rglob("question.jsonl")).write_text('{"question_id": 81, "turns": ["one", 2]}')
+    with pytest.raises(DataError, match=r"question.jsonl, line 1: turns is \['one', 2\]; expected the texts of 2"):
+        build_mt_bench(folder)
 
 
 def arena(**changes):
@@ -172,5 +198,5 @@ def test_an_arena_vote_rates_every_turn_of_a_conversation(tmp_path):
     assert (len(found.groups), found.duplicates, found.incomplete) == (2, 1, 1)
     assert [e.rating for e in found.groups[0].conversations[0].conversation] == [0.5]
     assert [e.rating for e in found.groups[1].conversations[1].conversation] == [1, 1]
-    with pytest.raises(DataError, match="row 1: conversation_a is str"):
+    with pytest.raises(DataError, match="line 1: conversation_a is str"):
         build_chatbot_arena(write(tmp_path / "y.jsonl", [arena(conversation_a="q")]))

@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 
 from mar.controllers.embeddings import HashEncoder
-from mar.controllers.gmt.builders.simulated import CANDIDATES, Recorded, rate, read_recorded, simulate_users
+from mar.controllers.gmt.builders.simulated import (
+    CANDIDATES,
+    Recorded,
+    candidate_traits,
+    rate,
+    read_recorded,
+    simulate_users,
+)
 from mar.controllers.gmt.comparisons import comparisons_of, names_of
 from mar.controllers.gmt.personal import PersonalSettings, fit_personal, predict, states_of
+from mar.controllers.gmt.records import write_groups
 from mar.errors import ConfigError, DataError
 from mar.evaluation.gmt.baselines import BASELINES
 from mar.evaluation.gmt.config import GmtConfig, load_config
@@ -160,7 +168,13 @@ def recorded(questions=40, seed=0):
     rng = np.random.default_rng(seed)
     skill = rng.uniform(0.2, 0.9, len(CANDIDATES))
     solved = (rng.random((questions, len(CANDIDATES))) < skill).astype(float)
-    return Recorded(questions=tuple(f"question {i}" for i in range(questions)), models=tuple(CANDIDATES), solved=solved)
+    return Recorded(
+        questions=tuple(f"question {i}" for i in range(questions)),
+        models=tuple(CANDIDATES),
+        solved=solved,
+        traits=candidate_traits(),
+        topic=np.zeros(questions, dtype=np.int64),
+    )
 
 
 def test_ratings_of_answers_side_by_side_are_shares_of_those_beaten():
@@ -172,7 +186,7 @@ def test_ratings_of_answers_side_by_side_are_shares_of_those_beaten():
 
 
 def test_preferences_that_are_there_are_found_and_swapping_users_changes_decisions():
-    made = simulate_users(recorded(), name="gsm8k", users=24, conversations=40, seed=1)
+    made = simulate_users(recorded(), size=2, users=24, conversations=40, seed=1)
     names, split = names_of(made.groups, HashEncoder(8)), split_votes(made.groups, 0)
     seen, test = comparisons_of((*split.train, *split.validation), names), comparisons_of(split.test, names)
     model = fit_personal(seen, PersonalSettings(contexts=2, rounds=8))
@@ -195,7 +209,7 @@ def test_recorded_outcomes_are_checked(tmp_path):
 
 def test_a_live_router_loses_less_than_one_ranking_for_all_though_tastes_drift():
     data = recorded(60)
-    made = simulate_users(data, name="gsm8k", users=20, conversations=30)
+    made = simulate_users(data, size=2, users=20, conversations=30)
     model = fit_personal(
         comparisons_of(made.groups, names_of(made.groups, HashEncoder(8))), PersonalSettings(contexts=1, rounds=5)
     )
@@ -232,6 +246,12 @@ def test_the_published_configuration_is_read_as_it_is(tmp_path):
         ("dataset: {name: mmlu}\ntrain: {epochs: 0}", "train.epochs is 0"),
         ("dataset: {name: mmlu}\ntrain: {speed: 1}", "train.speed is 1"),
         ("dataset: {name: mmlu}\ntrain: {variant: personal, lr: 1}", "train.lr has no effect on variant personal"),
+        ("dataset: {name: mmlu}\ntrain: {variant: personal, seed: 1}", "train.seed has no effect on variant personal"),
+        (
+            "dataset: {name: mmlu}\ntrain: {variant: personal}\ncheckpoint: {save_every: 5}",
+            "checkpoint.save_every has no effect on variant personal",
+        ),
+        ("dataset: {name: mmlu}\ntrain: {rounds: 5}", "train.rounds has no effect on variant published"),
         ("{", "is no YAML"),
         ("", "the file is None"),
     ],
@@ -272,6 +292,33 @@ def test_a_published_configuration_runs_and_goes_on_where_it_was(tmp_path, publi
     (folder / "split-0.json").unlink()  # as after a kill between training and the table
     run_gmt(config, None, None, HashEncoder(8), QUIET)
     assert (folder / "results.json").read_bytes() == before
+
+
+def test_files_that_are_split_already_are_not_split_by_questions(tmp_path, published_files):
+    text = f"dataset: {{name: mt_bench, path: {published_files}, split: questions}}"
+    with pytest.raises(DataError, match=r"dataset\.split questions has no effect on"):
+        load_votes(load_config(config_file(tmp_path, text)), None)
+
+
+def test_users_with_too_few_conversations_are_one_clear_line():
+    with pytest.raises(DataError, match="no user has 12 rated conversations, which a test takes; the most of one is 3"):
+        split_votes([group("ann", f"q{n}") for n in range(3)], 0)
+
+
+def test_a_file_without_a_preference_is_one_clear_line(tmp_path, published_files):
+    ties = [group("ann", f"t{n}", ratings=((0.5, 0.5),)) for n in range(3)]
+    write_groups(published_files / "mt_bench" / "valid_set.jsonl", ties)
+    with pytest.raises(DataError, match=r"valid_set\.jsonl: no vote in it prefers an LLM to another"):
+        load_votes(GmtConfig.model_validate({"dataset": {"name": "mt_bench", "path": published_files}}), None)
+
+
+def test_a_run_folder_is_not_gone_on_with_by_other_votes(tmp_path, published_files):
+    text = f"dataset: {{name: mt_bench, path: {published_files}}}\ntrain: {{variant: personal, contexts: 1, rounds: 1}}"
+    config = load_config(config_file(tmp_path, text))
+    run_gmt(config, None, tmp_path / "run", HashEncoder(8), QUIET)
+    write_groups(published_files / "mt_bench" / "test_set.jsonl", opposite_users(users=6, each=5, seed=9))
+    with pytest.raises(ConfigError, match="votes"):
+        run_gmt(config, None, tmp_path / "run", HashEncoder(8), QUIET)
 
 
 def test_our_router_beside_everything_simple(tmp_path, published_files):

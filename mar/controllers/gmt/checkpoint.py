@@ -27,6 +27,7 @@ class GmtHeader(CheckpointHeader):
     settings: dict[str, int]
     learned: dict[str, float]  # prior variances
     notes: dict[str, str]  # data and seed, for people
+    simulated: bool = False  # whether users, ratings or answers that it learned from were made up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +43,8 @@ def is_personal(path: Path) -> bool:
     return FORMAT in header_of(path)
 
 
-def save_personal(path: Path, model: PersonalModel, *, encoder: str, notes: Mapping[str, str]) -> None:
-    """Write a checkpoint, all or nothing."""
+def save_personal(path: Path, model: PersonalModel, *, encoder: str, notes: Mapping[str, str], simulated: bool) -> None:
+    """Write a checkpoint, all or nothing. `simulated`: whether anything that it was learned from was made up."""
     header = GmtHeader(
         format=FORMAT,
         encoder=encoder,
@@ -52,6 +53,7 @@ def save_personal(path: Path, model: PersonalModel, *, encoder: str, notes: Mapp
         settings=asdict(model.settings),
         learned=model.learned,
         notes=dict(notes),
+        simulated=simulated,
     )
     asked = np.array(list(model.asked.values())) if model.asked else np.zeros((0, 2, len(model.models)))
     tensors = {"centre": model.basis.centre, "directions": model.basis.directions, "prior": model.prior, "asked": asked}

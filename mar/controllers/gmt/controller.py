@@ -44,12 +44,11 @@ class GmtRouter:
         store: What users said.
         encoder: Of queries.
         model: A trained router. None: one that knows nothing yet.
+        simulated: Whether the people that the trained router learned from were made up.
         live: How much room users get.
         exploration: ucb: the best that is still likely, so that LLMs which a user seldom rated get their chance; none:
             the best guess.
     """
-
-    name = "GMT router"
 
     def __init__(
         self,
@@ -57,9 +56,12 @@ class GmtRouter:
         encoder: Encoder,
         *,
         model: PersonalModel | None = None,
+        simulated: bool = False,
         live: LiveSettings | None = None,
         exploration: Exploration = "ucb",
     ) -> None:
+        self.name = "GMT router (trained on simulated users)" if simulated else "GMT router"
+        self.people = "simulated people" if simulated else "people"
         self.store, self.encoder, self.live = store, encoder, live or LiveSettings()
         self.exploration: Exploration = exploration
         self._model = model
@@ -73,8 +75,15 @@ class GmtRouter:
             CheckpointError: The file is none, or was made for another encoder.
         """
         chosen = encoder or CachedEncoder(MiniLM())
-        model = None if checkpoint is None else load_personal(checkpoint, chosen).model
-        return cls(store, chosen, model=model)
+        if checkpoint is None:
+            return cls(store, chosen)
+        loaded = load_personal(checkpoint, chosen)
+        return cls(store, chosen, model=loaded.model, simulated=loaded.header.simulated)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The LLMs that it was trained on; others start as the average of these."""
+        return () if self._model is None else self._model.models
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """One agent per query, on the LLM that its user will like best."""
@@ -115,7 +124,7 @@ class GmtRouter:
         spread = np.sqrt(np.maximum(np.einsum("md,de,me->m", x, user.covariance[:-1, :-1], x), 0.0))
         best = int(np.argmax(score + UCB_WIDTH * spread if self.exploration == "ucb" else score))
         chosen, kept = self._sticky(query, user, names, score, best)
-        why = _reason(names, score, consensus, chosen, best, kept)
+        why = _reason(names, score, consensus, chosen, best, kept, self.people)
         return Choice(
             model=names[chosen],
             score=dict(zip(names, score.tolist(), strict=True)),
@@ -137,20 +146,27 @@ class GmtRouter:
         return (best, False) if gain > user.standing.margin else (now, True)
 
 
-def _reason(names: Sequence[str], score: Floats, consensus: Floats, chosen: int, best: int, kept: bool) -> str:
-    if kept:
-        gain = 100 * (float(expit(score[best] - score[chosen])) - 0.5)
-        return f"stays with {names[chosen]}: another LLM would be preferred by {max(0.0, gain):.0f} points at the most"
-    if not np.ptp(score):
-        return f"{names[chosen]}: nothing is known yet, all LLMs are alike"
+def _reason(
+    names: Sequence[str], score: Floats, consensus: Floats, chosen: int, best: int, kept: bool, people: str
+) -> str:
+    name = names[chosen]
+    if len(names) == 1:
+        return f"{name}: the only LLM of this pool"
     order = np.argsort(-score)
-    other = int(order[1] if order[0] == chosen else order[0]) if len(order) > 1 else chosen
+    other = int(order[1] if order[0] == chosen else order[0])
     chance = 100 * float(expit(score[chosen] - score[other]))
+    if kept:
+        leads = "" if best == chosen or chance >= 50 else f": {names[other]} is preferred with {100 - chance:.0f}% only"
+        return f"stays with {name}, which answered last{leads}"
+    if not np.ptp(score):
+        return f"{name}: nothing is known yet, all LLMs are alike"
     if score[chosen] < score[other]:
-        return f"{names[chosen]}: tried since too little is known of how you like it ({names[other]} leads so far)"
+        return f"{name}: tried since too little is known of how you like it ({names[other]} leads so far)"
     own = (score - consensus)[chosen] - (score - consensus)[other]
-    share = "your ratings" if abs(own) > abs(consensus[chosen] - consensus[other]) else "what people in general prefer"
-    return f"{names[chosen]}: preferred to {names[other]} with {chance:.0f}%, mostly by {share}"
+    share = (
+        "your ratings" if abs(own) > abs(consensus[chosen] - consensus[other]) else f"what {people} in general prefer"
+    )
+    return f"{name}: preferred to {names[other]} with {chance:.0f}%, mostly by {share}"
 
 
 def _evidence(user: LiveUser, model: str) -> list[str]:

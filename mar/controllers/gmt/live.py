@@ -105,9 +105,10 @@ class LiveUsers:
 
     def features(self, openings: Sequence[str], queries: Sequence[str], turns: Sequence[int]) -> tuple[Floats, Floats]:
         """Consensus (n, M) and features (n, M, width) of queries, both as deviations from the mean over LLMs."""
-        texts = [t[:EXPECTED_LENGTH] for t in (*openings, *queries)]
-        vectors = self.encoder.encode(texts)
-        contexts = self.model.contexts(vectors[: len(queries)], vectors[len(queries) :])
+        contexts = np.zeros((len(queries), 0))
+        if self.model.basis.directions.size:  # else nothing depends on what is asked, and no encoder is needed
+            vectors = self.encoder.encode([t[:EXPECTED_LENGTH] for t in (*openings, *queries)])
+            contexts = self.model.contexts(vectors[: len(queries)], vectors[len(queries) :])
         turn = np.array(turns, dtype=np.int64)
         consensus = self.model.head(self.model.population, contexts, turn)
         x = self.model.features(contexts, turn)

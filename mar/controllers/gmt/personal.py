@@ -247,18 +247,21 @@ def _with(model: PersonalModel, names: Names, found: dict[str, Floats], prior: d
     skill, turn, match = np.split(found["population"][0], [m, 2 * m])
     asked = zip(names.questions, found["question"].reshape(-1, 2, m), strict=True) if "question" in found else ()
     spread = {name: np.diag(prior[name]) for name in prior}
+
+    def mean(variances: Floats) -> float:
+        """0 without contexts: what all questions have in common depends on none."""
+        return float(variances.mean()) if len(variances) else 0.0
+
+    learned = {"turn": float(spread["population"][m]), "match": mean(spread["population"][2 * m :])}
+    if "question" in found:
+        learned |= {"asked": float(spread["question"][0]), "again": float(spread["question"][m])}
+    if "user" in found:
+        own = spread["user"]
+        learned |= {"taste": mean(own[:m]), "trust": float(own[m]), "habit": mean(own[m + 1 :])}
     return replace(
         model,
         population={"skill": skill, "turn": turn, "match": match.reshape(-1, m)},
         asked={q: c for q, c in asked if c.any()},
         prior=prior["user"],
-        learned={
-            "turn": float(spread["population"][m]),
-            "match": float(spread["population"][2 * m :].mean()),
-            "asked": float(spread["question"][0]),
-            "again": float(spread["question"][m]),
-            "taste": float(spread["user"][:m].mean()),
-            "trust": float(spread["user"][m]),
-            "habit": float(spread["user"][m + 1 :].mean()),
-        },
+        learned=learned,
     )

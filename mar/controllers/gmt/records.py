@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mar.controllers.embeddings import Encoder
 from mar.errors import DataError
 from mar.files import write_atomically
-from mar.tasks.readers import read_jsonl
+from mar.tasks.readers import read_located
 
 Vector = tuple[float, ...]
 Rating = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -82,6 +82,12 @@ class Group:
         return tuple(e.query for e in self.conversations[0].conversation)
 
     @property
+    def decided(self) -> bool:
+        """Whether any turn was rated differently, so that there is a preference to predict."""
+        turns = range(len(self.queries))
+        return any(len({c.conversation[t].rating for c in self.conversations}) > 1 for t in turns)
+
+    @property
     def item(self) -> tuple[str, frozenset[str]]:
         """Question and LLMs: votes of two users on one item are about the same answers."""
         return self.question_id, frozenset(self.models)
@@ -127,8 +133,9 @@ def parse_conversation(row: object, where: str) -> Conversation:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        shown = repr(first["input"])
-        raise DataError(f"{where}: {field} is {shown[:60]}: {first['msg']}") from None
+        if first["type"] == "missing":
+            raise DataError(f"{where}: {field} is missing") from None
+        raise DataError(f"{where}: {field} is {repr(first['input'])[:60]}: {first['msg']}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,13 +152,12 @@ def read_groups(path: Path) -> GroupFile:
     Raises:
         DataError: The file is missing, or a line is wrong; names file and line.
     """
-    rows = read_jsonl(path)
-    lines = [(n, parse_conversation(row, f"{path}, line {n}")) for n, row in enumerate(rows, start=1)]
-    _same_widths(lines, path)
+    lines = [(where, parse_conversation(row, where)) for where, row in read_located(path)]
+    _same_widths(lines)
     groups = list[Group]()
     for _, members in groupby(lines, key=lambda line: line[1].key):
         group = list(members)
-        groups.append(check_group([c for _, c in group], f"{path}, line {group[0][0]}"))
+        groups.append(check_group([c for _, c in group], group[0][0]))
     kept = first_of_each(groups)
     return GroupFile(groups=kept, duplicates=len(groups) - len(kept))
 
@@ -171,15 +177,15 @@ def frequent(groups: Iterable[Group], at_least: int) -> tuple[Group, ...]:
     return tuple(g for g in given if count[g.user] >= at_least)
 
 
-def _same_widths(lines: Sequence[tuple[int, Conversation]], path: Path) -> None:
+def _same_widths(lines: Sequence[tuple[str, Conversation]]) -> None:
     """All vectors of a file have to be as long as the first, or be left out."""
     width: int | None = None
-    for number, line in lines:
+    for where, line in lines:
         for vector in (line.model_emb, *(e.query_emb for e in line.conversation)):
             if width is None:
                 width = len(vector)
             if len(vector) != width:
-                raise DataError(f"{path}, line {number}: a vector of {len(vector)} numbers; expected {width}")
+                raise DataError(f"{where}: a vector of {len(vector)} numbers; expected {width}")
 
 
 def as_jsonl(groups: Iterable[Group], encoder: Encoder | None = None) -> str:
@@ -206,28 +212,27 @@ def _vectors(groups: Sequence[Group], encoder: Encoder | None) -> dict[str, list
 
 def write_groups(path: Path, groups: Iterable[Group], encoder: Encoder | None = None) -> None:
     """Write a file of conversations that `read_groups` reads back as it was."""
-    ordered = list(_apart(groups))
-    write_atomically(path, as_jsonl(ordered, encoder))
+    write_atomically(path, as_jsonl(kept_apart(groups), encoder))
 
 
-def _apart(groups: Iterable[Group]) -> Iterator[Group]:
+def kept_apart(groups: Iterable[Group]) -> list[Group]:
     """Groups in an order in which no two neighbours share a key, since neighbours with one key are read as one group.
 
-    First groups of all keys, then second ones, and so on; where only one key is left they cannot be kept apart.
+    The keys with most groups first, on every second place and then on those between: neighbours differ unless one
+    key has more than half of all groups, rounded up.
+
+    Raises:
+        DataError: One key has; the format cannot tell these votes apart.
     """
-    waiting = dict[tuple[int | str, int, str], list[Group]]()
-    for group in groups:
-        waiting.setdefault(group.conversations[0].key, []).append(group)
-    last: object = None
-    while waiting:
-        for key in list(waiting):
-            if key == last and len(waiting) > 1:
-                continue
-            if key == last:
-                raise DataError(
-                    f"user {key[2]} has several votes on question {key[0]} that no other vote can stand between"
-                )
-            yield waiting[key].pop(0)
-            last = key
-            if not waiting[key]:
-                del waiting[key]
+    given = [(g.conversations[0].key, g) for g in groups]
+    count = Counter(key for key, _ in given)
+    first = {key: place for place, key in enumerate(count)}
+    given.sort(key=lambda entry: (-count[entry[0]], first[entry[0]]))
+    ordered = list(given)
+    ordered[::2], ordered[1::2] = given[: (len(given) + 1) // 2], given[(len(given) + 1) // 2 :]
+    for (before, _), (key, _) in pairwise(ordered):
+        if before == key:
+            raise DataError(
+                f"user {key[2]} has several votes on question {key[0]} that no other vote can stand between"
+            )
+    return [group for _, group in ordered]

@@ -22,15 +22,18 @@ from mar.files import CACHE_VARIABLE, cache_folder
 SCHEMA_VERSION = 1
 BUSY_S = 30.0  # how long a writer waits for another one
 DEFAULT_MARGIN = 0.1
+MEMORY = ":memory:"  # a path that is no file: a store that nothing outlives
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS users (
+_SCHEMA = (
+    """
+CREATE TABLE users (
     name TEXT PRIMARY KEY,
     incarnation TEXT NOT NULL,
     revision INTEGER NOT NULL,
     margin REAL NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS interactions (
+) WITHOUT ROWID""",
+    """
+CREATE TABLE interactions (
     id INTEGER PRIMARY KEY,
     user TEXT NOT NULL REFERENCES users (name),
     conversation TEXT NOT NULL,
@@ -43,10 +46,9 @@ CREATE TABLE IF NOT EXISTS interactions (
     rating REAL CHECK (rating BETWEEN 0 AND 1),
     revision INTEGER NOT NULL,
     UNIQUE (user, conversation, turn, model)
-);
-CREATE INDEX IF NOT EXISTS by_revision ON interactions (user, revision);
-CREATE INDEX IF NOT EXISTS by_conversation ON interactions (user, conversation, turn);
-"""
+)""",
+    "CREATE INDEX by_revision ON interactions (user, revision)",
+)
 
 
 def default_store_path(*, simulated: bool = False) -> Path:
@@ -110,20 +112,36 @@ class InteractionStore:
         self._lock = threading.Lock()
         with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
+            if str(path) != MEMORY:
+                path.touch(mode=0o600)  # what people said is for nobody else to read
             self._db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
             try:
                 # FULL: what a person said is on disk before they are told so, also through a power cut
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.execute("PRAGMA secure_delete=ON")
-                version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-                if version not in (0, SCHEMA_VERSION):
-                    raise ConfigError(f"{path}: schema version {version}, expected {SCHEMA_VERSION}; move it away")
-                self._db.executescript(_SCHEMA)
-                self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+                if self._version() != SCHEMA_VERSION:
+                    self._create()
             except BaseException:
                 self._db.close()
                 raise
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _create(self) -> None:
+        """Make the tables in an empty file, unless another process has just done so."""
+        with self._writing() as db:
+            version, other = self._version(), db.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone()
+            if version == SCHEMA_VERSION:
+                return
+            if version:
+                raise ConfigError(f"{self.path}: schema version {version}, expected {SCHEMA_VERSION}; move it away")
+            if other is not None:
+                raise ConfigError(f"{self.path} is a database of something else (it has a table {other[0]})")
+            for statement in _SCHEMA:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close the file."""
@@ -134,7 +152,7 @@ class InteractionStore:
     def _errors(self) -> Generator[None]:
         try:
             yield
-        except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.Error, OSError) as error:
             raise ConfigError(
                 f"interactions {self.path}: {error}; expected a writable SQLite file (set {CACHE_VARIABLE})"
             ) from error
@@ -146,10 +164,11 @@ class InteractionStore:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk has ended it already
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     # Writing --------------------------------------------------------------------------------------------------
 
@@ -202,12 +221,21 @@ class InteractionStore:
             db.execute("UPDATE users SET margin = ? WHERE name = ?", (margin, _storable(user)))
 
     def forget(self, user: str) -> int:
-        """Delete everything about a user; gives how many interactions. The bytes are overwritten on disk."""
+        """Delete everything about a user; gives how many interactions. The bytes are overwritten on disk.
+
+        Raises:
+            ConfigError: They are deleted, but another process reads the file and the old bytes are still in its log.
+        """
         with self._writing() as db:
             count = db.execute("DELETE FROM interactions WHERE user = ?", (_storable(user),)).rowcount
             db.execute("DELETE FROM users WHERE name = ?", (_storable(user),))
         with self._lock, self._errors():
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still held the old pages
+            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]  # the log held the old pages
+        if busy:
+            raise ConfigError(
+                f"{count} interactions deleted, but another process reads {self.path}, so that their bytes are still "
+                "there; delete again once it is done"
+            )
         return count
 
     def _raise(self, db: sqlite3.Connection, user: str) -> int:
@@ -233,6 +261,12 @@ class InteractionStore:
         with self._lock, self._errors():
             rows = self._db.execute(query, (_storable(user), revision)).fetchall()
         return [_interaction(row) for row in rows]
+
+    def rated(self, user: str) -> int:
+        """How many ratings of a user are kept."""
+        query = "SELECT count(rating) FROM interactions WHERE user = ?"
+        with self._lock, self._errors():
+            return int(self._db.execute(query, (_storable(user),)).fetchone()[0])
 
     def last_of(self, user: str, conversation: str) -> Interaction | None:
         """The latest answered turn of a conversation."""

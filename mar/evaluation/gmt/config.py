@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,13 @@ from mar.evaluation.gmt.protocol import SplitKind
 
 DataName = Literal["chatbot_arena", "gsm8k", "mmlu", "mt_bench"]
 Variant = Literal["personal", "published"]
-PUBLISHED_ONLY = ("epochs", "lr", "record_per_user", "prediction_count", "objective", "binary", "eval_every")
+ONLY: Mapping[Variant, tuple[str, ...]] = {  # what one variant alone reads
+    "published": (
+        *("train.epochs", "train.lr", "train.record_per_user", "train.prediction_count", "train.objective"),
+        *("train.binary", "train.eval_every", "train.seed", "checkpoint.save_every"),
+    ),
+    "personal": ("train.contexts", "train.rounds"),
+}
 
 
 class _Section(BaseModel):
@@ -93,16 +100,17 @@ def load_config(path: Path, *, variant: Variant | None = None) -> GmtConfig:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ConfigError(f"{path}: {field} is {first['input']!r}: {first['msg']}") from None
-    idle = [name for name in PUBLISHED_ONLY if name in config.train.model_fields_set]
-    if config.train.variant == "personal" and idle:
-        raise ConfigError(f"{path}: train.{idle[0]} has no effect on variant personal; leave it out")
+    if idle := without_effect(config):
+        raise ConfigError(f"{path}: {idle[0]} has no effect on variant {config.train.variant}; leave it out")
     if variant is None:
         return config
     return config.model_copy(update={"train": config.train.model_copy(update={"variant": variant})})
 
 
 def without_effect(config: GmtConfig) -> list[str]:
-    """Fields of a published file that the chosen variant does not read, for a note."""
-    if config.train.variant == "published":
-        return []
-    return [name for name in PUBLISHED_ONLY if name in config.train.model_fields_set]
+    """Fields that were given and that the chosen variant does not read, such as those of a file for the other one."""
+    given = {f"train.{name}" for name in config.train.model_fields_set}
+    given |= {f"checkpoint.{name}" for name in config.checkpoint.model_fields_set}
+    return [
+        name for variant, names in ONLY.items() for name in names if variant != config.train.variant and name in given
+    ]

@@ -11,12 +11,13 @@ import numpy as np
 from mar.controllers.embeddings import Encoder
 from mar.controllers.gmt.builders.chatbot_arena import build_chatbot_arena
 from mar.controllers.gmt.builders.mt_bench import build_mt_bench
-from mar.controllers.gmt.builders.simulated import SimulatedUsers, read_recorded, simulate_users
+from mar.controllers.gmt.builders.simulated import SIZES, SimulatedUsers, read_recorded, simulate_users
 from mar.controllers.gmt.comparisons import Comparisons, Floats
-from mar.controllers.gmt.records import Group, frequent, read_groups, write_groups
+from mar.controllers.gmt.records import Group, frequent, kept_apart, read_groups, write_groups
 from mar.errors import DataError
 from mar.evaluation.gmt.config import GmtConfig
 from mar.evaluation.gmt.protocol import EXTRA_FILE, MIN_GROUPS, SPLIT_FILES, Split, split_votes, without_leaks
+from mar.runtime.identity import digest
 
 REMOVED = "conversations removed from training since they tell about test votes"
 ARENA_FILES = ("chatbot_arena/conversations.jsonl", "chatbot_arena/conversations.parquet")
@@ -35,6 +36,20 @@ class VoteData:
         """All groups of all parts, each once."""
         parts = [(*s.train, *s.validation, *s.test, *s.extra) for s in self.splits]
         return tuple({id(g): g for part in parts for g in part}.values())
+
+    @property
+    def digest(self) -> str:
+        """A hash of who is asked what and rated how in which part: results of other votes are other results."""
+        parts = [(s.train, s.validation, s.test, s.extra) for s in self.splits]
+        known = dict[int, str]()
+
+        def of(group: Group) -> str:
+            if id(group) not in known:
+                ratings = [[e.rating for e in c.conversation] for c in group.conversations]
+                known[id(group)] = digest(group.user, group.question_id, group.models, group.queries, ratings)
+            return known[id(group)]
+
+        return digest(*(digest(*map(of, part)) for split in parts for part in split))
 
 
 def load_votes(config: GmtConfig, data: Path | None) -> VoteData:
@@ -57,9 +72,15 @@ def load_votes(config: GmtConfig, data: Path | None) -> VoteData:
 
 
 def _published(files: Mapping[str, Path], config: GmtConfig) -> VoteData:
+    folder = files["train"].parent
+    if config.dataset.split != "votes":
+        raise DataError(
+            f"dataset.split {config.dataset.split} has no effect on {folder}, which is split already; expected a "
+            "dataset.path without it, so that the data set is built"
+        )
     read = {part: read_groups(path) for part, path in files.items()}
     notes = {
-        "votes": f"files {files['train'].parent}",
+        "votes": f"files {folder}, which are one split",
         "duplicates left out": str(sum(r.duplicates for r in read.values())),
     }
     if config.config.preprocess:
@@ -68,13 +89,17 @@ def _published(files: Mapping[str, Path], config: GmtConfig) -> VoteData:
     extra = read_groups(others).groups if others.is_file() else ()
     split = without_leaks(read["train"].groups, read["validation"].groups, read["test"].groups, extra)
     notes[REMOVED] = str(split.removed)
+    for part, path in files.items():
+        if not any(g.decided for g in getattr(split, part)):
+            left = f" ({REMOVED}: {split.removed})" if split.removed else ""
+            raise DataError(f"{path}: no vote in it prefers an LLM to another{left}; expected some")
     return VoteData(splits=(split,), notes=notes)
 
 
 def _built(config: GmtConfig, data: Path) -> VoteData:
     name, seeds, kind = config.dataset.name, range(config.train.splits), config.dataset.split
     if name in ("gsm8k", "mmlu"):
-        made = simulate_users(read_recorded(data, name), name=name)
+        made = simulate_users(read_recorded(data, name), size=SIZES[name])
         notes = {"votes": f"SIMULATED users over recorded outcomes ({len(made.weights)} users)", "split": kind}
         splits = tuple(split_votes(made.groups, seed, kind=kind) for seed in seeds)
         return VoteData(splits=splits, notes=notes, simulated=made)
@@ -105,12 +130,10 @@ def write_published(data: VoteData, folder: Path, encoder: Encoder) -> list[Path
     """Write the first split as published files, embeddings included; gives the files."""
     split = data.splits[0]
     parts = {stem: getattr(split, part) for part, stem in SPLIT_FILES.items()} | {EXTRA_FILE: split.extra}
-    written = list[Path]()
-    for stem, groups in parts.items():
-        if groups:
-            write_groups(folder / f"{stem}.jsonl", groups, encoder)
-            written.append(folder / f"{stem}.jsonl")
-    return written
+    ordered = {folder / f"{stem}.jsonl": kept_apart(groups) for stem, groups in parts.items() if groups}
+    for path, groups in ordered.items():  # what cannot be written was found before the first file is
+        write_groups(path, groups, encoder)
+    return list(ordered)
 
 
 def told_the_weights(made: SimulatedUsers, asked: Comparisons) -> Floats:

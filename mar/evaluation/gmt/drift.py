@@ -19,7 +19,7 @@ import numpy as np
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import Encoder
 from mar.controllers.gmt import Exploration, GmtRouter, InteractionStore, PersonalModel, stars
-from mar.controllers.gmt.builders.simulated import Recorded, drawn_weights
+from mar.controllers.gmt.builders.simulated import DrawWeights, Recorded, drawn_weights
 from mar.controllers.gmt.comparisons import Floats
 from mar.evaluation.statistics import Interval, bootstrap_mean
 from mar.learning.progress import Progress
@@ -38,18 +38,26 @@ class World:
     """Users, their drifting weights, and what they ask."""
 
     recorded: Recorded
-    weights: Floats  # (users, turns, 3)
+    weights: Floats  # (users, turns, attributes)
     asked: np.ndarray  # (users, turns) question numbers
 
     @classmethod
-    def drawn(cls, recorded: Recorded, *, users: int = USERS, turns: int = TURNS, seed: int = 0) -> World:
-        """A world; everybody's shares start uniformly on the simplex, and what is liked or disliked stays so."""
+    def drawn(
+        cls,
+        recorded: Recorded,
+        *,
+        users: int = USERS,
+        turns: int = TURNS,
+        seed: int = 0,
+        draw: DrawWeights = drawn_weights,
+    ) -> World:
+        """A world; everybody's shares are drawn and then drift, and what is liked or disliked stays so."""
         rng = np.random.default_rng([seed, 77])
-        weights = np.empty((users, turns, 3))
-        weights[:, 0] = drawn_weights(users, rng)
-        sign = np.sign(weights[:, 0])
+        begun = draw(users, rng)
+        weights = np.repeat(begun[:, None], turns, axis=1)
+        sign = np.sign(begun)
         for t in range(1, turns):
-            moved = np.clip(np.abs(weights[:, t - 1]) + STEP * rng.standard_normal((users, 3)), 0.0, None) + 1e-9
+            moved = np.clip(np.abs(weights[:, t - 1]) + STEP * rng.standard_normal(begun.shape), 0.0, None) + 1e-9
             weights[:, t] = sign * moved / moved.sum(axis=1, keepdims=True)
         asked = rng.integers(0, len(recorded.questions), (users, turns))
         return cls(recorded=recorded, weights=weights, asked=asked)

@@ -73,7 +73,7 @@ class GmtRun:
     def __init__(self, config: GmtConfig, data: VoteData, encoder: Encoder, out: Path, progress: Progress) -> None:
         self.config, self.data, self.progress = config, data, progress
         self.encoder = encoder
-        arguments = {"config": config.model_dump(mode="json", exclude={"checkpoint"})}
+        arguments = {"config": config.model_dump(mode="json", exclude={"checkpoint"}), "votes": data.digest}
         self.run = RunDir.open(out, arguments=arguments, prompts="")
         self.jobs = jobs_of(data, encoder)
 
@@ -117,7 +117,13 @@ class GmtRun:
             return {self.label: self._published(job)}
         model = fit_personal(job.train, self.settings)
         if job.number == 0:
-            save_personal(self.run.path / "checkpoint.safetensors", model, encoder=self.encoder.name, notes=self.notes)
+            save_personal(
+                self.run.path / "checkpoint.safetensors",
+                model,
+                encoder=self.encoder.name,
+                notes=self.notes,
+                simulated=self.data.simulated is not None,
+            )
         states = states_of(model, job.visible)
         users = sorted(states)
         moved = {u: states[v] for u, v in zip(users, [*users[1:], *users[:1]], strict=True)}
@@ -175,6 +181,8 @@ class GmtRun:
         hidden = {g.item for g in asked}
         known = [g for g in (*everyone, *split.extra) if g.user not in new and g.item not in hidden]
         test, train = comparisons_of(asked, names), comparisons_of(known, names)
+        if not (test.decided.any() and train.decided.any()):
+            return {}  # too few users, or of too few conversations, for anybody to be new
         model, ranking = fit_personal(train, self.settings), Scored.of(BASELINES[REFERENCE](train, test), test)
         found = dict[int, tuple[Scored, Scored]]()
         for k in COLD_STARTS:
@@ -207,6 +215,7 @@ class GmtRun:
                 for m in ("accuracy", "auc")
             }
             for k, pairs in cold.items()
+            if pairs
         ]
         changed = None
         if SWAPPED in tested:
@@ -311,6 +320,6 @@ def run_gmt(
     """
     votes = load_votes(config, data)
     for line in without_effect(config):
-        progress.say(f"train.{line} is not read by variant {config.train.variant}")
+        progress.say(f"{line} is not read by variant {config.train.variant}")
     place = out or config.checkpoint.root / f"gmt-{config.dataset.name}-{config.train.id}-{config.train.variant}"
     return GmtRun(config, votes, encoder, place, progress).main()

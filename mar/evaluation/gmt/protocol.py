@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -47,8 +47,14 @@ def split_votes(groups: Sequence[Group], seed: int, *, extra: Sequence[Group] = 
         seed: Of the split.
         extra: Votes that are only trained on, such as GPT-4's.
         kind: What is held out.
+
+    Raises:
+        DataError: No user has enough conversations, or there are too few questions.
     """
     kept = frequent(groups, MIN_GROUPS)
+    if not kept:
+        most = max(Counter(g.user for g in groups).values(), default=0)
+        raise DataError(f"no user has {MIN_GROUPS} rated conversations, which a test takes; the most of one is {most}")
     rng = random.Random(seed)
     held_out = _by_user(kept, rng) if kind == "votes" else _by_question(kept, rng)
     parts: dict[str, list[Group]] = {"train": [], "validation": [], "test": []}
@@ -112,13 +118,13 @@ class Scored:
 
     score: Floats  # (n,) how much a is expected to be preferred to b
     sign: Floats  # (n,) +1 where it was, -1 where b was
-    cluster: Ints  # (n,) rows of one conversation belong together
+    cluster: Ints  # (n,) rows about one question belong together: they are about the same answers
 
     @classmethod
     def of(cls, score: Floats, votes: Comparisons) -> Scored:
         """The decided votes among these; ties are nobody's mistake."""
         decided = votes.decided
-        return cls(score=score[decided], sign=votes.sign[decided], cluster=votes.group[decided])
+        return cls(score=score[decided], sign=votes.sign[decided], cluster=votes.question[decided])
 
     @property
     def right(self) -> Floats:
@@ -149,7 +155,10 @@ def mean_over_splits(tested: Sequence[Scored], measure: str) -> float:
 
 
 def difference(a: Sequence[Scored], b: Sequence[Scored], measure: str, *, draws: int = 1000) -> Interval:
-    """Mean over splits of a - b, with a paired bootstrap over splits and, within each, over conversations.
+    """Mean over splits of a - b, with a paired bootstrap over splits and, within each, over questions.
+
+    Whole questions are drawn, since votes of several users on one question are about the same answers. Splits share
+    test votes; drawing splits as well counts the chance of each twice, which more than makes up for that.
 
     Args:
         a: One router on each split.
@@ -167,7 +176,7 @@ def difference(a: Sequence[Scored], b: Sequence[Scored], measure: str, *, draws:
 
 
 def _resampled(a: Scored, b: Scored, measure: str, rng: np.random.Generator) -> float:
-    """The difference on conversations drawn with replacement."""
+    """The difference on questions drawn with replacement."""
     _, place = np.unique(a.cluster, return_inverse=True)
     times = rng.multinomial(place.max() + 1, np.full(place.max() + 1, 1 / (place.max() + 1)))
     weight = times[place].astype(np.float64)

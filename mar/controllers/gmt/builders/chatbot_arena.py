@@ -13,7 +13,7 @@ from typing import Any, cast
 from mar.controllers.gmt.builders.mt_bench import RATINGS, TIES, Votes
 from mar.controllers.gmt.records import Conversation, Exchange, Group, first_of_each
 from mar.errors import DataError
-from mar.tasks.readers import Row, read_file
+from mar.tasks.readers import Row, read_located
 
 WINNERS = (*RATINGS, *TIES, "tie (bothbad)")
 
@@ -25,11 +25,11 @@ def build_chatbot_arena(path: Path) -> Votes:
     incomplete.
 
     Raises:
-        DataError: The file is missing or a row is wrong; names file and row.
+        DataError: The file is missing or a row is wrong; names file and line or row.
     """
     groups, incomplete = list[Group](), 0
-    for number, row in enumerate(read_file(path), start=1):
-        group = _group(row, f"{path}, row {number}")
+    for where, row in read_located(path):
+        group = _group(row, where)
         if group is None:
             incomplete += 1
         else:

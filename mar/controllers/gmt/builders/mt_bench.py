@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from mar.controllers.gmt.records import Conversation, Exchange, Group
 from mar.errors import DataError
-from mar.tasks.readers import Row, read_jsonl
+from mar.tasks.readers import Row, read_located
 
 RATINGS: Mapping[str, tuple[float, float]] = {"model_a": (1.0, 0.0), "model_b": (0.0, 1.0)}
 """What a vote says about both answers; any kind of tie is half a win for both."""
@@ -30,18 +31,21 @@ class Votes:
 
 
 def build_mt_bench(folder: Path, *, judgments: str = "human_judgments.jsonl") -> Votes:
-    """Groups from `folder`/mt_bench: one per judge, question and pair of LLMs, with both turns.
+    """Groups from question.jsonl and votes: one per judge, question and pair of LLMs, with both turns.
+
+    The files are looked for in the folder, its subfolder mt_bench and benchmarks/mt_bench.
 
     Raises:
-        DataError: A file is missing or a row is wrong; names file and row.
+        DataError: A file is missing or a row is wrong; names file and line.
     """
-    folder = folder if (folder / judgments).is_file() else folder / "benchmarks" / "mt_bench"
-    queries = {str(row["question_id"]): tuple(row["turns"]) for row in read_jsonl(folder / "question.jsonl")}
+    places = [folder, folder / "mt_bench", folder / "benchmarks" / "mt_bench"]
+    folder = next((p for p in places if (p / judgments).is_file()), places[-1])
+    queries = dict(_question(row, where) for where, row in read_located(folder / "question.jsonl"))
     path = folder / judgments
     votes = dict[tuple[str, str, frozenset[str]], dict[int, Row]]()
     duplicates = 0
-    for number, row in enumerate(read_jsonl(path), start=1):
-        question = _checked(row, queries, f"{path}, row {number}")
+    for where, row in read_located(path):
+        question = _checked(row, queries, where)
         turns = votes.setdefault((row["judge"], question, frozenset((row["model_a"], row["model_b"]))), {})
         duplicates += row["turn"] in turns
         turns.setdefault(row["turn"], row)
@@ -50,9 +54,17 @@ def build_mt_bench(folder: Path, *, judgments: str = "human_judgments.jsonl") ->
     return Votes(groups=groups, duplicates=duplicates, incomplete=sum(map(len, votes.values())) - 2 * len(groups))
 
 
+def _question(row: Row, where: str) -> tuple[str, tuple[str, ...]]:
+    turns: Any = row.get("turns")
+    texts = [t for t in cast("list[Any]", turns) if isinstance(t, str) and t] if isinstance(turns, list) else []
+    if len(texts) != len(TURNS):
+        raise DataError(f"{where}: turns is {turns!r}; expected the texts of {len(TURNS)} turns")
+    return str(row.get("question_id")), tuple(texts)
+
+
 def _checked(row: Row, queries: Mapping[str, object], where: str) -> str:
     for name in ("judge", "model_a", "model_b"):
-        if not isinstance(row.get(name), str):
+        if not isinstance(row.get(name), str) or not row[name]:
             raise DataError(f"{where}: {name} is {row.get(name)!r}; expected a name")
     if row["model_a"] == row["model_b"]:
         raise DataError(f"{where}: {row['model_a']} against itself; expected two LLMs")

@@ -12,7 +12,8 @@ linear between (what it costs to serve); chat: 1 for LLMs tuned to converse, 0.5
 models (how an answer reads). Half of the users want conversation and half want plain text: the weight of chat is
 negative for them. Users perceive U with Gumbel noise of scale 1 / SHARPNESS, so a preference between two answers is a
 logistic choice (Bradley-Terry given u and q), and rate k answers side by side by how many each one beats, over k - 1;
-differences below INDIFFERENT are ties. A conversation is two questions drawn independently, answered by the same LLMs.
+differences below INDIFFERENT are ties. A conversation is two questions drawn independently from one topic (GSM8K and
+MMLU are one each), answered by the same LLMs.
 
 The weights are kept apart from the ratings, for a reference that is told them. Numbers measured on these users show
 whether preferences that are there are found; they say nothing about people.
@@ -20,17 +21,17 @@ whether preferences that are there are found; they say nothing about people.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mar.controllers.gmt.comparisons import Floats
+from mar.controllers.gmt.comparisons import Floats, Ints
 from mar.controllers.gmt.records import Conversation, Exchange, Group
 from mar.errors import DataError
-from mar.tasks.readers import read_jsonl
+from mar.tasks.readers import read_located
 
 SHARPNESS = 8.0
 INDIFFERENT = 0.02
@@ -59,24 +60,31 @@ CANDIDATES: Mapping[str, Candidate] = {
 }
 
 
+def candidate_traits() -> Floats:
+    """Thrift and chat of every candidate, shape (candidates, 2)."""
+    size = np.array([c.billions for c in CANDIDATES.values()])
+    thrift = (size.max() - size) / (size.max() - size.min())
+    return np.stack([thrift, np.array([c.chat for c in CANDIDATES.values()])], axis=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """Questions and how often each LLM solved them."""
+    """Questions, how often each LLM solves them, and what else users care about."""
 
     questions: tuple[str, ...]
     models: tuple[str, ...]
     solved: Floats  # (questions, models)
-
-    @property
-    def traits(self) -> Floats:
-        """Thrift and chat of every LLM, shape (models, 2)."""
-        size = np.array([CANDIDATES[m].billions for m in self.models])
-        thrift = (size.max() - size) / (size.max() - size.min())
-        return np.stack([thrift, np.array([CANDIDATES[m].chat for m in self.models])], axis=1)
+    traits: Floats  # (models, attributes - 1): those that do not depend on the question
+    topic: Ints  # (questions,) numbers; a conversation stays within one
 
     def values(self, weights: Floats, question: int) -> Floats:
         """What a user with these weights thinks of every LLM's answer, shape (models,)."""
         return weights[0] * self.solved[question] + self.traits @ weights[1:]
+
+    def only(self, questions: Ints) -> Recorded:
+        """The same LLMs on some of the questions."""
+        asked = tuple(self.questions[i] for i in questions.tolist())
+        return replace(self, questions=asked, solved=self.solved[questions], topic=self.topic[questions])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,41 +106,21 @@ def read_recorded(folder: Path, name: str) -> Recorded:
     solved = dict[str, list[float]]()
     for part in ("train", "test"):
         path = place / f"{name}_{part}.jsonl.gz"
-        for number, row in enumerate(read_jsonl(path), start=1):
+        for where, row in read_located(path):
             given: Any = row.get("scores")
             scores: dict[str, float] = given if isinstance(given, dict) else {}
             if not isinstance(row.get("question"), str) or set(scores) != set(CANDIDATES):
-                raise DataError(f"{path}, row {number}: expected question and scores of {len(CANDIDATES)} known LLMs")
+                raise DataError(f"{where}: expected question and scores of {len(CANDIDATES)} known LLMs")
             # GSM8K: a mean of ten attempts; MMLU: a probability where the right option was chosen, else 0
             known = [float(scores[m]) for m in CANDIDATES]
             solved.setdefault(row["question"], known if name == "gsm8k" else [float(s > 0) for s in known])
-    return Recorded(questions=tuple(solved), models=tuple(CANDIDATES), solved=np.array(list(solved.values())))
-
-
-def simulate_users(
-    recorded: Recorded, *, name: str, users: int = 100, conversations: int = 40, questions: int = 800, seed: int = 0
-) -> SimulatedUsers:
-    """Let simulated users talk to LLMs and rate them.
-
-    Args:
-        recorded: Questions and solve rates.
-        name: gsm8k or mmlu, which sets how many LLMs answer side by side.
-        users: How many there are.
-        conversations: Of each user.
-        questions: How many different questions they ask.
-        seed: Of everything drawn.
-    """
-    rng = np.random.default_rng(seed)
-    drawn = rng.choice(len(recorded.questions), min(questions, len(recorded.questions)), replace=False)
-    asked = tuple(recorded.questions[int(i)] for i in drawn)
-    recorded = Recorded(questions=asked, models=recorded.models, solved=recorded.solved[drawn])
-    weights = {f"user-{i:03d}": w for i, w in enumerate(drawn_weights(users, rng))}
-    groups = [
-        _converse(recorded, user, w, f"{user}-{n}", SIZES[name], rng)
-        for user, w in weights.items()
-        for n in range(conversations)
-    ]
-    return SimulatedUsers(groups=tuple(groups), weights=weights, recorded=recorded)
+    return Recorded(
+        questions=tuple(solved),
+        models=tuple(CANDIDATES),
+        solved=np.array(list(solved.values())),
+        traits=candidate_traits(),
+        topic=np.zeros(len(solved), dtype=np.int64),
+    )
 
 
 def drawn_weights(users: int, rng: np.random.Generator) -> Floats:
@@ -142,11 +130,50 @@ def drawn_weights(users: int, rng: np.random.Generator) -> Floats:
     return weights
 
 
+DrawWeights = Callable[[int, np.random.Generator], Floats]
+"""Number of users and randomness to weights, shape (users, attributes)."""
+
+
+def simulate_users(
+    recorded: Recorded,
+    *,
+    size: int,
+    users: int = 100,
+    conversations: int = 40,
+    questions: int = 800,
+    seed: int = 0,
+    draw: DrawWeights = drawn_weights,
+) -> SimulatedUsers:
+    """Let simulated users talk to LLMs and rate them.
+
+    Args:
+        recorded: Questions and solve rates.
+        size: How many LLMs answer side by side.
+        users: How many there are.
+        conversations: Of each user.
+        questions: How many different questions they ask.
+        seed: Of everything drawn.
+        draw: What users care about.
+    """
+    rng = np.random.default_rng(seed)
+    recorded = recorded.only(
+        rng.choice(len(recorded.questions), min(questions, len(recorded.questions)), replace=False)
+    )
+    weights = {f"user-{i:03d}": w for i, w in enumerate(draw(users, rng))}
+    groups = [
+        _converse(recorded, user, w, f"{user}-{n}", size, rng)
+        for user, w in weights.items()
+        for n in range(conversations)
+    ]
+    return SimulatedUsers(groups=tuple(groups), weights=weights, recorded=recorded)
+
+
 def _converse(
     recorded: Recorded, user: str, weights: Floats, identity: str, size: int, rng: np.random.Generator
 ) -> Group:
     chosen = [int(m) for m in rng.choice(len(recorded.models), size, replace=False)]
-    asked = [int(q) for q in rng.choice(len(recorded.questions), TURNS, replace=False)]
+    within = recorded.topic == recorded.topic[rng.integers(len(recorded.topic)) if recorded.topic.any() else 0]
+    asked = [int(q) for q in rng.choice(np.flatnonzero(within), TURNS, replace=False)]
     ratings = [rate(recorded.values(weights, q)[chosen], rng) for q in asked]
     return Group(
         tuple(
