@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from _shared import RUNS, data_folder
 
+from mar.controllers.embeddings import encoder_of
 from mar.controllers.routers.base import Examples, Floats, Prompts
 from mar.controllers.routers.classical import MatrixFactorisation
 from mar.controllers.routers.kernel import advantage
 from mar.controllers.routers.neighbours import Knn
 from mar.controllers.routers.shrunken import Scales
 from mar.evaluation.routereval.construct import RoutingSet, permuted, ranked, routing_set
-from mar.evaluation.routereval.embed import embed, encoder_of
+from mar.evaluation.routereval.embed import embed
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.learning.progress import Progress
 

@@ -35,7 +35,9 @@ def packaged_controllers() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".safetensors") for name in files if name.endswith(".safetensors")))
 
 
-def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None) -> Controller:
+def load_controller(
+    name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None, router_class: str | None = None
+) -> Controller:
     """A trained controller: a packaged one by name, or a checkpoint file.
 
     Files of MasRouter, of a system-aware router, of CASCAL (top-1; set `top` for a vote of three), of fitted routers
@@ -46,13 +48,19 @@ def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: P
 
     Args:
         name: Of a packaged controller or a file.
-        encoder: Of texts.
+        encoder: Of texts; None: all-MiniLM-L6-v2, and for a fitted router the one that its checkpoint names.
         pool: What it will run on; a system-aware controller is made for the models of one pool.
+        router_class: The class of your own that a router was fitted with, as module:Class; its module is imported.
 
     Raises:
         CheckpointError: There is no such controller, or the file does not fit.
-        ConfigError: It needs to know the pool, or the pool lacks one of its models.
+        ConfigError: It needs to know the pool, or the pool lacks one of its models; or `router_class` is given, and it
+            is no fitted router.
     """
+    if is_routed(Path(name)):
+        return load_routed(Path(name), encoder, own=router_class)
+    if router_class is not None:
+        raise ConfigError(f"{name} is no fitted router; a router class ({router_class}) has no meaning for it")
     if is_system_aware(Path(name)):
         if pool is None:
             raise ConfigError(f"{name} is a system-aware controller, made for the models of a pool; give the pool")
@@ -60,8 +68,6 @@ def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: P
         return load_system_aware(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder, space)
     if is_cascal(Path(name)):
         return Cascal(load_model(Path(name)), CachedEncoder(MiniLM()) if encoder is None else encoder)
-    if is_routed(Path(name)):
-        return load_routed(Path(name), CachedEncoder(MiniLM()) if encoder is None else encoder)
     if is_personal(Path(name)):
         return GmtRouter.load(Path(name), InteractionStore(), encoder)
     loaded = load_checkpoint(name, encoder=encoder)
