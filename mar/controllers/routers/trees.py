@@ -27,7 +27,7 @@ class Trees:
     """Expected advantage of each LLM over the mean of the pool."""
 
     trees: int = 100
-    leaf: int = 3  # training prompts in a leaf, at least
+    leaf: int = 8  # training prompts in a leaf, at least
     share: float = 0.5  # of the features, tried at each split
     directions: int = 40  # principal directions of the embeddings
     seed: int = 0
