@@ -14,6 +14,8 @@ from sklearn.cluster import KMeans
 from mar.controllers.embeddings import encoder_of
 from mar.controllers.routers.base import Examples, Floats, Prompts
 from mar.controllers.routers.classical import MatrixFactorisation
+from mar.controllers.routers.kernel import Kernel
+from mar.controllers.routers.shrunken import Benchmarks, Neighbourhood, Shrunken
 from mar.evaluation.routereval.construct import RoutingSet, permuted, ranked, routing_set
 from mar.evaluation.routereval.embed import embed
 from mar.evaluation.routereval.table import OutcomeTable
@@ -69,6 +71,22 @@ class SimpleSum:
             sums = member.T @ self.train.targets + self.pull * self.mean
             total += (sums / (member.sum(axis=0)[:, None] + self.pull))[model.predict(prompts.vectors)]
         return total / len(SIZES)
+
+
+class Neighbours(Neighbourhood):
+    """Ours, without the trees."""
+
+
+class Categories(Benchmarks):
+    """Ours, without neighbours and trees: the means of the category that a prompt is probably from."""
+
+
+class WithKernel(Shrunken):
+    """Ours, and the kernel regression as a third."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.views_ = (*self.views_, Kernel(seed=self.seed))
 
 
 def embedded_table(name: str, make: Callable[[Path], OutcomeTable]) -> OutcomeTable:

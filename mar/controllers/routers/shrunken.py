@@ -1,11 +1,10 @@
 # pyright: basic
 """Local estimates of every LLM's advantage, each shrunk as far as it is noise, and their mean.
 
-Three views of one question, how much better than the others an LLM is on a prompt like this one:
+Two views of one question, how much better than the others an LLM is on a prompt like this one:
 
 - `Neighbourhood`: prompts that are alike in meaning and looks, near-copies above all, shrunk to what is known of the
   benchmark or category that the prompt is probably from, which is itself shrunk to the mean over all;
-- `Kernel`: a smooth function of meaning, wording and looks, with a ridge for each direction;
 - `Trees`: small groups of prompts that agree in what they are about and how they look.
 
 Choosing the LLM with the highest estimate rewards noise: the more LLMs and the smaller the neighbourhood, the more
@@ -23,7 +22,7 @@ import numpy as np
 
 from mar.controllers.routers.base import Examples, Floats, Prompts, Router, fitted, joined, softmax
 from mar.controllers.routers.clusters import distances
-from mar.controllers.routers.kernel import Kernel, advantage
+from mar.controllers.routers.kernel import advantage
 from mar.controllers.routers.neighbours import BLOCK
 from mar.controllers.routers.texts import looks
 from mar.controllers.routers.trees import Trees
@@ -121,14 +120,13 @@ class Neighbourhood:
 
 @dataclass(kw_only=True)
 class Shrunken:
-    """The three views together."""
+    """The two views together."""
 
-    landmarks: int = 1000
     seed: int = 0
     views_: tuple[Router, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.views_ = (Neighbourhood(), Kernel(landmarks=self.landmarks, seed=self.seed), Trees(seed=self.seed))
+        self.views_ = (Neighbourhood(), Trees(seed=self.seed))
 
     def fit(self, train: Examples, validation: Examples) -> None:
         """Fit the views on train and validation together: nothing is left to choose."""
