@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _shared import RUNS, data_folder
@@ -50,7 +51,8 @@ class SimpleSum:
         self.regression = MatrixFactorisation(rank=train.scores.shape[1], ridge=self.ridge)
         self.regression.fit(train, validation)
         self.mean = self.train.targets.mean(axis=0)
-        self.clusterings = [KMeans(k, random_state=self.seed, n_init=1).fit(self.train.vectors) for k in SIZES]
+        make: Any = KMeans
+        self.clusterings = [make(k, random_state=self.seed, n_init=1).fit(train.vectors) for k in SIZES]
 
     def score(self, prompts: Prompts) -> Floats:
         """Their sum."""
@@ -65,9 +67,9 @@ class SimpleSum:
         return (sums + self.pull * self.mean) / (self.k + self.pull)
 
     def clusters(self, prompts: Prompts) -> Floats:
-        total = np.zeros((len(prompts), len(self.mean)))
+        total = np.zeros((len(prompts), len(self.mean)), dtype=np.float32)
         for model in self.clusterings:
-            member = np.eye(model.n_clusters)[model.labels_]
+            member = np.eye(model.n_clusters, dtype=np.float32)[model.labels_]
             sums = member.T @ self.train.targets + self.pull * self.mean
             total += (sums / (member.sum(axis=0)[:, None] + self.pull))[model.predict(prompts.vectors)]
         return total / len(SIZES)

@@ -12,8 +12,9 @@ from mar.controllers.routers.base import Examples, Floats, Prompts
 from mar.controllers.routers.networks import Linear, Mlp
 
 
-class InTorch:
-    """Trains as `Linear` and `Mlp` do, whose fields it has."""
+@dataclass(kw_only=True)
+class TorchLinear(Linear):
+    """`linear`, trained as ours is."""
 
     def fit(self, train: Examples, validation: Examples) -> None:
         import torch
@@ -57,10 +58,10 @@ class InTorch:
 
 
 @dataclass(kw_only=True)
-class TorchLinear(InTorch, Linear):
-    """`linear`."""
+class TorchMlp(TorchLinear):
+    """`mlp`, trained as ours is."""
 
-
-@dataclass(kw_only=True)
-class TorchMlp(InTorch, Mlp):
-    """`mlp`."""
+    lr: float = Mlp.lr
+    epochs: int = Mlp.epochs
+    patience: int | None = Mlp.patience
+    hidden: tuple[int, ...] = Mlp.hidden

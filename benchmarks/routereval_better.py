@@ -99,7 +99,7 @@ def untested() -> None:
     order = np.random.default_rng(100).permutation(left)
     print(f"\n{len(left)} prompts\n\n| router | {' | '.join(POOLS)} | sum over {SINGLE} |\n|---|---|---|---|---|")
     means: dict[str, list[float]] = {}
-    for name in (SINGLE, *SIMPLE, *OURS, *PARTS):
+    for name in (SINGLE, "knn(k=200)", "elo", "_routing:SimpleSum", *OURS, *PARTS):
         for pool in POOLS:
             values = []
             for fold in SEEDS:

@@ -72,10 +72,10 @@ class Benchmarks:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model = LogisticRegression(max_iter=self.steps).fit(features, member)
-        weights, bias = model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32)
-        if weights.shape[1] > 1:
-            return weights, bias
-        return np.hstack([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2  # of two, one row is given
+        weights, bias = model.coef_, model.intercept_
+        if len(weights) == 1:  # of two, one row is given
+            weights, bias = np.vstack([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+        return weights.T.astype(np.float32), bias.astype(np.float32)
 
     def _features(self, prompts: Prompts) -> Floats:
         if not hasattr(self, "centre_"):
@@ -136,7 +136,7 @@ class Shrunken:
 
     def score(self, prompts: Prompts) -> Floats:
         """Mean advantages."""
-        return np.mean([view.score(prompts) for view in self.views_], axis=0, dtype=np.float32)
+        return np.asarray(np.mean([view.score(prompts) for view in self.views_], axis=0), dtype=np.float32)
 
 
 def shrunken_means(member: Floats, targets: Floats) -> Floats:
