@@ -72,7 +72,7 @@ class SimpleSum:
             member = np.eye(model.n_clusters, dtype=np.float32)[model.labels_]
             sums = member.T @ self.train.targets + self.pull * self.mean
             total += (sums / (member.sum(axis=0)[:, None] + self.pull))[model.predict(prompts.vectors)]
-        return total / len(SIZES)
+        return np.asarray(total / len(SIZES), dtype=np.float32)
 
 
 class Neighbours(Neighbourhood):
