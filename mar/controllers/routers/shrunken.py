@@ -9,8 +9,7 @@ Two views of one question, how much better than the others an LLM is on a prompt
 
 Choosing the LLM with the highest estimate rewards noise: the more LLMs and the smaller the neighbourhood, the more
 often the winner is a lucky one. Shrinkage takes back what luck added, and the mistakes of the views differ. Their
-weights are equal: weights chosen on a tenth of the prompts are worth less than those prompts are for fitting, so the
-views learn from the validation prompts, too.
+weights are equal, so nothing is left to choose on validation, and the views learn from those prompts, too.
 """
 
 from __future__ import annotations
