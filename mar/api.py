@@ -26,7 +26,9 @@ from mar.runtime.sandbox import Sandbox
 from mar.types import Budget, Episode, Query
 
 
-def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None) -> Controller:
+def load_controller(
+    name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None, router_class: str | None = None
+) -> Controller:
     """A trained controller: a packaged one by name, or a checkpoint file.
 
     Files of MasRouter, of a system-aware router, of CASCAL (top-1; set `top` for a vote of three), of fitted routers
@@ -37,14 +39,20 @@ def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: P
 
     Args:
         name: Of a packaged controller or a file.
-        encoder: Of texts.
+        encoder: Of texts; None: all-MiniLM-L6-v2, and for a fitted router the one that its checkpoint names.
         pool: What it will run on; a system-aware controller is made for the models of one pool.
+        router_class: The class of your own that a router was fitted with, as module:Class; its module is imported.
 
     Raises:
         CheckpointError: There is no such controller, or the file does not fit.
-        ConfigError: It needs to know the pool, or the pool lacks one of its models.
+        ConfigError: It needs to know the pool, or the pool lacks one of its models; or `router_class` is given, and it
+            is no fitted router.
     """
     path = packaged_controller(name)
+    if is_routed(path):
+        return load_routed(path, encoder, own=router_class)
+    if router_class is not None:
+        raise ConfigError(f"{name} is no fitted router; a router class ({router_class}) has no meaning for it")
     if is_system_aware(path):
         if pool is None:
             raise ConfigError(f"{name} is a system-aware controller, made for the models of a pool; give the pool")
@@ -52,8 +60,6 @@ def load_controller(name: str | Path, *, encoder: Encoder | None = None, pool: P
         return load_system_aware(path, CachedEncoder(MiniLM()) if encoder is None else encoder, space)
     if is_cascal(path):
         return Cascal(load_model(path), CachedEncoder(MiniLM()) if encoder is None else encoder)
-    if is_routed(path):
-        return load_routed(path, CachedEncoder(MiniLM()) if encoder is None else encoder)
     if is_personal(path):
         return GmtRouter.load(path, InteractionStore(), encoder)
     loaded = load_checkpoint(name, encoder=encoder)

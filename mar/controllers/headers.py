@@ -76,15 +76,18 @@ def read_checkpoint(path: Path, kind: type[H], expected: str, what: str) -> tupl
         raise CheckpointError(f"{path} is no checkpoint of {what}: {str(error).splitlines()[0]}") from None
 
 
+def _holds(encoder: str) -> str:
+    """What an encoder's name says it holds: one from a folder may be in another folder by now (name@digest)."""
+    return encoder.rpartition("@")[2]
+
+
 def check_encoder(path: Path, encoder: Encoder, trained: str, width: int | None = None) -> None:
     """Refuse a checkpoint that was made with other embeddings.
 
     Raises:
         CheckpointError: Name or width differ.
     """
-    if trained != encoder.name:
-        raise CheckpointError(
-            f"{path} was trained on embeddings of {trained}; this encoder is {encoder.name}; load it with encoder=..."
-        )
+    if _holds(trained) != _holds(encoder.name):
+        raise CheckpointError(f"{path} was trained on embeddings of {trained}; this encoder is {encoder.name}")
     if width not in (None, encoder.width):
         raise CheckpointError(f"{path} expects embeddings of width {width}; {encoder.name} makes {encoder.width}")

@@ -1,7 +1,9 @@
 """`mar ask` and `mar plan`: a plan, a conversation and an answer for people, JSON for programs, one line of error."""
 
 import json
+from textwrap import dedent
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -9,13 +11,15 @@ from mar import api
 from mar.cli.main import app
 from mar.controllers import PlanSpace
 from mar.controllers.baselines import Constant, single
-from mar.controllers.embeddings import HashEncoder
+from mar.controllers.embeddings import HashEncoder, MiniLM, encoder_of
 from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions, save_router
+from mar.controllers.routers import Examples, RouterController, make_router, save_routed
 from mar.errors import CheckpointError, ConfigError
 from mar.pool.scripted import scripted_pool
 from mar.pool.simulated import EMPTY_WORLD, simulated_cards, simulated_pool
 from mar.runtime.prompts import PromptLibrary
 from mar.types import AgentSpec, ModeSpec, Plan
+from tests.controllers.encoders import tiny_encoder
 
 MODEL = "gpt-4o-mini"
 OTHER = "gpt-4o"
@@ -188,3 +192,63 @@ def test_a_price_of_money_of_zero_is_refused_by_a_router_that_needs_one(checkpoi
     error = mar("plan", "q", "--router", str(checkpoint), "--cost-rate", "0").exception
     assert isinstance(error, ConfigError)
     assert "a positive utility per USD is expected" in str(error)
+
+
+@pytest.fixture
+def routed(tmp_path):
+    """Fits a router of some kind on embeddings of a tiny encoder in ./tiny: apples to one LLM, pears to another."""
+    encoder = encoder_of(str(tiny_encoder(tmp_path / "tiny")))
+    texts = tuple(f"{'apple' if i % 2 else 'pear'} {i}" for i in range(60))
+    scores = np.array([[i % 2, 1 - i % 2] for i in range(60)], dtype=np.float32)
+    train = Examples(vectors=encoder.encode(texts), texts=texts, scores=scores)
+
+    def fit(kind):
+        router = make_router(kind)
+        router.fit(train, train)
+        controller = RouterController(router=router, models=(MODEL, OTHER), ties=scores.mean(axis=0), encoder=encoder)
+        save_routed(tmp_path / "routed.safetensors", controller, trained_on={})
+        return "routed.safetensors"
+
+    return fit
+
+
+def model_of(ended):
+    assert ended.exception is None, ended.exception
+    return json.loads(ended.stdout)["agents"][0]["model"]
+
+
+def test_a_router_reads_queries_with_the_encoder_that_its_checkpoint_names(routed, tmp_path):
+    words = ["--router", routed("knn"), "--json"]
+    assert model_of(mar("plan", "apple 3", *words)) == MODEL
+    assert model_of(mar("plan", "pear 3", *words)) == OTHER
+    (tmp_path / "tiny").rename(tmp_path / "moved")
+    error = mar("plan", "pear 3", *words).exception
+    assert isinstance(error, CheckpointError)
+    assert "was fitted on embeddings of tiny@" in str(error)
+    assert "name it (--embedding NAME or FOLDER)" in str(error)
+    assert model_of(mar("plan", "pear 3", *words, "--embedding", "moved")) == OTHER
+    assert "this encoder is all-MiniLM-L6-v2" in str(mar("plan", "q", *words, "--embedding", MiniLM.name).exception)
+
+
+def test_a_router_of_a_class_of_ones_own_is_used_when_the_user_names_it(routed, tmp_path):
+    code = """
+        from dataclasses import dataclass
+        from mar.controllers.routers.neighbours import Knn
+
+        @dataclass(kw_only=True)
+        class Mine(Knn):
+            pass
+    """
+    (tmp_path / "own_routers.py").write_text(dedent(code))
+    words = ["--router", routed("own_routers:Mine"), "--json"]
+    error = mar("plan", "pear 3", *words).exception
+    assert isinstance(error, CheckpointError)
+    assert "'own_routers:Mine', which is not registered" in str(error)
+    assert model_of(mar("plan", "pear 3", *words, "--router-class", "own_routers:Mine")) == OTHER
+    assert "no attribute 'Other'" in str(mar("plan", "q", *words, "--router-class", "own_routers:Other").exception)
+
+
+def test_a_router_class_has_no_meaning_for_other_controllers():
+    error = mar("plan", "q", "--router-class", "own_routers:Mine").exception
+    assert isinstance(error, ConfigError)
+    assert "mbpp is no fitted router" in str(error)

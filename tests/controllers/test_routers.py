@@ -31,6 +31,7 @@ from mar.errors import CheckpointError, ConfigError
 from mar.pool.cards import ModelCard
 from mar.runtime.prompts import PromptLibrary
 from mar.types import Query
+from tests.controllers.encoders import tiny_encoder
 
 ENCODER = HashEncoder(16)
 TRAINED = sorted(ROUTERS.keys() - {"roberta_MLC"})  # which needs an encoder, see below
@@ -250,21 +251,6 @@ def test_parameters_on_a_command_line():
 
 
 @cache
-def tiny_encoder(folder):
-    """A BERT of a few thousand parameters that knows the words of the two kinds."""
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder.mkdir(exist_ok=True)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "pear", *map(str, range(10))]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    torch.manual_seed(0)
-    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
-    return folder
-
-
 def test_a_multi_label_classifier_is_fine_tuned_on_texts_and_restored(tmp_path):
     train, validation, test = kinds()
     settings = {"encoder": str(tiny_encoder(tmp_path)), "epochs": 6, "lr": 0.01, "warm_up": 5, "batch": 20}

@@ -42,6 +42,17 @@ class Examples(Prompts):
         return self.scores if self.labels is None else self.labels
 
 
+def joined(a: Examples, b: Examples) -> Examples:
+    """The prompts of two parts."""
+    return Examples(
+        vectors=np.concatenate([a.vectors, b.vectors]),
+        texts=a.texts + b.texts,
+        scores=np.concatenate([a.scores, b.scores]),
+        labels=None if a.labels is None and b.labels is None else np.concatenate([a.targets, b.targets]),
+        groups=a.groups + b.groups,
+    )
+
+
 @runtime_checkable
 class Router(Protocol):
     """The whole of what a custom router has to be.

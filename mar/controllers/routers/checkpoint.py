@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mar.controllers.embeddings import Encoder
+from mar.controllers.embeddings import Encoder, encoder_of, place_of
 from mar.controllers.headers import CheckpointHeader, check_encoder, header_of, read_checkpoint, write_checkpoint
 from mar.controllers.routers.controller import RouterController
 from mar.controllers.routers.registry import ROUTERS, make_router, name_of
@@ -35,6 +35,7 @@ class Header(CheckpointHeader):
     domain: Domain
     trained_on: dict[str, str]  # data, split, ... for people
     texts: tuple[str, ...] = ()  # tensors that hold code points of text
+    encoder_place: str = ""  # name or folder that the encoder was loaded from; "": its name
 
 
 def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping[str, str]) -> None:
@@ -60,6 +61,7 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
         parameters={f.name: getattr(router, f.name) for f in fields(router) if f.init},
         encoder=controller.encoder.name,
         width=controller.encoder.width,
+        encoder_place=place_of(controller.encoder),
         models=controller.models,
         name=controller.name,
         domain=controller.domain,
@@ -74,27 +76,53 @@ def is_routed(path: Path) -> bool:
     return _OPEN in header_of(path)
 
 
-def load_routed(path: Path, encoder: Encoder) -> RouterController:
+def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None = None) -> RouterController:
     """Read a checkpoint.
 
+    Args:
+        path: The file.
+        encoder: The one it was fitted with; None: the one it names.
+        own: The class of your own that it was fitted with, as module:Class.
+
     Raises:
-        CheckpointError: No such file, damaged, made for another encoder, or of a class that is not registered: a file
-            does not get to say which code is imported.
+        CheckpointError: No such file, damaged, made for another encoder, for one that is not there, or of a class that
+            is neither registered nor `own`: a file does not get to say which code is imported.
+        ConfigError: There is no such class.
     """
     header, arrays = read_checkpoint(path, Header, FORMAT, WHAT)
+    kind = own or header.router
+    if own is None and kind not in ROUTERS and kind not in ROUTERS.values():
+        raise CheckpointError(
+            f"{path} holds a router of the class {kind!r}, which is not registered; if you trust its code, name it "
+            f"yourself (--router-class {kind})"
+        )
+    encoder = _encoder_of(path, header) if encoder is None else encoder
     check_encoder(path, encoder, header.encoder, header.width)
     for name in (TIES, *header.texts):
         if name not in arrays:
             raise CheckpointError(f"{path} does not hold what its header promises: no tensor {name!r}")
     arrays |= {name: _text(arrays[name]) for name in header.texts}
     ties = arrays.pop(TIES)
-    if header.router not in ROUTERS and header.router not in ROUTERS.values():
-        raise CheckpointError(f"{path} holds a router {header.router!r}, which is not registered; register it first")
-    router = make_router(header.router, **header.parameters)
+    router = make_router(kind, **header.parameters)
     _restore(router, arrays)
     return RouterController(
         router=router, models=header.models, ties=ties, encoder=encoder, name=header.name, domain=header.domain
     )
+
+
+def _encoder_of(path: Path, header: Header) -> Encoder:
+    """The encoder that a checkpoint names.
+
+    Raises:
+        CheckpointError: It is not there.
+    """
+    try:
+        return encoder_of(header.encoder_place or header.encoder)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path} was fitted on embeddings of {header.encoder}, which is not there ({error}); "
+            "name it (--embedding NAME or FOLDER)"
+        ) from None
 
 
 def _code_points(text: np.ndarray) -> np.ndarray:

@@ -1,33 +1,85 @@
 # pyright: basic
-"""Local estimates of every LLM's advantage, each shrunk as far as it is noise, averaged with weights from validation.
+"""Local estimates of every LLM's advantage, each shrunk as far as it is noise, and their mean.
 
-Five views of one question, how much better than the others an LLM is on a prompt like this one:
+Two views of one question, how much better than the others an LLM is on a prompt like this one:
 
-- `Kernel`: a smooth function of meaning, wording and looks, with a ridge for each direction;
-- `Neighbourhood`: prompts that are alike in meaning and looks, near-copies above all, shrunk to the mean over all;
-- `Scales`: clusters at several scales, each cluster's mean shrunk to the mean over all by empirical Bayes;
-- `Benchmarks`: the benchmark or category that a prompt is probably from, and each one's shrunken means;
+- `Neighbourhood`: prompts that are alike in meaning and looks, near-copies above all, shrunk to what is known of the
+  benchmark or category that the prompt is probably from, which is itself shrunk to the mean over all;
 - `Trees`: small groups of prompts that agree in what they are about and how they look.
 
 Choosing the LLM with the highest estimate rewards noise: the more LLMs and the smaller the neighbourhood, the more
-often the winner is a lucky one. Shrinkage takes back what luck added, and the mistakes of the views differ.
+often the winner is a lucky one. Shrinkage takes back what luck added, and the mistakes of the views differ. Their
+weights are equal, so nothing is left to choose on validation, and the views learn from those prompts, too.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from mar.controllers.routers.base import Examples, Floats, Prompts, Router, fitted
+from mar.controllers.routers.base import Examples, Floats, Prompts, Router, fitted, joined, softmax
 from mar.controllers.routers.clusters import distances
-from mar.controllers.routers.kernel import Kernel, advantage
+from mar.controllers.routers.kernel import advantage
 from mar.controllers.routers.neighbours import BLOCK
 from mar.controllers.routers.texts import looks
 from mar.controllers.routers.trees import Trees
 
-TRUST = 0.3  # how strongly the weights of the views are drawn to equal ones
+MEANING, LOOKS = 6.0, 0.5  # scales of what benchmarks are told apart by, next to the regression's penalty of 1
+
+
+@dataclass(kw_only=True)
+class Benchmarks:
+    """Advantages on the benchmark, or category, that a prompt is probably from; overall means where none is known."""
+
+    steps: int = 100  # of the solver, which need not come to its end
+
+    def fit(self, train: Examples, validation: Examples) -> None:
+        """Learn to tell the benchmarks apart, and how the LLMs do on each."""
+        targets = advantage(train.targets)
+        self.mean_ = targets.mean(axis=0)
+        self.names_ = np.array(sorted(set(train.groups)), dtype=np.str_)
+        self.means_ = np.zeros((len(self.names_), targets.shape[1]), dtype=np.float32)
+        if len(self.names_) < 2:
+            return
+        member = np.asarray(np.array(train.groups)[:, None] == self.names_)
+        self.means_ = shrunken_means(member.astype(np.float32), targets - self.mean_)
+        if train.texts:
+            shapes = looks(train.texts)
+            self.centre_, self.scale_ = shapes.mean(axis=0), np.maximum(shapes.std(axis=0), 1e-6)
+        self.weights_, self.bias_ = self._told_apart(self._features(train), member.argmax(axis=1))
+
+    def score(self, prompts: Prompts) -> Floats:
+        """The benchmarks' shrunken means, weighed by how probable each is."""
+        means = fitted(self, "means_")
+        if len(means) < 2:
+            return np.tile(fitted(self, "mean_"), (len(prompts), 1))
+        return softmax(self._features(prompts) @ self.weights_ + self.bias_) @ means + self.mean_
+
+    def known(self, train: Examples) -> Floats:
+        """The same of prompts whose benchmark is known."""
+        means = fitted(self, "means_")
+        if len(means) < 2:
+            return self.score(train)
+        return means[np.searchsorted(self.names_, np.array(train.groups))] + self.mean_
+
+    def _told_apart(self, features: Floats, member: np.ndarray) -> tuple[Floats, Floats]:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = LogisticRegression(max_iter=self.steps).fit(features, member)
+        weights, bias = model.coef_, model.intercept_
+        if len(weights) == 1:  # of two, one row is given
+            weights, bias = np.vstack([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+        return weights.T.astype(np.float32), bias.astype(np.float32)
+
+    def _features(self, prompts: Prompts) -> Floats:
+        if not hasattr(self, "centre_"):
+            return prompts.vectors * MEANING
+        return np.hstack([prompts.vectors * MEANING, (looks(prompts.texts) - self.centre_) / self.scale_ * LOOKS])
 
 
 @dataclass(kw_only=True)
@@ -35,21 +87,24 @@ class Neighbourhood:
     """Advantages on prompts that are alike in meaning and in looks: those of one source, above all."""
 
     sharpness: float = 8.0  # of similarity in meaning: exp(sharpness * (cosine - 1))
-    reach: float = 2.2  # of similarity in looks, in standard deviations
-    pull: float = 0.1  # how many identical prompts the mean over all counts for
+    reach: float = 3.3  # of similarity in looks, in standard deviations
+    pull: float = 0.1  # how many identical prompts the benchmark's means count for
+    benchmarks_: Benchmarks = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.benchmarks_ = Benchmarks()
 
     def fit(self, train: Examples, validation: Examples) -> None:
-        """Keep the training prompts."""
-        targets = advantage(train.targets)
-        self.mean_ = targets.mean(axis=0)
-        self.vectors_, self.targets_ = train.vectors, targets - self.mean_
+        """Keep how the training prompts differ from their benchmarks."""
+        self.benchmarks_.fit(train, validation)
+        self.vectors_, self.targets_ = train.vectors, advantage(train.targets) - self.benchmarks_.known(train)
         if train.texts:
             shapes = looks(train.texts)
             self.centre_, self.scale_ = shapes.mean(axis=0), np.maximum(shapes.std(axis=0), 1e-6) * self.reach
             self.looks_ = (shapes - self.centre_) / self.scale_
 
     def score(self, prompts: Prompts) -> Floats:
-        """Weighted means, shrunk to the mean over all."""
+        """Weighted means, shrunk to the benchmark's."""
         vectors, targets = fitted(self, "vectors_"), fitted(self, "targets_")
         shapes = (looks(prompts.texts) - self.centre_) / self.scale_ if hasattr(self, "looks_") else None
         found = np.empty((len(prompts), targets.shape[1]), dtype=np.float32)
@@ -59,105 +114,28 @@ class Neighbourhood:
                 likeness -= distances(shapes[at : at + BLOCK], self.looks_) ** 2 / 2
             weights = np.exp(likeness)
             found[at : at + BLOCK] = weights @ targets / (weights.sum(axis=1, keepdims=True) + self.pull)
-        return found + fitted(self, "mean_")
-
-
-@dataclass(kw_only=True)
-class Scales:
-    """Advantages in clusters at several scales."""
-
-    clusters: tuple[int, ...] = (8, 20, 50)
-    seed: int = 0
-
-    def fit(self, train: Examples, validation: Examples) -> None:
-        """Cluster at every scale and shrink the clusters' means."""
-        from sklearn.cluster import KMeans
-
-        make: Any = KMeans
-        targets = advantage(train.targets)
-        self.mean_ = targets.mean(axis=0)
-        fitting = [k for k in self.clusters if k <= len(train) // 10] or [1]
-        centres, means = list[Floats](), list[Floats]()
-        for k in fitting:
-            model = make(k, random_state=self.seed, n_init=1).fit(train.vectors)
-            member = np.eye(k, dtype=np.float32)[np.asarray(model.labels_)]
-            centres.append(np.asarray(model.cluster_centers_, dtype=np.float32))
-            means.append(shrunken_means(member, targets - self.mean_))
-        self.centres_, self.means_ = tuple(centres), tuple(means)
-
-    def score(self, prompts: Prompts) -> Floats:
-        """The mean over scales of the nearest cluster's shrunken means."""
-        total = np.zeros((len(prompts), len(fitted(self, "mean_"))), dtype=np.float32)
-        for centres, means in zip(self.centres_, self.means_, strict=True):
-            near = (prompts.vectors @ centres.T - (centres**2).sum(axis=1) / 2).argmax(axis=1)
-            total += means[near]
-        return total / len(self.centres_) + self.mean_
-
-
-@dataclass(kw_only=True)
-class Benchmarks:
-    """Advantages on the benchmark, or category, that a prompt is probably from; overall means where none is known."""
-
-    landmarks: int = 600
-    seed: int = 0
-    kernel_: Kernel = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self.kernel_ = Kernel(landmarks=self.landmarks, seed=self.seed)
-
-    def fit(self, train: Examples, validation: Examples) -> None:
-        """Learn to tell the benchmarks apart, and how the LLMs do on each."""
-        targets = advantage(train.targets)
-        self.mean_ = targets.mean(axis=0)
-        names = sorted(set(train.groups))
-        self.means_ = np.zeros((0, targets.shape[1]), dtype=np.float32)
-        if len(names) < 2:
-            return
-        member = (np.array(train.groups)[:, None] == np.array(names)).astype(np.float32)
-        self.means_ = shrunken_means(member, targets - self.mean_)
-        told = Examples(vectors=train.vectors, texts=train.texts, scores=member)
-        self.kernel_.fit(told, told)
-
-    def score(self, prompts: Prompts) -> Floats:
-        """The benchmarks' shrunken means, weighed by how probable each is."""
-        means = fitted(self, "means_")
-        if not len(means):
-            return np.tile(fitted(self, "mean_"), (len(prompts), 1))
-        likely = np.maximum(self.kernel_.score(prompts) + 1 / len(means), 1e-6) ** 2
-        return (likely / likely.sum(axis=1, keepdims=True)) @ means + self.mean_
+        return found + self.benchmarks_.score(prompts)
 
 
 @dataclass(kw_only=True)
 class Shrunken:
-    """The five views together."""
+    """The two views together."""
 
-    landmarks: int = 1000
     seed: int = 0
     views_: tuple[Router, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.views_ = (
-            Kernel(landmarks=self.landmarks, seed=self.seed),
-            Neighbourhood(),
-            Scales(seed=self.seed),
-            Benchmarks(seed=self.seed),
-            Trees(seed=self.seed),
-        )
+        self.views_ = (Neighbourhood(), Trees(seed=self.seed))
 
     def fit(self, train: Examples, validation: Examples) -> None:
-        """Fit the views on train and weigh them on validation."""
+        """Fit the views on train and validation together: nothing is left to choose."""
+        both = joined(train, validation)
         for view in self.views_:
-            view.fit(train, validation)
-        mean = advantage(train.targets).mean(axis=0)
-        said = [view.score(validation) - mean for view in self.views_]
-        self.weights_ = blend(said, advantage(validation.targets) - mean)
-        self.mean_ = mean
+            view.fit(both, both)
 
     def score(self, prompts: Prompts) -> Floats:
-        """Weighted advantages."""
-        mean, weights = fitted(self, "mean_"), fitted(self, "weights_")
-        views = (view.score(prompts) - mean for view in self.views_)
-        return np.asarray(sum(w * view for w, view in zip(weights.tolist(), views, strict=True)) + mean, np.float32)
+        """Mean advantages."""
+        return np.asarray(np.mean([view.score(prompts) for view in self.views_], axis=0), dtype=np.float32)
 
 
 def shrunken_means(member: Floats, targets: Floats) -> Floats:
@@ -177,15 +155,3 @@ def shrunken_means(member: Floats, targets: Floats) -> Floats:
     between = float((share * (means.astype(np.float64) ** 2 - noise / counts)).sum() / means.shape[1])
     pull = noise / max(between, 1e-9)
     return (means * counts / (counts + pull)).astype(np.float32)
-
-
-def blend(views: list[Floats], targets: Floats) -> Floats:
-    """Least-squares weights of views, drawn to equal weights that sum to 1, shape (v,)."""
-    columns = np.stack([view.ravel() for view in views], axis=1).astype(np.float64)
-    gram = columns.T @ columns
-    equal = np.full(len(views), 1 / len(views))
-    trust = TRUST * np.trace(gram) / len(views)
-    if not trust > 0:
-        return equal.astype(np.float32)
-    found = np.linalg.solve(gram + trust * np.eye(len(views)), columns.T @ targets.ravel() + trust * equal)
-    return found.astype(np.float32)

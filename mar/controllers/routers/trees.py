@@ -26,8 +26,8 @@ BLOCK = 4096  # prompts that descend at once
 class Trees:
     """Expected advantage of each LLM over the mean of the pool."""
 
-    trees: int = 100
-    leaf: int = 3  # training prompts in a leaf, at least
+    trees: int = 200
+    leaf: int = 20  # training prompts in a leaf, at least
     share: float = 0.5  # of the features, tried at each split
     directions: int = 40  # principal directions of the embeddings
     seed: int = 0

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM, SentenceEncoder
+from mar.controllers.embeddings import Encoder
 from mar.errors import DataError
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.learning.progress import Progress
 
 CHUNK = 256  # texts between two moves of the bar, and between two writes to the cache
-
-
-def encoder_of(name: str | None, *, cache: Path | None = None) -> CachedEncoder:
-    """An encoder by name or folder, remembered on disk; None: the MiniLM that ships with mar.
-
-    Raises:
-        ConfigError: There is no such encoder.
-    """
-    chosen = MiniLM() if name in (None, MiniLM.name) else SentenceEncoder(str(name))
-    return CachedEncoder(chosen, cache)
 
 
 def embed(table: OutcomeTable, encoder: Encoder, progress: Progress) -> OutcomeTable:

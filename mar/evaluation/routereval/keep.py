@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from mar.controllers.embeddings import Encoder
+from mar.controllers.embeddings import Encoder, encoder_of
 from mar.controllers.routers import RouterController, save_routed
 from mar.controllers.routers.base import Examples, prior
 from mar.controllers.routers.registry import make_router, parse_parameters
@@ -23,7 +23,7 @@ from mar.evaluation.routereval.construct import (
     routing_set,
     split_of,
 )
-from mar.evaluation.routereval.embed import embed, encoder_of
+from mar.evaluation.routereval.embed import embed
 from mar.evaluation.routereval.files import load
 from mar.evaluation.routereval.published import EMBEDDINGS, write_router_dataset
 from mar.evaluation.routereval.table import OutcomeTable
