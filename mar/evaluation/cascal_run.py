@@ -34,6 +34,7 @@ from mar.pool.simulated import simulated_pool
 
 SIMULATED_QUESTIONS = 600
 """Questions that a run on the simulated pool generates unless told otherwise: enough to learn something from."""
+ARGUMENTS = "args.json"
 
 
 class CascalOptions(BaseModel):
@@ -164,6 +165,7 @@ def run_cascal(
             continue
         progress.say(f"{step} ...")
         _steps(run, options, live)[step]()
+        write_atomically(folder / ARGUMENTS, json.dumps(options.identity(), indent=1) + "\n")
     if last == len(STEPS) - 1:
         _report(run, options, progress)
     return folder
@@ -207,14 +209,13 @@ def _done(folder: Path, run: Pipeline, step: Step) -> bool:
 
 
 def _same_run(folder: Path, options: CascalOptions) -> None:
-    """Refuse a folder of other options; a new one is begun.
+    """Refuse a folder of other options.
 
     Raises:
         ConfigError: The folder's run was asked for something else.
     """
-    path, asked = folder / "args.json", options.identity()
+    path, asked = folder / ARGUMENTS, options.identity()
     if not path.is_file():
-        write_atomically(path, json.dumps(asked, indent=1) + "\n")
         return
     known = json.loads(path.read_text(encoding="utf-8"))
     changed = [name for name in asked if known.get(name) != asked[name]]

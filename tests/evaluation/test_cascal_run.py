@@ -10,7 +10,7 @@ from mar.api import load_controller
 from mar.controllers.base import PlanSpace
 from mar.controllers.cascal import ABSTAINED, Cascal, load_model
 from mar.controllers.embeddings import HashEncoder
-from mar.errors import CheckpointError, ConfigError
+from mar.errors import CheckpointError, ConfigError, DataError
 from mar.evaluation.cascal_run import CascalOptions, run_cascal
 from mar.evaluation.generated import judge, references, vote_of
 from mar.learning.progress import Progress
@@ -61,6 +61,12 @@ def test_the_later_steps_again_give_the_same_bytes(finished, monkeypatch):
 def test_a_folder_of_another_run_is_refused(finished):
     with pytest.raises(ConfigError, match="--seed 0, not 1"):
         run_cascal(options(finished.parent, seed=1), encoder=HashEncoder(256), progress=QUIET)
+
+
+def test_a_run_that_could_not_begin_leaves_nothing_that_refuses_the_next(tmp_path):
+    with pytest.raises(DataError, match="no file|holds none of"):
+        run_cascal(options(tmp_path, data=tmp_path / "nowhere"), encoder=HashEncoder(256), progress=QUIET)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_step_without_its_input_says_so(tmp_path):

@@ -88,9 +88,9 @@ def split_questions(questions: Sequence[Question], *, seed: int) -> tuple[tuple[
 
 
 def _rows(name: str, path: Path | None, data: Path | None) -> Rows:
-    folders = {"mmlu_pro": "mmlu_pro", "super_gpqa": "super_gpqa", "medmcqa": "medmcqa", "bbeh": "bbeh"}
-    within = layouts(*(f"{folders[name]}/{f}" for f in ("test.jsonl.gz", "test*.jsonl", "*.json", "*.parquet")))
     hub, parts = HUBS[name]
+    files = [f"{part}{ending}" for part in parts for ending in (".jsonl.gz", "*.jsonl")]
+    within = layouts(*(f"{name}/{f}" for f in (*files, "*.json", "*.parquet")))
     if name == "mmlu_pro":
         return find_rows(
             explicit=path, data_root=data, within=within, hub=lambda: hub_rows(hub, parts=parts), sample="mmlu_pro"
@@ -100,7 +100,7 @@ def _rows(name: str, path: Path | None, data: Path | None) -> Rows:
             explicit=path, data_root=data, within=within, hub=lambda: hub_rows(hub, parts=parts), sample=""
         )
     except (FileNotFoundError, IsADirectoryError):
-        raise DataError(f"no rows of {name}; give a file, or a folder with {folders[name]}/test.jsonl") from None
+        raise DataError(f"no rows of {name}; give a file, or a folder with {name}/{parts[0]}.jsonl") from None
 
 
 def _one(name: str, row: Row, where: str, number: int) -> Made:
