@@ -155,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", default=["recorded", "simulated"], choices=["recorded", "simulated"])
     parser.add_argument("--questions", type=int, default=2000, help="training questions")
-    parser.add_argument("--seeds", type=int, default=3, help="splits of the recorded part")
+    parser.add_argument("--seeds", type=int, default=5, help="splits of the recorded part")
     parser.add_argument("--picture", type=Path, default=ROOT / "docs", help="folder of the pictures")
     options = parser.parse_args()
     path = RUNS / "cascal" / "vectors.safetensors"

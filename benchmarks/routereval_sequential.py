@@ -89,7 +89,8 @@ def main() -> None:
         each = (time.process_time() - begin) / SEEDS
         gap = paired_bootstrap(np.stack(ours).tolist(), [values.tolist()] * SEEDS)
         error = values.std(ddof=1) / np.sqrt(len(values))
-        verdict = "yes" if gap.mean > -error else "no"
+        better = "better" if gap.mean > 0 else "worse"
+        verdict = "yes" if abs(gap.mean) <= error else f"no: ours is {better}"
         print(
             f"| {pool} | {name} | {values.mean():.4f} | {error:.4f} | {seconds:.0f} | {np.mean(ours):.4f} | "
             f"{each:.1f} | "
