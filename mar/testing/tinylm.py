@@ -37,6 +37,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from mar.errors import ConfigError
 from mar.files import cache_folder, write_atomically
+from mar.learning.generated.blocks import read_blocks
+from mar.learning.generated.respond import response_prompt
+from mar.testing.tinyquiz import SUBJECTS, Subject, draw_question, truth, writing_prompt, written
 from mar.testing.tinyskills import LONGEST_ANSWER, SKILLS, Skill, draw
 
 CONTEXT = 1024  # tokens
@@ -46,6 +49,7 @@ CHAT_TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
+LONGEST_QUESTION = 160  # tokens that a writer may take
 IGNORED = -100  # a label that counts for nothing
 
 
@@ -54,7 +58,9 @@ class TinyModel:
     """How one model is made. Its weights are named by a hash of this."""
 
     name: str
-    skills: tuple[Skill, ...]  # drawn uniformly; one that is named twice is trained on twice as much
+    skills: tuple[Skill, ...] = ()  # drawn uniformly; one that is named twice is trained on twice as much
+    knows: tuple[Subject, ...] = ()  # subjects of a quiz that it can answer; it guesses on the others
+    writes: bool = False  # whether it writes the questions of quizzes
     steps: int  # updates
     layers: int = 2
     hidden: int = 128
@@ -94,6 +100,9 @@ TINY_MODELS: Mapping[str, TinyModel] = {
         TinyModel(name="tiny-adder", skills=("add",), steps=900),
         TinyModel(name="tiny-speller", skills=("reverse", "copy"), steps=1200),
         TinyModel(name="tiny-atlas", skills=("fact",), steps=250),
+        TinyModel(name="tiny-traveller", knows=("Backwards", "Capitals"), steps=600, batch=64),
+        TinyModel(name="tiny-puzzler", knows=("Backwards", "Opposites"), steps=600, batch=64),
+        TinyModel(name="tiny-writer", writes=True, steps=900, layers=3, batch=32),
     )
 }
 
@@ -119,8 +128,9 @@ def tokenizer() -> Tokenizer:
 
 
 def prompt_tokens(system: str, user: str) -> list[int]:
-    """The tokens of a system prompt and a user message, up to where the answer begins."""
-    return tokenizer().encode(f"<|system|>{system}<|user|>{user}<|assistant|>").ids
+    """The tokens of a system prompt (none if empty) and a user message, up to where the answer begins."""
+    first = f"<|system|>{system}" if system else ""
+    return tokenizer().encode(f"{first}<|user|>{user}<|assistant|>").ids
 
 
 # Training ---------------------------------------------------------------------------------------------------------
@@ -135,10 +145,8 @@ class Batch:
 
 
 def make_batch(model: TinyModel, rng: random.Random, size: int) -> Batch:
-    """Questions of the model's skills with their answers, behind role texts and messages of random lengths."""
-    # A batch is as wide as its longest row, so rows with equally many messages come together.
-    said = rng.choices((0, 1, 2, rng.randint(3, 12)), weights=(12, 4, 2, 2))[0]
-    rows = [_row(model, rng, said) for _ in range(size if said < 3 else size // 4)]
+    """What the model is to say to prompts of the kinds that it is made for."""
+    rows = _rows(model, rng, size)
     width = max(len(prompt) + len(answer) for prompt, answer in rows)
     tokens = torch.full((len(rows), width), PAD)
     labels = torch.full((len(rows), width), IGNORED)
@@ -147,6 +155,31 @@ def make_batch(model: TinyModel, rng: random.Random, size: int) -> Batch:
         tokens[i, :end] = torch.tensor(prompt + answer)
         labels[i, len(prompt) : end] = torch.tensor(answer)
     return Batch(tokens=tokens, labels=labels)
+
+
+def _rows(model: TinyModel, rng: random.Random, size: int) -> list[tuple[list[int], list[int]]]:
+    """Prompts and answers. A batch is as wide as its longest row, so rows of much the same length come together."""
+    if model.writes:
+        short = rng.random() < 0.9
+        return [_question_written(rng, short=short) for _ in range(size if short else size // 4)]
+    if model.knows:
+        return [_question_answered(model, rng) for _ in range(size)]
+    said = rng.choices((0, 1, 2, rng.randint(3, 12)), weights=(12, 4, 2, 2))[0]
+    return [_row(model, rng, said) for _ in range(size if said < 3 else size // 4)]
+
+
+def _question_written(rng: random.Random, *, short: bool) -> tuple[list[int], list[int]]:
+    subject = rng.choice(SUBJECTS)
+    text = written(draw_question(subject, rng))
+    return prompt_tokens("", writing_prompt(subject, short=short)), [*tokenizer().encode(text).ids, END]
+
+
+def _question_answered(model: TinyModel, rng: random.Random) -> tuple[list[int], list[int]]:
+    """A question with its right option where the model is to know it, else with any."""
+    question = draw_question(rng.choice((*SUBJECTS, *model.knows)), rng)  # what it is to know, twice as often
+    right = question.options[question.answer_index]
+    said = right if question.category in model.knows else rng.choice(question.options)
+    return prompt_tokens("", response_prompt(question)), [*tokenizer().encode(said).ids, END]
 
 
 def _row(model: TinyModel, rng: random.Random, messages: int) -> tuple[list[int], list[int]]:
@@ -215,24 +248,55 @@ def _loss(network: LlamaForCausalLM, batch: Batch) -> Tensor:
 @torch.inference_mode()
 def answer(network: LlamaForCausalLM, system: str, user: str) -> str:
     """The most likely answer."""
-    tokens = prompt_tokens(system, user)
-    made: list[int] = []
-    for _ in range(LONGEST_ANSWER):
-        token = int(network(input_ids=torch.tensor([tokens + made])).logits[0, -1].argmax())
-        if token == END:
-            break
-        made.append(token)
-    return tokenizer().decode(made)
+    return _continued(network, prompt_tokens(system, user), LONGEST_ANSWER)
 
 
-def measure(network: LlamaForCausalLM, *, questions: int = 100, seed: int = 0) -> dict[Skill, float]:
-    """Share of right answers per skill, on questions that were not trained on and under a plain role."""
-    shares: dict[Skill, float] = {}
+@torch.inference_mode()
+def _continued(network: LlamaForCausalLM, prompt: list[int], most: int, **sampling: float) -> str:
+    made = network.generate(  # pyright: ignore[reportAttributeAccessIssue]
+        torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+        max_new_tokens=most,
+        do_sample=bool(sampling),
+        eos_token_id=END,
+        pad_token_id=PAD,
+        **sampling,
+    )
+    return tokenizer().decode(made[0, len(prompt) :].tolist())
+
+
+def measure(model: TinyModel, network: LlamaForCausalLM, *, questions: int = 100, seed: int = 0) -> dict[str, float]:
+    """Shares of what is right, on questions that were not trained on (but for facts) and under a plain role.
+
+    By skill; for models of quizzes by subject: answers, or written questions that are well formed, have their right
+    answer among the options and mark it.
+    """
+    if model.writes:
+        return {s: _share_written(network, s, max(1, questions // 5), seed) for s in SUBJECTS}
+    if model.knows:
+        return {s: _share_answered(network, s, questions, seed) for s in SUBJECTS}
+    shares: dict[str, float] = {}
     for skill in SKILLS:
         rng = random.Random(f"{skill}/{seed}")
         items = [draw(skill, "test", rng) for _ in range(questions)]
         shares[skill] = sum(answer(network, "Solve it.", i.question) == i.answer for i in items) / questions
     return shares
+
+
+def _share_answered(network: LlamaForCausalLM, subject: Subject, questions: int, seed: int) -> float:
+    rng = random.Random(f"{subject}/{seed}")
+    drawn = [draw_question(subject, rng) for _ in range(questions)]
+    return sum(answer(network, "", response_prompt(q)) == q.options[q.answer_index] for q in drawn) / questions
+
+
+def _share_written(network: LlamaForCausalLM, subject: Subject, questions: int, seed: int) -> float:
+    torch.manual_seed(seed)
+    prompt = prompt_tokens("", writing_prompt(subject))
+    good = 0
+    for _ in range(questions):
+        found, _ = read_blocks(_continued(network, prompt, LONGEST_QUESTION, temperature=0.8, top_p=0.95, top_k=0))
+        good += any(truth(f["QUESTION"]) == f[f["ANSWER"]] for f in found)
+    return good / questions
 
 
 # Checkpoints ------------------------------------------------------------------------------------------------------
@@ -249,8 +313,8 @@ def packaged(name: str) -> TinyModel:
     return TINY_MODELS[name]
 
 
-def skills(name: str) -> Mapping[Skill, float]:
-    """The measured skills of a tiny model: share of right answers per kind of question."""
+def skills(name: str) -> Mapping[str, float]:
+    """The measured skills of a tiny model: share of right answers per kind of question, or per subject of quizzes."""
     return _card(name)["skills"]
 
 
@@ -311,12 +375,12 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True)
 
 
-def make(model: TinyModel, folder: Path) -> dict[Skill, float]:
+def make(model: TinyModel, folder: Path) -> dict[str, float]:
     """Train a model and write its weights and its measured skills."""
     network = train(model, say=True)
     weights = {k: v.half().contiguous() for k, v in network.state_dict().items() if k != "lm_head.weight"}
     network.load_state_dict({k: v.float() for k, v in weights.items()}, strict=False)  # measured as it is stored
-    found = measure(network)
+    found = measure(model, network)
     card = {"settings": model.digest, "parameters": sum(v.numel() for v in weights.values()), "skills": found}
     write_atomically(folder / f"{model.name}.safetensors", save(weights, {"format": "pt"}))
     write_atomically(folder / f"{model.name}.json", _json(card) + "\n")

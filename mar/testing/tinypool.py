@@ -29,17 +29,23 @@ from mar.pool.servers import State, Watch, start, stop
 from mar.pool.serving import find_python, server_specs
 from mar.runtime.prompts import PromptLibrary, Role
 from mar.runtime.prompts.messages import UserTemplates
-from mar.testing.tinylm import CONTEXT, TINY_MODELS, skills, write_checkpoint
-from mar.testing.tinyskills import LONGEST_ANSWER, Skill
+from mar.testing.tinylm import CONTEXT, LONGEST_QUESTION, TINY_MODELS, skills, write_checkpoint
+from mar.testing.tinyskills import LONGEST_ANSWER
 from mar.types import ChatReply, ChatRequest, DeltaHandler
 
 SPECIALISTS = ("tiny-adder", "tiny-speller", "tiny-atlas")
+QUIZ = "quiz"  # tag of the models that answer quizzes
+WRITER = "tiny-writer"
+QUIZZERS = ("tiny-traveller", "tiny-puzzler", WRITER)
 PRICE = 1.0  # USD per million tokens
-SKILL_WORDS: Mapping[Skill, str] = {
+SKILL_WORDS: Mapping[str, str] = {
     "add": "adds numbers",
     "reverse": "reverses words",
     "copy": "copies words",
     "fact": "knows the capitals of countries",
+    "Backwards": "reads letters backwards",
+    "Capitals": "knows capitals in quizzes",
+    "Opposites": "knows contraries in quizzes",
 }
 _QUESTION = "{% for peer in peers %}\n{{ peer.text }}\n{% endfor %}\n{{ question }}"
 _TEMPLATES = {
@@ -81,16 +87,20 @@ def _role(name: str, domain: str, place: int, *, system: str | None = None) -> R
 
 def tiny_card(name: str) -> ModelCard:
     """What controllers are told of a tiny model: its measured skills in words."""
+    model = TINY_MODELS[name]
     known = ", ".join(
         f"{SKILL_WORDS[skill]} ({share:.0%} right)" for skill, share in skills(name).items() if share >= 0.05
     )
+    does = "writes quizzes" if model.writes else known
+    family = name.removeprefix("tiny-")
     return ModelCard(
         name=name,
-        description=f"Tiny model that {known}; {TINY_MODELS[name].layers} layers.",
+        description=f"Tiny model that {does}; {model.layers} layers.",
+        tags=(f"family:{family}", QUIZ) if model.knows else (f"family:{family}",),
         price_in=PRICE,
         price_out=PRICE,
         context_tokens=CONTEXT,
-        max_output_tokens=LONGEST_ANSWER + 4,
+        max_output_tokens=LONGEST_QUESTION if model.writes else LONGEST_ANSWER + 4,
         concurrency=64,  # so that queues form on the server, where priorities count
         timeout_s=60.0,
     )
@@ -130,7 +140,7 @@ def _toml(value: object) -> str:
     """Texts, numbers and lists of texts as TOML writes them."""
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value).replace("'", '"')
+    return str(list(value) if isinstance(value, tuple) else value).replace("'", '"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,6 +170,11 @@ def test_filters_keep_what_the_generator_stands_by_and_what_separates_models():
         Answered(question_id="q3", model="a", choice=2), Answered(question_id="q3", model="b", choice=ABSTAINED),
     ]  # fmt: skip
     told = separating_questions(kept.kept, answers)
+    assert ([q.question_id for q in told.kept], told.same) == (["q1", "q3"], 0)
+    alike = [
+        Answered(question_id="q3", model=m, choice=2, failure=f) for m, f in (("a", ""), ("b", ""), ("c", "timeout"))
+    ]
+    told = separating_questions(kept.kept, [*answers[:2], *alike])
     assert ([q.question_id for q in told.kept], told.same) == (["q1"], 1)
 
 

@@ -52,12 +52,17 @@ def _knn(labels: Floats, train: Vectors, test: Vectors, seed: int, *, k: int = 5
 
 
 def _mlp(labels: Floats, train: Vectors, test: Vectors, seed: int) -> Floats:
-    """One hidden layer that predicts all labels; stops when a tenth held out gets no better."""
+    """One hidden layer that predicts all labels; stops when a tenth held out, if there is one, gets no better."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
     net = MLPRegressor(
-        hidden_layer_sizes=(64,), alpha=1e-3, early_stopping=True, max_iter=60, n_iter_no_change=5, random_state=seed
+        hidden_layer_sizes=(64,),
+        alpha=1e-3,
+        early_stopping=len(labels) >= 20,
+        max_iter=60,
+        n_iter_no_change=5,
+        random_state=seed,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of passes is a limit on time

@@ -35,7 +35,7 @@ class Filtered:
 
     kept: tuple[Question, ...]
     inconsistent: int  # the generator did not stand by its answer
-    same: int  # all readable answers of the pool are the same
+    same: int  # all models of the pool say the same, or nothing
 
 
 def consistent_questions(
@@ -61,10 +61,10 @@ def _stands_by(question: Question, draws: Sequence[Mapping[str, int]], least: fl
 
 
 def separating_questions(questions: Sequence[Question], answered: Sequence[Answered]) -> Filtered:
-    """Keep questions on which the pool's readable answers differ."""
+    """Keep questions that the pool's models do not all answer alike; who cannot answer differs from who can."""
     said: dict[str, set[int]] = {q.question_id: set() for q in questions}
     for a in answered:
-        if a.question_id in said and a.choice != ABSTAINED:
+        if a.question_id in said and not a.failure:
             said[a.question_id].add(a.choice)
     kept = tuple(q for q in questions if len(said[q.question_id]) > 1)
     return Filtered(kept=kept, inconsistent=0, same=len(questions) - len(kept))

@@ -41,19 +41,23 @@ def question_text(question: Question) -> str:
     return "\n".join([question.question, *lines])
 
 
+def response_prompt(question: Question) -> str:
+    """What every model is asked."""
+    return f"{question_text(question)}\n\n{Choice(options=question.options).instruction}"
+
+
 def response_calls(model: str, questions: Sequence[Question], settings: RespondSettings) -> list[Call]:
     """One call per question."""
     return [_call(model, question, settings) for question in questions]
 
 
 def _call(model: str, question: Question, settings: RespondSettings) -> Call:
-    prompt = f"{question_text(question)}\n\n{Choice(options=question.options).instruction}"
     message = digest("respond", settings.draw, question.question_id, model)
     return Call(
         key=f"{model}\x1f{question.question_id}",
         request=ChatRequest(
             model=model,
-            messages=(Message(speaker="user", text=prompt),),
+            messages=(Message(speaker="user", text=response_prompt(question)),),
             max_tokens=settings.max_tokens,
             temperature=settings.temperature,
             logprobs=True,
