@@ -120,6 +120,7 @@ def write_pool_file(
     tables: list[str] = []
     for number, name in enumerate(names):
         card = tiny_card(name).model_dump(exclude_defaults=True)
+        card["tags"] = list(card["tags"])
         fields = [f"{key} = {_toml(value)}" for key, value in card.items()]
         serve = {
             "model": str(write_checkpoint(name)),
@@ -140,7 +141,7 @@ def _toml(value: object) -> str:
     """Texts, numbers and lists of texts as TOML writes them."""
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(list(value) if isinstance(value, tuple) else value).replace("'", '"')
+    return str(value).replace("'", '"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
