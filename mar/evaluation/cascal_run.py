@@ -279,8 +279,8 @@ def judged(run: Pipeline, options: CascalOptions) -> list[Judged]:
     train, vectors, _ = run.training()
     believed = np.array([q.answer_index for q in run.questions("train")])
     labels = train.choices == believed[:, None]
-    published = options.kind == "published"
-    rows = [judge(f"CASCAL ({options.kind})", run.infer().scores, test, gold, unreadable_vote=published)]
+    voting = options.kind == "published"
+    rows = [judge(f"CASCAL ({options.kind})", run.infer().scores, test, gold, unreadable_vote=voting)]
     for kind in QUERY_ANSWER:
         scores = query_answer_scores(kind, labels, vectors, run.vectors("test"), seed=options.seed)
         rows.append(judge(f"{kind} on the generator's answers", scores, test, gold))
@@ -303,7 +303,7 @@ def scaling(run: Pipeline, options: CascalOptions, progress: Progress) -> dict[s
             found: list[Judged] = []
             for seed in range(options.num_seeds):
                 routes = run.train(count=count, seed=options.seed + seed).routes(vectors)
-                found.append(judge("", routes.scores, test, gold, unreadable_vote=options.published))
+                found.append(judge("", routes.scores, test, gold, unreadable_vote=options.kind == "published"))
                 bar.advance()
             for name, values in (("top-1", [f.top1 for f in found]), ("top-3 vote", [f.top3 for f in found])):
                 mean = np.mean([v for v in values if v is not None], axis=0)

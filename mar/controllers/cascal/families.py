@@ -63,6 +63,6 @@ def _posteriors(model: FamilyLikelihood, responses: Responses, regions: np.ndarr
     found: list[Floats] = []
     for start in range(0, len(regions), block):
         part = slice(start, start + block)
-        choices = responses.choices[part]
-        found.append(model.posterior(Terms.of(choices, responses.options[part], regions[part]), choices))
+        terms = Terms.of(responses.choices[part], responses.options[part], regions[part])
+        found.append(model.posterior(terms))
     return np.concatenate(found)

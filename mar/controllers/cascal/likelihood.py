@@ -264,14 +264,15 @@ class FamilyLikelihood:
         return alone.sum(dim=1) + torch.log1p(extra)
 
     @torch.no_grad()
-    def posterior(self, terms: Terms, choices: Choices) -> Floats:
+    def posterior(self, terms: Terms) -> Floats:
         """Probability that each answer is right, (Q, M)."""
+        choices = terms.choices.numpy()
         whole, each = self._log_likelihood(terms)
         share = torch.exp(each - whole[terms.question]).double().numpy()
         table = np.zeros((len(choices), int(choices.max(initial=0)) + 1))
         named = terms.right != UNCHOSEN
         np.add.at(table, (terms.question.numpy()[named], terms.right[named]), share[named])
-        found = np.take_along_axis(table, np.maximum(choices, 0).astype(np.int64), axis=1)
+        found = np.take_along_axis(table, np.maximum(choices, 0), axis=1)
         return np.where(choices == ABSTAINED, 0.0, found)
 
     @torch.no_grad()
