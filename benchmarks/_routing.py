@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,19 @@ class WithKernel(Shrunken):
         self.views_ = (*self.views_, Kernel(seed=self.seed))
 
 
-def embedded_table(name: str, make: Callable[[Path], OutcomeTable]) -> OutcomeTable:
-    """A recorded table with MiniLM embeddings of its prompts, made once (minutes on a slow core) and then mapped."""
+def embedded_table(name: str, make: Callable[[Path], OutcomeTable], encoder: str | None = None) -> OutcomeTable:
+    """A recorded table with embeddings of its prompts, made once (minutes on a slow core) and then mapped.
+
+    Args:
+        name: The table's.
+        make: What loads it from the data folder.
+        encoder: A name or a folder, which becomes part of the table's name; None: MiniLM.
+    """
+    name = name if encoder is None else f"{name}-{Path(encoder).name}"
     folder = RUNS / "tables" / name
     if (folder / "table.json").is_file():
         return OutcomeTable.open(folder)
-    table = embed(make(data_folder()), encoder_of(None), Progress())
+    table = embed(replace(make(data_folder()), name=name), encoder_of(encoder), Progress())
     table.save(folder)
     return table
 

@@ -6,6 +6,8 @@
     uv run python benchmarks/routereval_better.py model7             # seven LLMs, five test sets, five seeds
     uv run python benchmarks/routereval_better.py routerbench_mbpp   # 11 LLMs, quality against cost
 
+The first two take `--embedding`, a name or a folder: another encoder than MiniLM, for all routers.
+
 Routers that choose nothing on validation learn from the training and the validation prompts, simple ones and ours
 alike; test prompts are only routed. "best simple" is the simple router with the highest mean on the very test prompts,
 chosen in hindsight, against us. Intervals of differences are paired bootstraps over prompts, with seeds or splits
@@ -17,7 +19,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from _routing import POOLS, TRAIN, VALIDATION, embedded_table, pool_problem
@@ -26,7 +27,7 @@ from _shared import RUNS, machine
 from mar.controllers.routers.base import joined
 from mar.controllers.routers.registry import make_router, parse_parameters
 from mar.evaluation.routereval.construct import RoutingSet, Split, permuted, ranked, routing_set, stated
-from mar.evaluation.routereval.recorded import MODEL7_PARTS, RECORDED, mmlu_pro_table
+from mar.evaluation.routereval.recorded import MODEL7_PARTS, RECORDED
 from mar.evaluation.routereval.results import SINGLE, Measured, run_router, run_single
 from mar.evaluation.routereval.store import Store
 from mar.evaluation.routereval.table import OutcomeTable
@@ -43,10 +44,19 @@ SEEDS = range(5)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=(*sorted(RECORDED), "untested"))
-    chosen = parser.parse_args().table
+    parser.add_argument("table", choices=("mmlu_pro", "untested", "model7", "routerbench_mbpp"))
+    parser.add_argument("--embedding", help="encoder of MMLU-Pro's queries, by name or folder (default: MiniLM)")
+    chosen = parser.parse_args()
+    if chosen.embedding and chosen.table not in ("mmlu_pro", "untested"):
+        parser.error(f"--embedding is of mmlu_pro and untested; {chosen.table} is embedded with MiniLM")
     print(machine())
-    {"mmlu_pro": mmlu_pro, "untested": untested, "model7": model7, "routerbench_mbpp": trade_off}[chosen]()
+    if chosen.table == "model7":
+        model7()
+    elif chosen.table == "routerbench_mbpp":
+        trade_off()
+    else:
+        table = embedded_table("mmlu_pro_query", RECORDED["mmlu_pro_query"], chosen.embedding)
+        (mmlu_pro if chosen.table == "mmlu_pro" else untested)(table)
 
 
 def run(name: str, problem: RoutingSet, seed: int, *, both: bool = True) -> Measured:
@@ -74,9 +84,8 @@ def run(name: str, problem: RoutingSet, seed: int, *, both: bool = True) -> Meas
     return store.get(key)
 
 
-def mmlu_pro() -> None:
-    """Mean over five splits."""
-    table = queries()
+def mmlu_pro(table: OutcomeTable) -> None:
+    """Mean over five splits. All routers see the query as agents get it, with its options."""
     print("\n| pool | router | mean test accuracy | over the best simple router, 95% | |\n|---|---|---|---|---|")
     with Progress().bar("routers", total=len(POOLS) * len(SEEDS) * (len(SIMPLE) + len(OURS))) as bar:
         for pool in POOLS:
@@ -91,9 +100,8 @@ def mmlu_pro() -> None:
             table_rows(pool, values)
 
 
-def untested() -> None:
+def untested(table: OutcomeTable) -> None:
     """Cross-validation among the prompts that are in none of the five test parts: where designs are compared."""
-    table = queries()
     tested = [permuted(len(table), seed=seed, train=TRAIN, validation=VALIDATION).test for seed in SEEDS]
     left = np.setdiff1d(np.arange(len(table)), np.concatenate(tested))
     order = np.random.default_rng(100).permutation(left)
@@ -111,11 +119,6 @@ def untested() -> None:
             means.setdefault(name, []).append(float(np.concatenate(values).mean()))
         cells = " | ".join(f"{mean:.4f}" for mean in means[name])
         print(f"| {name} | {cells} | {sum(means[name]) - sum(means[SINGLE]):+.4f} |", flush=True)
-
-
-def queries() -> OutcomeTable:
-    """All routers see the query as agents get it, with its options."""
-    return embedded_table("mmlu_pro_query", partial(mmlu_pro_table, text="query"))
 
 
 def table_rows(pool: str, values: Mapping[str, Sequence[np.ndarray]]) -> None:

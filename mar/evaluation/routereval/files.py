@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -64,12 +65,12 @@ def read_npz(path: Path) -> OutcomeTable:
     """A table from arrays: scores and models, and where known vectors, costs, prompts, ids, groups, splits.
 
     Raises:
-        DataError: An array is missing, of another shape, or of objects.
+        DataError: An array is missing, of another shape or kind, or of objects.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays: dict[str, Any] = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     known = {"scores", "models", "vectors", "costs", *TEXT_COLUMNS.values()}
     if unknown := sorted(arrays.keys() - known):
@@ -79,11 +80,15 @@ def read_npz(path: Path) -> OutcomeTable:
     texts: dict[str, Any] = {
         name: tuple(map(str, arrays[name].tolist())) for name in TEXT_COLUMNS.values() if name in arrays
     }
-    numbers: dict[str, Any] = {name: arrays[name].astype(np.float32) for name in ("vectors", "costs") if name in arrays}
-    models = tuple(map(str, arrays["models"].tolist()))
-    return OutcomeTable(
-        name=path.stem, models=models, scores=arrays["scores"].astype(np.float32), **texts, **numbers, notes=_note(path)
-    )
+    numbers: dict[str, Any] = {
+        name: _floats(arrays[name], f"{path}, {name}") for name in ("scores", "vectors", "costs") if name in arrays
+    }
+    scores = numbers["scores"]
+    if (wrong := np.argwhere((scores < 0) | (scores > 1))).size:
+        at = tuple(wrong[0].tolist())
+        raise DataError(f"{path}, scores{list(at)}: {scores[at]:g} is no score; expected a number from 0 to 1")
+    models = tuple(map(str, arrays["models"].ravel().tolist()))
+    return OutcomeTable(name=path.stem, models=models, **texts, **numbers, notes=_note(path))
 
 
 def read_csv_table(path: Path) -> OutcomeTable:
@@ -119,11 +124,18 @@ def _number(value: Any, where: str) -> float:
         found = float(value)
     except (TypeError, ValueError):
         found = np.nan
-    if not np.isfinite(found):
+    if not 0 <= found <= 1:
         raise DataError(
-            f"{where}: {value!r} is no score; expected a number (columns of text are {', '.join(TEXT_COLUMNS)})"
+            f"{where}: {value!r} is no score; expected a number from 0 to 1 "
+            f"(columns of text are {', '.join(TEXT_COLUMNS)})"
         )
     return found
+
+
+def _floats(values: Any, where: str) -> Any:
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise DataError(f"{where}: an array of {values.dtype}; expected finite numbers")
+    return values.astype(np.float32)
 
 
 def _note(path: Path) -> dict[str, str]:

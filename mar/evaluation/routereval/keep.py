@@ -26,11 +26,12 @@ from mar.evaluation.routereval.construct import (
 from mar.evaluation.routereval.embed import embed
 from mar.evaluation.routereval.files import load
 from mar.evaluation.routereval.published import EMBEDDINGS, write_router_dataset
+from mar.evaluation.routereval.recorded import RECORDED
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.learning.progress import Progress
 from mar.types import Domain
 
-TABLES = "mmlu_pro, model7, routerbench_mbpp, a saved folder, .npz, .parquet, .csv, or a published .pkl"
+TABLES = f"{', '.join(RECORDED)}, a saved folder, .npz, .parquet, .csv, or a published .pkl"
 ENCODER = "embed the prompts with this encoder (name or folder); default: the file's embeddings, else all-MiniLM-L6-v2"
 DATA = "folder with recorded tables; default: MAR_DATA, else ./Datasets"
 
@@ -55,7 +56,7 @@ class FitOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    table: str = Field(default="mmlu_pro", description=f"one of {TABLES}")
+    table: str = Field(default="mmlu_pro_query", description=f"one of {TABLES}")
     router: str = Field(default="shrunken", description="name, name(parameter=value,...), or module:Class")
     models: tuple[str, ...] = Field(default=(), description="the LLMs to choose from; default: all of the table")
     embedding: str | None = Field(default=None, description=ENCODER)

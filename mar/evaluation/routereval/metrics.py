@@ -36,6 +36,7 @@ REFERENCE: Mapping[str, float] = {
     "math": 0.4,
     "musr": 0.699,
     "mmlu_pro": 0.637,
+    "mmlu_pro_query": 0.637,
 }
 """Accuracy of the reference model of each benchmark, as published."""
 

@@ -187,6 +187,8 @@ def _matrix(value: Any, where: str, columns: int | None = None) -> Floats:
         found = np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError):
         raise DataError(f"{where}: found values that are no numbers") from None
+    if not np.isfinite(found).all():
+        raise DataError(f"{where}: found values that are not finite")
     if found.ndim != 2 or (columns is not None and found.shape[1] != columns):
         raise DataError(f"{where}: an array of shape {found.shape}; expected (prompts, {columns or 'width'})")
     return found

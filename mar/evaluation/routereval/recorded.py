@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -30,7 +31,10 @@ def data_root(folder: Path | None = None) -> Path:
     """
     found = folder or Path(os.environ.get("MAR_DATA") or "Datasets")
     if not found.is_dir():
-        raise ConfigError(f"no data folder {found}; give --data or set MAR_DATA")
+        raise ConfigError(
+            f"no data folder {found}; fetch recorded answers with mar data pull, give --data or MAR_DATA, "
+            "or give --table a file of your own (docs/routers.md)"
+        )
     return found
 
 
@@ -39,7 +43,8 @@ def mmlu_pro_table(data: Path, *, text: Literal["question", "query"] = "question
 
     Args:
         data: Folder with benchmarks/mmlu_pro and outcomes/mmlu_pro.
-        text: What a router reads: the question alone, or the query as agents get it, options included.
+        text: What a router reads: the question alone, as in the published figures, or the query as agents get it,
+            options included, which is what a controller reads.
 
     Raises:
         DataError: A file is missing, or predictions and questions do not belong together.
@@ -49,7 +54,7 @@ def mmlu_pro_table(data: Path, *, text: Literal["question", "query"] = "question
     gold = np.array([item.gold for item in items])
     unread = int((letters == "").sum())
     return OutcomeTable(
-        name="mmlu_pro",
+        name="mmlu_pro" if text == "question" else "mmlu_pro_query",
         models=found.models,
         scores=(letters == gold[:, None]).astype(np.float32),
         ids=tuple(item.id for item in items),
@@ -121,6 +126,7 @@ def routerbench_mbpp_table(data: Path) -> OutcomeTable:
 
 RECORDED: Mapping[str, Callable[[Path], OutcomeTable]] = {
     "mmlu_pro": mmlu_pro_table,
+    "mmlu_pro_query": partial(mmlu_pro_table, text="query"),
     "model7": model7_table,
     "routerbench_mbpp": routerbench_mbpp_table,
 }

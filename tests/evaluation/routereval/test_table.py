@@ -78,6 +78,29 @@ def test_a_cell_that_is_no_score_is_named(tmp_path):
         load(str(tmp_path / "t.csv"))
 
 
+def test_a_score_beyond_one_is_named(tmp_path):
+    (tmp_path / "t.csv").write_text("prompt,a,b\nx,1,0\ny,1,1.7\n")
+    with pytest.raises(DataError, match=r"t.csv, row 2, b: '1.7' is no score; expected a number from 0 to 1"):
+        load(str(tmp_path / "t.csv"))
+    np.savez(tmp_path / "t.npz", scores=np.array([[1, 0], [1, 1.7]]), models=np.array(["a", "b"]))
+    with pytest.raises(DataError, match=r"t.npz, scores\[1, 1\]: 1.7 is no score"):
+        load(str(tmp_path / "t.npz"))
+
+
+@pytest.mark.parametrize("scores", [np.array([[1.0, np.nan]]), np.array([["1", "0"]])])
+def test_an_npz_of_no_numbers_is_refused(tmp_path, scores):
+    np.savez(tmp_path / "t.npz", scores=scores, models=np.array(["a", "b"]))
+    with pytest.raises(DataError, match=r"t.npz, scores: an array of .*; expected finite numbers"):
+        load(str(tmp_path / "t.npz"))
+
+
+def test_half_an_npz_is_refused(tmp_path):
+    np.savez(tmp_path / "t.npz", scores=np.eye(2), models=np.array(["a", "b"]))
+    (tmp_path / "t.npz").write_bytes((tmp_path / "t.npz").read_bytes()[:200])
+    with pytest.raises(DataError, match=r"t.npz cannot be read"):
+        load(str(tmp_path / "t.npz"))
+
+
 def test_an_npz_of_objects_is_not_opened(tmp_path):
     np.savez(tmp_path / "t.npz", scores=np.array([{}], dtype=object), models=np.array(["a"]))
     with pytest.raises(DataError, match="cannot be read"):
@@ -85,5 +108,5 @@ def test_an_npz_of_objects_is_not_opened(tmp_path):
 
 
 def test_a_source_that_is_not_there_says_what_could_be():
-    with pytest.raises(ConfigError, match="no table 'nothing'; expected mmlu_pro, model7"):
+    with pytest.raises(ConfigError, match="no table 'nothing'; expected mmlu_pro, mmlu_pro_query, model7"):
         load("nothing")
