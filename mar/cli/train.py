@@ -33,7 +33,7 @@ def train(argv: Sequence[str]) -> None:
     class TrainOptions(RunOptions):
         task: Path | None = Field(None, description="the task's TOML file (required)")
 
-    options = parse_options(TrainOptions, argv, description=DESCRIPTION, omit=("data",))
+    options = parse_options(TrainOptions, argv, description=DESCRIPTION, program="mar train", omit=("data",))
     if options.task is None:
         raise ConfigError("--task is missing; expected a task's TOML file")
     task = CustomTask.load(options.task, rows=options.dataset_json, pool=options.pool, show_tests=options.show_tests)

@@ -146,6 +146,7 @@ def parse_options(
     argv: Sequence[str] | None = None,
     *,
     description: str,
+    program: str | None = None,
     omit: Sequence[str] = (),
     **defaults: Any,
 ) -> OptionsT:
@@ -155,6 +156,7 @@ def parse_options(
         model: The record.
         argv: The command line's words; default: those of this process.
         description: What the help says about the command.
+        program: What the help calls it; default: the name of the running script.
         omit: Options that would do nothing here; they are not offered.
         defaults: Other defaults than the record's, by option.
 
@@ -162,7 +164,7 @@ def parse_options(
         ConfigError: An option is unknown or a value out of range; names the option, the value and what is expected.
     """
     parser = _Parser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
+        prog=program, usage="%(prog)s [options]", description=description, formatter_class=_Help, allow_abbrev=False
     )
     for name, field in model.model_fields.items():
         if name in omit:
@@ -211,6 +213,17 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """A wrong command line."""
         raise ConfigError(f"{message}; --help lists the options")
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Defaults behind each option's text, where there is one; of the others the text says what happens without."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, ()):
+            return action.help
+        if isinstance(action.default, tuple):
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
+        return super()._get_help_string(action)
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:
