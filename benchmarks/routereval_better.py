@@ -21,11 +21,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from _routing import POOLS, TRAIN, VALIDATION, embedded_table, pool_problem
+from _routing import POOLS, TRAIN, VALIDATION, Categories, WordedCategories, embedded_table, pool_problem
 from _shared import RUNS, machine
 
 from mar.controllers.routers.base import joined
 from mar.controllers.routers.registry import make_router, parse_parameters
+from mar.controllers.routers.shrunken import Benchmarks
 from mar.evaluation.routereval.construct import RoutingSet, Split, permuted, ranked, routing_set, stated
 from mar.evaluation.routereval.recorded import MODEL7_PARTS, RECORDED
 from mar.evaluation.routereval.results import SINGLE, Measured, run_router, run_single
@@ -36,7 +37,16 @@ from mar.evaluation.statistics import Interval
 from mar.learning.progress import Progress
 
 OURS = ("shrunken",)
-PARTS = ("trees", "kernel", "_routing:Neighbours", "_routing:Categories", "_routing:WithKernel")
+PARTS = (
+    "trees",
+    "kernel",
+    "_routing:Neighbours",
+    "_routing:Categories",
+    "_routing:WithKernel",
+    "_routing:WordedCategories",
+    "_routing:WordedNeighbours",
+    "_routing:WithWording",
+)
 CHOOSING = ("mlp",)  # stops by the validation loss, so it may not learn from those prompts
 SIMPLE = ("knn", "knn(k=200)", "roberta_cluster(clusters=10)", "mf", "elo", "mlp", "_routing:SimpleSum")
 SEEDS = range(5)
@@ -105,20 +115,47 @@ def untested(table: OutcomeTable) -> None:
     tested = [permuted(len(table), seed=seed, train=TRAIN, validation=VALIDATION).test for seed in SEEDS]
     left = np.setdiff1d(np.arange(len(table)), np.concatenate(tested))
     order = np.random.default_rng(100).permutation(left)
-    print(f"\n{len(left)} prompts\n\n| router | {' | '.join(POOLS)} | sum over {SINGLE} |\n|---|---|---|---|---|")
-    means: dict[str, list[float]] = {}
-    for name in (SINGLE, "knn(k=200)", "elo", "_routing:SimpleSum", *OURS, *PARTS):
-        for pool in POOLS:
-            values = []
-            for fold in SEEDS:
-                test = order[fold :: len(SEEDS)]
-                learned = np.setdiff1d(left, test)
-                split = Split(train=learned, validation=learned, test=test)
-                problem = routing_set(table, ranked(table, *POOLS[pool]), split, group=f"untested {pool}")
-                values.append(run(name, problem, fold, both=False).values)
-            means.setdefault(name, []).append(float(np.concatenate(values).mean()))
-        cells = " | ".join(f"{mean:.4f}" for mean in means[name])
-        print(f"| {name} | {cells} | {sum(means[name]) - sum(means[SINGLE]):+.4f} |", flush=True)
+    print(f"\n{len(left)} prompts\n")
+    print(f"| router | {' | '.join(POOLS)} | sum over {SINGLE} | sum minus {OURS[0]}, 95% | |")
+    print(f"|{'---|' * 7}")
+    values: dict[str, np.ndarray] = {}  # (pools, prompts)
+    for name in (*OURS, SINGLE, "knn(k=200)", "elo", "_routing:SimpleSum", *PARTS):
+        values[name] = np.stack([cross_validated(table, name, pool, order) for pool in POOLS])
+    for name, found in values.items():
+        gap = difference([found.sum(axis=0)], [values[OURS[0]].sum(axis=0)])
+        cells = " | ".join(f"{mean:.4f}" for mean in found.mean(axis=1))
+        over = (found.sum(axis=0) - values[SINGLE].sum(axis=0)).mean()
+        span = "" if name in OURS else f"{gap.mean:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})"
+        print(f"| {name} | {cells} | {over:+.4f} | {span} | {'' if name in OURS else verdict_of(gap)} |")
+    print(f"\nthe right category: Categories {told_apart(table, order, Categories):.1%} of the questions, "
+          f"WordedCategories {told_apart(table, order, WordedCategories):.1%}")  # fmt: skip
+
+
+def told_apart(table: OutcomeTable, order: np.ndarray, kind: type[Benchmarks]) -> float:
+    """How often the most probable category is the right one."""
+    right = []
+    for fold in SEEDS:
+        test = order[fold :: len(SEEDS)]
+        learned = np.setdiff1d(order, test)
+        split = Split(train=learned, validation=learned, test=test)
+        problem = routing_set(table, table.models, split, group="categories")
+        categories = kind()
+        categories.fit(problem.train, problem.train)
+        likely = categories.names_[categories.probabilities(problem.test).argmax(axis=1)]
+        right.append(likely == np.array(problem.test.groups))
+    return float(np.concatenate(right).mean())
+
+
+def cross_validated(table: OutcomeTable, name: str, pool: str, order: np.ndarray) -> np.ndarray:
+    """What a router scores on each prompt, fold by fold; nothing is chosen on validation, so it is training again."""
+    values = []
+    for fold in SEEDS:
+        test = order[fold :: len(SEEDS)]
+        learned = np.setdiff1d(order, test)
+        split = Split(train=learned, validation=learned, test=test)
+        problem = routing_set(table, ranked(table, *POOLS[pool]), split, group=f"untested {pool}")
+        values.append(run(name, problem, fold, both=False).values)
+    return np.concatenate(values)
 
 
 def table_rows(pool: str, values: Mapping[str, Sequence[np.ndarray]]) -> None:

@@ -24,14 +24,14 @@ from mar.controllers.embeddings import CachedEncoder, MiniLM
 from mar.controllers.routers import RouterController, make_router, save_routed
 from mar.controllers.routers.base import prior
 from mar.evaluation.routereval.construct import permuted, routing_set
-from mar.evaluation.routereval.recorded import mmlu_pro_table
+from mar.evaluation.routereval.recorded import RECORDED
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.pool import Recording, RecordingKey, load_mmlu_pro, replay_pool
 from mar.runtime import RunIdentity, Runtime
 from mar.tasks.mmlu_pro import MmluPro
 from mar.tasks.options import OptionItem
 
-ITEMS = 300  # test questions, which the controller embeds with their options
+ITEMS = 300  # test questions
 
 
 def recordings(folder: Path) -> dict[RecordingKey, Recording]:
@@ -48,7 +48,7 @@ def main() -> None:
     data = data_folder()
     answers = recordings(data / "outcomes" / "mmlu_pro" / "responses")
     names = sorted({key.model for key in answers})
-    table = embedded_table("mmlu_pro", mmlu_pro_table)
+    table = embedded_table("mmlu_pro_query", RECORDED["mmlu_pro_query"])  # with the options, as queries are read
     split = permuted(len(table), seed=0, train=TRAIN, validation=VALIDATION)
     problem = routing_set(table, names, split, group="recorded texts")
     router = make_router("knn", k=300)

@@ -7,7 +7,7 @@ import math
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -219,10 +219,11 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Defaults behind each option's text, where there is one; of the others the text says what happens without."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, ()):
+        default: object = action.default
+        if default in (None, ()):
             return action.help
-        if isinstance(action.default, tuple):
-            return f"{action.help} (default: {' '.join(map(str, action.default))})"
+        if isinstance(default, tuple):
+            return f"{action.help} (default: {' '.join(map(str, cast('tuple[object, ...]', default)))})"
         return super()._get_help_string(action)
 
 

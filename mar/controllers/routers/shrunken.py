@@ -55,7 +55,11 @@ class Benchmarks:
         means = fitted(self, "means_")
         if len(means) < 2:
             return np.tile(fitted(self, "mean_"), (len(prompts), 1))
-        return softmax(self._features(prompts) @ self.weights_ + self.bias_) @ means + self.mean_
+        return self.probabilities(prompts) @ means + self.mean_
+
+    def probabilities(self, prompts: Prompts) -> Floats:
+        """How probable it is that a prompt is from each of `names_`, shape (n, benchmarks)."""
+        return softmax(self._features(prompts) @ self.weights_ + self.bias_)
 
     def known(self, train: Examples) -> Floats:
         """The same of prompts whose benchmark is known."""
