@@ -97,6 +97,7 @@ def run(name: str, problem: RoutingSet, seed: int, *, both: bool = True) -> Meas
 def mmlu_pro(table: OutcomeTable) -> None:
     """Mean over five splits. All routers see the query as agents get it, with its options."""
     print("\n| pool | router | mean test accuracy | over the best simple router, 95% | |\n|---|---|---|---|---|")
+    together: dict[str, list[np.ndarray]] = {}
     with Progress().bar("routers", total=len(POOLS) * len(SEEDS) * (len(SIMPLE) + len(OURS))) as bar:
         for pool in POOLS:
             values: dict[str, list[np.ndarray]] = {}
@@ -108,6 +109,9 @@ def mmlu_pro(table: OutcomeTable) -> None:
                     values.setdefault(name, []).append(run(name, problem, seed).values)
                     bar.advance(note=f"{pool} {name}")
             table_rows(pool, values)
+            for name, found in values.items():  # the same prompts, whatever the pool
+                together[name] = [a + b / len(POOLS) for a, b in zip(together.get(name, [0] * 5), found, strict=True)]
+    table_rows("mean of the three", together)
 
 
 def untested(table: OutcomeTable) -> None:
