@@ -25,6 +25,7 @@ from mar.controllers.masrouter import (
     load_router,
     save_router,
 )
+from mar.controllers.packaged import packaged_controller, packaged_controllers
 from mar.errors import ConfigError
 from mar.evaluation.comparison import Comparison
 from mar.evaluation.forecast import forecast
@@ -214,9 +215,31 @@ class Experiment(Generic[ItemT]):
                 curve, _ = await comparison.run(router, group="learned")
                 rows.append(Row(name=f"MasRouter, cost_rate x {factor:g}", group="learned", results=curve.results))
             router.cost_rate = cost_rate
+        rows += await self._packaged(comparison, cost_rate)
         fixed = await comparison.baselines(cost_rate) if self.options.baselines else []
         named = [r for r in fixed if r.group in {"single LLM", "fixed mode"}]
         return [*rows, *fixed, *([oracle(named, cost_rate)] if named else [])], outcomes
+
+    async def _packaged(self, comparison: Comparison[ItemT], cost_rate: float) -> list[Row]:
+        """What the controller that ships with mar does here: a bundled sample is too small to learn much from.
+
+        Only on what it was trained for: its benchmark, its simulated pool and roles, a price of money. A run of some
+        variant is not about it.
+        """
+        o, pool = self.options, comparison.rollouts.runtime.pool
+        variant = self.loaded is not None or o.paper_faithful or o.without or o.effects != 1
+        if variant or not o.baselines or cost_rate <= 0 or not pool.simulated or self.encoder.name != MiniLM.name:
+            return []
+        if self.task.name not in packaged_controllers():
+            return []
+        found = load_router(packaged_controller(self.task.name), self.encoder)
+        if differences(found.header, comparison.space) or found.router.settings.max_agents != o.max_agent:
+            return []
+        found.router.options = self._plan_options(found.router.settings.fixes)
+        found.router.cost_rate = cost_rate
+        row, _ = await comparison.run(found.router, group="learned", cached=True)
+        name = f"MasRouter, packaged ({found.header.trained_on['items']} training items)"
+        return [Row(name=name, group=row.group, results=row.results)]
 
     # What is written down -------------------------------------------------------------------------------------
 

@@ -93,6 +93,21 @@ def test_results_count_items_and_name_source_protocol_and_pool(finished):
     assert row["latency_p95_s"] >= row["latency_p50_s"] > 0
 
 
+def test_the_packaged_controller_stands_beside_on_what_it_was_trained_for(tmp_path):
+    few = ("--limit", "2", "--epochs", "0", "--cost_rate", "20")
+    assert process(tmp_path, *few, "--out", "a").code == 0
+    names = [row["name"] for row in results_of(tmp_path / "a")["rows"]]
+    assert names[:5] == [
+        "MasRouter",
+        "MasRouter, cost_rate x 0.1",
+        "MasRouter, cost_rate x 10",
+        "MasRouter, packaged (374 training items)",
+        "random plans",
+    ]
+    assert process(tmp_path, *few, "--effects", "2", "--out", "b").code == 0
+    assert not [row for row in results_of(tmp_path / "b")["rows"] if "packaged" in row["name"]]
+
+
 def test_telemetry_has_the_published_columns_and_an_episode_per_item(finished):
     folder, _, _ = finished
     with (folder / "telemetry.csv").open(newline="", encoding="utf-8") as file:
