@@ -17,7 +17,7 @@ resampled too. A run that was killed goes on.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -135,13 +135,18 @@ def untested(table: OutcomeTable) -> None:
           f"WordedCategories {told_apart(table, order, WordedCategories):.1%}")  # fmt: skip
 
 
-def told_apart(table: OutcomeTable, order: np.ndarray, kind: type[Benchmarks]) -> float:
-    """How often the most probable category is the right one."""
-    right = []
+def folds(order: np.ndarray) -> Iterator[Split]:
+    """Five folds; nothing is chosen on validation, so it is training again."""
     for fold in SEEDS:
         test = order[fold :: len(SEEDS)]
         learned = np.setdiff1d(order, test)
-        split = Split(train=learned, validation=learned, test=test)
+        yield Split(train=learned, validation=learned, test=test)
+
+
+def told_apart(table: OutcomeTable, order: np.ndarray, kind: type[Benchmarks]) -> float:
+    """How often the most probable category is the right one."""
+    right = []
+    for split in folds(order):
         problem = routing_set(table, table.models, split, group="categories")
         categories = kind()
         categories.fit(problem.train, problem.train)
@@ -151,12 +156,9 @@ def told_apart(table: OutcomeTable, order: np.ndarray, kind: type[Benchmarks]) -
 
 
 def cross_validated(table: OutcomeTable, name: str, pool: str, order: np.ndarray) -> np.ndarray:
-    """What a router scores on each prompt, fold by fold; nothing is chosen on validation, so it is training again."""
+    """What a router scores on each prompt, fold by fold."""
     values = []
-    for fold in SEEDS:
-        test = order[fold :: len(SEEDS)]
-        learned = np.setdiff1d(order, test)
-        split = Split(train=learned, validation=learned, test=test)
+    for fold, split in enumerate(folds(order)):
         problem = routing_set(table, ranked(table, *POOLS[pool]), split, group=f"untested {pool}")
         values.append(run(name, problem, fold, both=False).values)
     return np.concatenate(values)
