@@ -11,7 +11,7 @@ The first two take `--embedding`, a name or a folder: another encoder than MiniL
 Routers that choose nothing on validation learn from the training and the validation prompts, simple ones and ours
 alike; test prompts are only routed. "best simple" is the simple router with the highest mean on the very test prompts,
 chosen in hindsight, against us. Intervals of differences are paired bootstraps over prompts, with seeds or splits
-resampled too. A run that was killed goes on.
+resampled too. A run that was killed goes on, unless routers were rewritten meanwhile.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
+import _routing
 import numpy as np
 from _routing import POOLS, TRAIN, VALIDATION, Categories, WordedCategories, embedded_table, pool_problem
-from _shared import RUNS, machine
+from _shared import ROOT, RUNS, machine
 
 from mar.controllers.routers.base import joined
 from mar.controllers.routers.registry import make_router, parse_parameters
@@ -30,6 +33,7 @@ from mar.controllers.routers.shrunken import Benchmarks
 from mar.evaluation.routereval.construct import RoutingSet, Split, permuted, ranked, routing_set, stated
 from mar.evaluation.routereval.recorded import MODEL7_PARTS, RECORDED
 from mar.evaluation.routereval.results import SINGLE, Measured, run_router, run_single
+from mar.evaluation.routereval.state import digest_of_files, digest_of_problem
 from mar.evaluation.routereval.store import Store
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.evaluation.routereval.trade_off import aiq_gain, sweep
@@ -79,7 +83,8 @@ def run(name: str, problem: RoutingSet, seed: int, *, both: bool = True) -> Meas
         both: Whether the training and the validation prompts are different ones.
     """
     store = Store.open(RUNS / "routereval", {})
-    key = f"{problem.benchmark}-{problem.group}-{seed}-{name}".replace(" ", "_").replace("/", "_")
+    key = f"{problem.benchmark}-{problem.group}-{seed}-{name}-{digest_of_problem(problem)}-{code()}"
+    key = key.replace(" ", "_").replace("/", "_")
     if key not in store and name == SINGLE:
         store.put(key, run_single(problem))
     elif key not in store:
@@ -92,6 +97,12 @@ def run(name: str, problem: RoutingSet, seed: int, *, both: bool = True) -> Meas
             router = make_router(kind, **{**parameters, "seed": seed})
         store.put(key, run_router(router, learned, name=name, seed=seed))
     return store.get(key)
+
+
+@cache
+def code() -> str:
+    """Digest of all routers' code: what was measured with other code is measured again."""
+    return digest_of_files([*sorted((ROOT / "mar" / "controllers" / "routers").glob("*.py")), Path(_routing.__file__)])
 
 
 def mmlu_pro(table: OutcomeTable) -> None:

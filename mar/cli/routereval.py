@@ -31,20 +31,14 @@ def routereval(argv: Sequence[str]) -> None:
 
     word, rest = (argv[0], argv[1:]) if argv and not argv[0].startswith("-") else ("compare", argv)
     if word == "build":
-        description = "Make router datasets in RouterEval's published form from tables or leaderboard files."
-        for path in keep.build_datasets(
-            parse_options(keep.BuildOptions, rest, description=description, program="mar routereval build")
-        ):
+        about = "Make router datasets in RouterEval's published form from tables or leaderboard files."
+        building = parse_options(keep.BuildOptions, rest, description=about, program="mar routereval build")
+        for path in keep.build_datasets(building):
             typer.echo(str(path))
     elif word == "fit":
-        description = "Fit one router on a table and write a checkpoint that mar.load_controller and --router take."
-        typer.echo(
-            str(
-                keep.fit_controller(
-                    parse_options(keep.FitOptions, rest, description=description, program="mar routereval fit")
-                )
-            )
-        )
+        about = "Fit one router on a table and write a checkpoint that mar.load_controller and --router take."
+        fitting = parse_options(keep.FitOptions, rest, description=about, program="mar routereval fit")
+        typer.echo(str(keep.fit_controller(fitting)))
     elif word == "compare":
         page = run.run_routing(parse_options(run.RoutingOptions, rest, description=COMPARE, program="mar routereval"))
         typer.echo(page.read_text(encoding="utf-8"))
