@@ -1,6 +1,9 @@
 """Waiting for real servers, and keeping them busy."""
 
-from contextlib import asynccontextmanager
+import os
+import signal
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from random import Random
 
 import anyio
@@ -43,6 +46,22 @@ def patient_client():
     so none is.
     """
     return httpx.AsyncClient(timeout=600, limits=httpx.Limits(max_keepalive_connections=0))
+
+
+@contextmanager
+def engine_stopped(server):
+    """A server takes requests and computes nothing until the block ends: what it then finds is a queue, however fast
+    it is. (An engine is the child process that computes.)
+    """
+    children = (
+        int(pid) for path in Path(f"/proc/{server.pid}/task").glob("*/children") for pid in path.read_text().split()
+    )
+    (engine,) = (pid for pid in children if "EngineCor" in Path(f"/proc/{pid}/comm").read_text())
+    os.kill(engine, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(engine, signal.SIGCONT)
 
 
 @asynccontextmanager
