@@ -74,7 +74,7 @@ def report(effects: float, folders: list[Path]) -> None:
     rate = json.loads((folders[0] / "results.json").read_text())["cost_rate"]
     items = [read_items(f) for f in folders]
     utility = {name: mean([r.utility(rate) for run in items for r in run[name]]) for name in items[0]}
-    fixed = [n for n in utility if n not in LEARNED and not n.startswith(("oracle", "random"))]
+    fixed = [n for n in utility if not n.startswith(("MasRouter", "oracle", "random"))]
     print(f"\n### Peer and role effects x {effects:g}; cost_rate {rate:g}; {len(folders)} seeds; simulated pool\n")
     print("| controller | accuracy % | utility | USD / 100 | calls |")
     print("|---|---|---|---|---|")
