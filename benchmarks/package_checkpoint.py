@@ -42,7 +42,8 @@ class OnValidation(Experiment[MbppItem]):
     def __init__(self, options: RunOptions) -> None:
         task = Mbpp.load(data=data_folder())
         super().__init__(task=task, options=options, progress=Progress(), encoder=CachedEncoder(MiniLM()))
-        self.test_items = self.validation_items
+        # All items stay known: how hard each is, is its rank among them.
+        self.test_items, self.validation_items = self.validation_items, self.test_items
 
     async def _test(
         self, router: MasRouter, comparison: Comparison[MbppItem], cost_rate: float

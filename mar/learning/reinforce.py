@@ -46,7 +46,7 @@ from mar.learning.survey import survey as survey_plans
 from mar.runtime import RunIdentity
 from mar.runtime.identity import digest
 from mar.tasks.task import ItemT
-from mar.types import DOMAINS
+from mar.types import DOMAINS, Plan
 
 SURVEY_FILE = "survey.json"  # in the run folder: the best simple plan of each domain
 
@@ -118,7 +118,8 @@ class Trainer(Generic[ItemT]):
             while state.epoch < settings.epochs:
                 since = max(state.best_epoch, settings.first_settled - 1)
                 if validation and state.batch == 0 and state.epoch - since > settings.patience:
-                    return self._finish(state, f"no better validation utility for {settings.patience} epochs")
+                    why = f"no better validation utility for {settings.patience} epochs"
+                    return await self._decide(items, validation, state, parts, why)
                 order = _permutation(len(items), settings.seed, state.epoch)
                 while state.batch < len(batches):
                     index = [order[i] for i in batches[state.batch]]
@@ -136,7 +137,7 @@ class Trainer(Generic[ItemT]):
                     return self._finish(state, "limit: " + self.rollouts.limit_reached)
                 state.epoch, state.batch = state.epoch + 1, 0
                 self.run.save_state(state, parts)
-        return self._finish(state, "all epochs done")
+        return await self._decide(items, validation, state, parts, "all epochs done")
 
     # Before the first update ------------------------------------------------------------------------------------
 
@@ -304,24 +305,72 @@ class Trainer(Generic[ItemT]):
             self.run.save_best(self.router.network)
             return
         self.router.cost_rate = self.settings.cost_rate
-        planned = self.router.plan([self.rollouts.task.query(i) for i in items], self.space)
-        outcomes = await self.rollouts.run(
-            [
-                Job(item=i, plan=p.plan, identity=RunIdentity(seed=self.settings.seed, epoch="validation", rollout=k))
-                for i, p in zip(items, planned, strict=True)
-                for k in range(self.settings.validation_rollouts)
-            ]
-        )
+        outcomes = await self._run_greedily(items, self._plans(items), epoch="validation")
         if self.rollouts.limit_reached:
             return
         utility = mean([o.utility(self.settings.cost_rate) for o in outcomes])
         self.run.log(state.step, {"epoch": state.epoch, **_validation_metrics(outcomes, utility)})
         by_item = _by_item([o.utility(self.settings.cost_rate) for o in outcomes], self.settings.validation_rollouts)
-        better = settled == state.settled and _clearly_better(by_item, state.best_by_item)
+        # Two errors: of several policies that are as good as each other one is the luckiest on a small validation set.
+        known = state.best_by_item
+        better = settled == state.settled and (not known or _better(by_item, known, errors=2.0))
         if better or (settled and not state.settled):
             state.best_utility, state.best_by_item = utility, by_item
             state.best_epoch, state.settled = state.epoch, settled
             self.run.save_best(self.router.network)
+
+    def _plans(self, items: Sequence[ItemT]) -> list[Plan]:
+        return [p.plan for p in self.router.plan([self.rollouts.task.query(i) for i in items], self.space)]
+
+    async def _run_greedily(self, items: Sequence[ItemT], plans: Sequence[Plan], *, epoch: str) -> list[Outcome]:
+        """The most likely plan of each item, several times."""
+        return await self.rollouts.run(
+            [
+                Job(item=i, plan=p, identity=RunIdentity(seed=self.settings.seed, epoch=epoch, rollout=k))
+                for i, p in zip(items, plans, strict=True)
+                for k in range(self.settings.validation_rollouts)
+            ]
+        )
+
+    async def _decide(
+        self,
+        items: Sequence[ItemT],
+        validation: Sequence[ItemT],
+        state: TrainingState,
+        parts: SavedParts,
+        why: str,
+    ) -> TrainResult:
+        """Finish with the policy kept so far, or with the last one where that is better on all items there are.
+
+        A few validation items seldom tell what a training was worth, and a policy that reads its plans off texts hardly
+        learns single training items by heart. Where both have the same plan nothing is run.
+        """
+        last = state.epoch - 1
+        if not validation or state.best_epoch == last:
+            return self._finish(state, why)
+        everything, draws = [*items, *validation], self.settings.validation_rollouts
+        self.router.cost_rate = self.settings.cost_rate
+        newest = {name: value.clone() for name, value in self.router.network.state_dict().items()}
+        plans = [self._plans(everything)]
+        self.run.load_best(self.router.network)
+        plans.append(self._plans(everything))
+        differ = [i for i, (new, old) in enumerate(zip(*plans, strict=True)) if new != old]
+        by_item: list[list[float]] = []
+        with self.progress.bar("the last policy against the best so far", total=2) as bar:
+            for some in plans:
+                there = [everything[i] for i in differ]
+                outcomes = await self._run_greedily(there, [some[i] for i in differ], epoch="final")
+                if self.rollouts.limit_reached:
+                    return self._finish(state, "limit: " + self.rollouts.limit_reached)
+                utilities = _by_item([o.utility(self.settings.cost_rate) for o in outcomes], draws)
+                by_item.append([*utilities, *[0.0] * (len(everything) - len(differ))])
+                bar.advance()
+        if _better(*by_item, errors=1.0):
+            self.router.network.load_state_dict(newest)
+            self.run.save_best(self.router.network)
+            state.best_epoch = last
+            self.run.save_state(state, parts)
+        return self._finish(state, why)
 
     def _finish(self, state: TrainingState, why: str) -> TrainResult:
         self.run.load_best(self.router.network)
@@ -335,17 +384,12 @@ def _by_item(utilities: Sequence[float], draws: int) -> list[float]:
     return [mean(utilities[i : i + draws]) for i in range(0, len(utilities), draws)]
 
 
-def _clearly_better(new: Sequence[float], best: Sequence[float]) -> bool:
-    """Whether utilities of the same items are higher by more than two standard errors of the mean difference.
-
-    Of several policies that are as good as each other one is the luckiest on a small validation set.
-    """
-    if not best:
-        return True
-    difference = torch.tensor(new) - torch.tensor(best)
+def _better(new: Sequence[float], old: Sequence[float], *, errors: float) -> bool:
+    """Whether utilities of the same items are higher by more than so many standard errors of the mean difference."""
+    difference = torch.tensor(new) - torch.tensor(old)
     n = len(difference)
     error = difference.std().item() / math.sqrt(n) if n > 1 else 0.0
-    return difference.mean().item() > 2 * error
+    return difference.mean().item() > errors * error
 
 
 def _validation_metrics(outcomes: Sequence[Outcome], utility: float) -> dict[str, float]:
