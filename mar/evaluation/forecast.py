@@ -37,11 +37,15 @@ def forecast(
     space = PlanSpace.of(pool, prompts, max_agents=options.max_agent)
     drawn = [p.plan for p in RandomPlans(task.domain).plan([task.query(i) for i in (*train, *test)][:200], space)]
     prices = 1 if options.paper_faithful or options.cost_rate == 0 else 3
+    survey = _survey(options, space, task.domain, len(train))
+    validations = options.epochs + bool(survey)
+    compared = 2 * (len(train) + len(validation)) if options.epochs and validation else 0
     phases = [
         ("pilot that sets the cost_rate", pilot, drawn),
-        *_survey(options, space, task.domain, len(train)),
+        *survey,
         ("training", len(train) * options.epochs * options.rollouts, drawn),
-        ("validation", len(validation) * options.epochs * VALIDATION_ROLLOUTS, drawn),
+        ("validation", len(validation) * validations * VALIDATION_ROLLOUTS, drawn),
+        ("the last policy against the best so far", compared * VALIDATION_ROLLOUTS, drawn),
         (f"testing the controller, {prices} price(s)", prices * len(test), drawn),
     ]
     if options.baselines:

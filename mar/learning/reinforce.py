@@ -8,7 +8,8 @@ For a query with rollouts k = 1..K and utilities u_k = quality_k - rate * cost_k
 (REINFORCE with the leave-one-out baseline, Kool et al. 2019). After each batch the policy also takes a few steps on
 plans that are drawn but not run, with utilities from a critic that all rollouts have taught (`mar.learning.critic`).
 Before the first update the policy imitates the best simple plans of a survey (`mar.learning.survey`), half-heartedly,
-so that it goes on exploring around them; a later policy is kept only if it does better on the validation items.
+so that it goes on exploring around them; a later policy is kept only if it does better on the validation items, or if
+it is the last and does better on all items there are.
 The price of money `rate` is drawn anew for each query around the run's cost_rate, so that one network learns the whole
 curve of accuracy against cost; half of the queries are trained at the cost_rate itself. Plans are drawn without
 gradients and evaluated again with them, one pass for a whole batch. All randomness is derived from (seed, epoch,
