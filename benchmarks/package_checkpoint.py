@@ -1,5 +1,5 @@
 # pyright: basic
-"""Refresh the packaged controller: of the five trained for the comparison, the best on validation at three prices.
+"""Refresh the packaged controller: of it and the five trained for the comparison, the best on validation.
 
     uv run python benchmarks/package_checkpoint.py    (after benchmarks/mbpp_learning.py, whose controllers it takes)
 
@@ -33,6 +33,7 @@ from mar.tasks.mbpp import Mbpp, MbppItem
 
 FACTORS = (0.1, 1.0, 10.0)
 DRAWS = 4
+NOW = "packaged"
 PACKAGED = ROOT / "mar" / "controllers" / "checkpoints" / "mbpp.safetensors"
 
 
@@ -56,11 +57,9 @@ class OnValidation(Experiment[MbppItem]):
         return rows, []
 
 
-def score(trained: Path, out: Path) -> list[tuple[float, float]]:
+def score(checkpoint: Path, rate: float, out: Path) -> list[tuple[float, float]]:
     """Utility at each price, and USD per 100 queries there."""
-    rate = json.loads((trained / "results.json").read_text())["cost_rate"]
     if not (out / "items.json").is_file():
-        checkpoint = trained / "checkpoint.safetensors"
         options = RunOptions(
             pool="simulated",
             epochs=0,
@@ -90,17 +89,20 @@ def main() -> None:
     missing = [str(seed) for seed, folder in trained.items() if not (folder / "checkpoint.safetensors").is_file()]
     if missing:
         raise SystemExit(f"no controller of seed {', '.join(missing)}; run benchmarks/mbpp_learning.py --effects 1")
-    scores = {s: score(folder, folder.with_name(folder.name + "-validation")) for s, folder in trained.items()}
+    rate: float = json.loads((trained[SEEDS[0]] / "results.json").read_text())["cost_rate"]
+    found = {f"seed {s}": folder / "checkpoint.safetensors" for s, folder in trained.items()}
+    folders = {name: RUNS / f"mbpp-learning-1-{name.removeprefix('seed ')}-validation" for name in (*found, NOW)}
+    scores = {name: score(path, rate, folders[name]) for name, path in {**found, NOW: PACKAGED}.items()}
     print(f"{machine()}; simulated pool\n")
-    print("| seed | " + " | ".join(f"utility at price x {f:g} (USD / 100)" for f in FACTORS) + " | mean |")
+    print("| controller | " + " | ".join(f"utility at price x {f:g} (USD / 100)" for f in FACTORS) + " | mean |")
     print("|---|" + "---|" * (len(FACTORS) + 1))
-    for seed, found in scores.items():
-        cells = " | ".join(f"{utility:.3f} ({cost:.4f})" for utility, cost in found)
-        print(f"| {seed} | {cells} | {np.mean([u for u, _ in found]):.3f} |")
-    best = max(scores, key=lambda s: float(np.mean([u for u, _ in scores[s]])))
-    print(f"\nbest: seed {best}")
-    if not show:
-        shutil.copyfile(trained[best] / "checkpoint.safetensors", PACKAGED)
+    for name, at in scores.items():
+        cells = " | ".join(f"{utility:.3f} ({cost:.4f})" for utility, cost in at)
+        print(f"| {name} | {cells} | {np.mean([u for u, _ in at]):.3f} |")
+    best = max(scores, key=lambda name: float(np.mean([u for u, _ in scores[name]])))
+    print(f"\nbest: {best}")
+    if not show and best != NOW:
+        shutil.copyfile(found[best], PACKAGED)
         print(f"packaged as {PACKAGED.relative_to(ROOT)}")
 
 
