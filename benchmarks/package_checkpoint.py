@@ -11,6 +11,7 @@ along its whole curve. Test items are not looked at.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -57,8 +58,9 @@ class OnValidation(Experiment[MbppItem]):
         return rows, []
 
 
-def score(checkpoint: Path, rate: float, out: Path) -> list[tuple[float, float]]:
+def score(checkpoint: Path, rate: float) -> list[tuple[float, float]]:
     """Utility at each price, and USD per 100 queries there."""
+    out = RUNS / f"mbpp-prices-{hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]}"
     if not (out / "items.json").is_file():
         options = RunOptions(
             pool="simulated",
@@ -91,8 +93,7 @@ def main() -> None:
         raise SystemExit(f"no controller of seed {', '.join(missing)}; run benchmarks/mbpp_learning.py --effects 1")
     rate: float = json.loads((trained[SEEDS[0]] / "results.json").read_text())["cost_rate"]
     found = {f"seed {s}": folder / "checkpoint.safetensors" for s, folder in trained.items()}
-    folders = {name: RUNS / f"mbpp-learning-1-{name.removeprefix('seed ')}-validation" for name in (*found, NOW)}
-    scores = {name: score(path, rate, folders[name]) for name, path in {**found, NOW: PACKAGED}.items()}
+    scores = {name: score(path, rate) for name, path in {**found, NOW: PACKAGED}.items()}
     print(f"{machine()}; simulated pool\n")
     print("| controller | " + " | ".join(f"utility at price x {f:g} (USD / 100)" for f in FACTORS) + " | mean |")
     print("|---|" + "---|" * (len(FACTORS) + 1))
