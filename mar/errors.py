@@ -6,8 +6,8 @@
     │   ├── DataError        a data file or row that cannot be used
     │   └── CheckpointError  a checkpoint that does not fit what it is loaded into
     ├── OutsideError         the outside world's
-    │   ├── CallError        a model call that failed; `retryable` says whether it can pass
-    │   │   ├── RateLimited, ServerFault, CallTimeout, ConnectionLost, BadReply      (retryable)
+    │   ├── CallError        a model call that failed; `retryable` says whether it can pass, `charge` what it may cost
+    │   │   ├── RateLimited, ServerFault (ModelLoading), CallTimeout, ConnectionLost, BadReply      (retryable)
     │   │   └── BadKey, UnknownModel, ContextOverflow, BadRequest, Refused, NoRecording   (final)
     │   ├── LookupUnavailable  a look-up service that gave no answer
     │   ├── ServerNotStarted   a model server that was to be started ended or did not become healthy
@@ -21,7 +21,8 @@ episode does not surface as an exception: the runtime records it as a `mar.types
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 
 class MarError(Exception):
@@ -48,20 +49,40 @@ class OutsideError(MarError):
     """The outside world failed."""
 
 
+Charged = Literal[
+    "no",  # nothing was generated: never connected, an error before any output, a rate limit
+    "yes",  # an answer was generated, if one of no use: empty, filtered, broken off by the server's own account
+    "unknown",  # nobody can know: a time-out, a broken stream, a body that cannot be read
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What a provider takes for one failed try."""
+
+    charged: Charged
+    prompt_tokens: int | None = None  # as counted by the server; None: it did not say
+    completion_tokens: int | None = None  # as counted by the server; None: it did not say
+
+
 class CallError(OutsideError):
     """A model call failed.
 
     Args:
         message: What happened, without any key or header.
         retry_after_s: Seconds the server asked us to wait, when it did.
+        charge: What this try may have cost. None: what is usual for this kind of failure, tokens unknown.
     """
 
     kind: ClassVar[str] = "call"
     retryable: ClassVar[bool] = False
+    patient: ClassVar[bool] = False  # whether nothing but time helps, so that more of it is given
+    usually_charged: ClassVar[Charged] = "no"
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after_s: float | None = None, charge: Charge | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.charge = charge or Charge(charged=self.usually_charged)
 
 
 class RateLimited(CallError):
@@ -69,6 +90,7 @@ class RateLimited(CallError):
 
     kind = "rate_limited"
     retryable = True
+    patient = True
 
 
 class ServerFault(CallError):
@@ -78,11 +100,18 @@ class ServerFault(CallError):
     retryable = True
 
 
+class ModelLoading(ServerFault):
+    """The server is there and still loads the model."""
+
+    patient = True
+
+
 class CallTimeout(CallError):
     """No (complete) answer within the time limit."""
 
     kind = "timeout"
     retryable = True
+    usually_charged = "unknown"
 
 
 class ConnectionLost(CallError):
@@ -90,6 +119,7 @@ class ConnectionLost(CallError):
 
     kind = "connection"
     retryable = True
+    usually_charged = "unknown"
 
 
 class BadReply(CallError):
@@ -97,6 +127,7 @@ class BadReply(CallError):
 
     kind = "bad_reply"
     retryable = True
+    usually_charged = "unknown"
 
 
 class BadKey(CallError):

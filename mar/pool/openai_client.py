@@ -11,6 +11,8 @@ for the limits is `ModelTelemetry.queue_s`).
 
 from __future__ import annotations
 
+import logging
+import random
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -24,7 +26,7 @@ import httpx
 import openai
 from openai.types.chat import ChatCompletionChunk
 from pydantic import SecretStr
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from mar.errors import BadReply, CallError, CallTimeout, ConfigError, ConnectionLost, ServerFault
 from mar.pool.cards import ModelCard
@@ -33,6 +35,8 @@ from mar.pool.openai_errors import from_openai
 from mar.pool.openai_reply import ReplyBuilder, WireCompletion, parse
 from mar.types import ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
 
+log = logging.getLogger(__name__)
+LONG_PAUSE_S = 5.0  # a pause before another try is worth a line from here on
 NO_KEY = "EMPTY"  # what servers that want no key are sent: the SDK insists on one
 VLLM = "vllm"  # tag of a model whose server takes `priority`
 REASONING = "reasoning"  # tag of a hosted reasoning model: it takes max_completion_tokens and no sampling settings
@@ -43,29 +47,58 @@ _UNDER_WAY: ContextVar[ModelLimits] = ContextVar("mar_call_under_way")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When a failed try is repeated, and after how long."""
+    """When a failed try is repeated, and after how long.
+
+    A fault passes in seconds or not at all. A rate limit and a server that loads its model only need time: they are
+    given more tries and longer pauses, by default at least 75 s in all.
+    """
 
     attempts: int = 5  # tries in all
     first_wait_s: float = 0.5  # the pause before the second try is drawn from [0, first_wait_s], then doubles
     longest_wait_s: float = 30.0  # no pause is drawn from a wider range
     longest_retry_after_s: float = 60.0  # a server that asks for more is not obeyed beyond this
+    patience: int = 2  # how many times as many pauses there are where nothing but time helps
+    stretch: float = 4.0  # how many times as long such pauses are; each is drawn from the upper half of its range
+
+    def stop(self, state: RetryCallState) -> bool:
+        """Whether the latest try was the last."""
+        error = _error_of(state)
+        pauses = (self.attempts - 1) * (self.patience if error and error.patient else 1)
+        return state.attempt_number > pauses
 
     def wait(self, state: RetryCallState) -> float:
         """Seconds to pause before the next try."""
-        drawn = wait_random_exponential(multiplier=self.first_wait_s, max=self.longest_wait_s)(state)
-        error = None if state.outcome is None else state.outcome.exception()
-        asked = error.retry_after_s if isinstance(error, CallError) else None
+        error = _error_of(state)
+        widest = self.first_wait_s * 2 ** (state.attempt_number - 1)
+        if error and error.patient:
+            widest = min(self.stretch * widest, self.longest_wait_s)
+            drawn = random.uniform(widest / 2, widest)
+        else:
+            drawn = random.uniform(0, min(widest, self.longest_wait_s))
+        asked = None if error is None else error.retry_after_s
         return drawn if asked is None else max(drawn, min(asked, self.longest_retry_after_s))
+
+    def say(self, state: RetryCallState) -> None:
+        """Let a long pause be seen."""
+        error, pause_s = _error_of(state), state.upcoming_sleep
+        if error is not None and pause_s >= LONG_PAUSE_S:
+            log.warning("%s; asked again in %.0f s (try %d)", error, pause_s, state.attempt_number + 1)
 
     def retrying(self) -> AsyncRetrying:
         """A fresh retry loop that lets the last error through."""
         return AsyncRetrying(
             sleep=anyio.sleep,
-            stop=stop_after_attempt(self.attempts),
+            stop=self.stop,
             wait=self.wait,
+            before_sleep=self.say,
             retry=retry_if_exception(lambda e: isinstance(e, CallError) and e.retryable),
             reraise=True,
         )
+
+
+def _error_of(state: RetryCallState) -> CallError | None:
+    error = None if state.outcome is None else state.outcome.exception()
+    return error if isinstance(error, CallError) else None
 
 
 class OpenAIModel:

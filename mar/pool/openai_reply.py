@@ -8,13 +8,14 @@ at the start of the text.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from mar.errors import BadReply, Refused
+from mar.errors import BadReply, Charge, Refused
 from mar.types import ChatReply, DeltaHandler
 
+MOST_TOKENS = 2**53  # beyond which a count is no count
 OPEN, CLOSE = "<think>", "</think>"
 
 
@@ -57,11 +58,21 @@ class WireChoice(_Wire):
     logprobs: WireLogprobs | None = None
 
 
+def read_count(value: object) -> int | None:
+    """A count of tokens; None for what can be none: negative, fractional, absurdly high, or no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value < MOST_TOKENS and value == int(value) else None
+
+
+Count = Annotated[int | None, BeforeValidator(read_count)]
+
+
 class WireUsage(_Wire):
     """Tokens as counted by the server."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
 
 
 class WireCompletion(_Wire):
@@ -171,6 +182,15 @@ class ReplyBuilder:
             if self.on_delta is not None:
                 self.on_delta(piece)
 
+    @property
+    def charge(self) -> Charge:
+        """What a provider takes for what arrived, if it turns out to be of no use."""
+        return Charge(
+            charged="yes",
+            prompt_tokens=self.usage.prompt_tokens,
+            completion_tokens=self.usage.completion_tokens,
+        )
+
     def build(self, *, model: str, latency_s: float, ttft_s: float | None) -> ChatReply:
         """The finished reply.
 
@@ -182,11 +202,12 @@ class ReplyBuilder:
         text = "".join(self.answer)
         reasoning = "".join(self.thinking) or self.splitter.reasoning
         if self.finish_reason == "content_filter" or (self.refusal and not text):
-            raise Refused(f"{model}: the content filter refused to answer")
+            raise Refused(f"{model}: the content filter refused to answer", charge=self.charge)
         if not text.strip():
             if self.finish_reason == "length":
-                raise EmptyForGood(f"{model}: the output limit was spent before any answer; raise max_output_tokens")
-            raise BadReply(f"{model}: the answer is empty")
+                reason = "the output limit was spent before any answer; raise max_output_tokens"
+                raise EmptyForGood(f"{model}: {reason}", charge=self.charge)
+            raise BadReply(f"{model}: the answer is empty", charge=self.charge)
         return ChatReply(
             text=text,
             model=model,

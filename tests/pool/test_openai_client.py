@@ -3,6 +3,7 @@ from collections import deque
 import anyio
 import pytest
 from pydantic import SecretStr
+from tenacity import RetryCallState
 
 from mar.errors import (
     BadKey,
@@ -12,6 +13,7 @@ from mar.errors import (
     ConfigError,
     ConnectionLost,
     ContextOverflow,
+    ModelLoading,
     RateLimited,
     Refused,
     ServerFault,
@@ -153,6 +155,27 @@ async def test_retries_end_after_the_configured_attempts():
         with pytest.raises(ServerFault):
             await model.chat(ask())
     assert len(server.requests) == 3
+
+
+async def test_a_rate_limit_is_given_twice_as_many_pauses_as_a_fault():
+    policy = RetryPolicy(attempts=3, first_wait_s=0.001)
+    async with ChatServer(faults={"rate_limited": 1.0}) as server, client(server, policy) as model:
+        with pytest.raises(RateLimited):
+            await model.chat(ask())
+    assert len(server.requests) == 5  # 4 pauses instead of 2
+
+
+@pytest.mark.parametrize("error", [RateLimited("no"), ModelLoading("no")], ids=["rate limit", "loading"])
+async def test_a_rate_limit_that_states_no_wait_is_outlasted_for_more_than_a_minute(error):
+    policy, waited, tries = RetryPolicy(), 0.0, 1
+    state = RetryCallState(policy.retrying(), None, (), {})
+    state.set_exception((type(error), error, None))
+    while not policy.stop(state):
+        pauses = [policy.wait(state) for _ in range(20)]
+        waited, tries = waited + min(pauses), tries + 1
+        assert max(pauses) <= 30
+        state.attempt_number += 1
+    assert (waited > 75, tries) == (True, 9)  # at the least 1 + 2 + 4 + 8 + 15 + 15 + 15 + 15 s
 
 
 async def test_latency_leaves_out_failed_tries_and_pauses():

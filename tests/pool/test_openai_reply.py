@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mar.errors import BadReply, Refused
+from mar.errors import BadReply, CallError, Charge, Refused
 from mar.pool.openai_reply import EmptyForGood, ReplyBuilder, ThinkSplitter, parse
 
 
@@ -67,6 +67,24 @@ def test_usage_that_the_server_does_not_state_is_unknown():
     assert build(whole("a")).prompt_tokens is None
     reply = build(whole("a") | {"usage": {"prompt_tokens": 3, "completion_tokens": 0}})
     assert (reply.prompt_tokens, reply.completion_tokens) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [(12, 12), (12.0, 12), (0, 0), (1.5, None), (-1, None), (2**53, None), (1e300, None), ("12", None), (True, None)],
+)
+def test_counts_that_can_be_none_are_unknown(stated, read):
+    reply = build(whole("a") | {"usage": {"prompt_tokens": stated, "completion_tokens": stated}})
+    assert (reply.prompt_tokens, reply.completion_tokens) == (read, read)
+
+
+@pytest.mark.parametrize(
+    "body", [whole(""), whole("", finish="length"), whole("x", finish="content_filter"), whole(None, refusal="no")]
+)
+def test_an_answer_of_no_use_carries_what_was_charged_for_it(body):
+    with pytest.raises(CallError) as caught:
+        build(body | {"usage": {"prompt_tokens": 3, "completion_tokens": 5}})
+    assert caught.value.charge == Charge(charged="yes", prompt_tokens=3, completion_tokens=5)
 
 
 def test_pieces_of_answer_are_handed_on_and_reasoning_is_not():
