@@ -13,6 +13,7 @@ import mar
 ROOT = Path(mar.__file__).parent
 LAYERS = (  # lowest first; the parts of one layer must not import each other
     {"errors", "files", "concurrency"},
+    {"reading"},
     {"types", "clock"},
     {"pool"},
     {"runtime"},

@@ -1,0 +1,93 @@
+"""Bytes and text of files: regular files of bounded size, UTF-8 with or without a mark, gzipped or plain."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import IO, cast
+
+from mar.errors import DataError, UserError
+from mar.reading.attempt import attempt, refusal
+from mar.reading.limits import DATA, RECORD, SETTINGS
+
+_MARK = b"\xef\xbb\xbf"
+
+
+def read_bytes(
+    path: Path | Traversable, *, expected: str = "", error: type[UserError] = DataError, most: int = SETTINGS
+) -> bytes:
+    """The content of a file, unpacked where its name ends in .gz.
+
+    Raises:
+        UserError: It is missing, no regular file, longer than `most` bytes, or cannot be read; of the type `error`.
+    """
+
+    def read() -> bytes:
+        with _open(path, expected, error) as file:
+            return file.read(most + 1)
+
+    data = attempt(read, str(path), expected=expected, error=error)
+    if len(data) > most:
+        raise refusal(str(path), f"longer than the {most:,} bytes allowed", expected=expected, error=error)
+    return data
+
+
+def read_text(
+    path: Path | Traversable, *, expected: str = "", error: type[UserError] = DataError, most: int = SETTINGS
+) -> str:
+    """The text of a file.
+
+    Raises:
+        UserError: As `read_bytes`, or it is no UTF-8 text; says at which byte.
+    """
+    return decoded(
+        read_bytes(path, expected=expected, error=error, most=most), str(path), expected=expected, error=error
+    )
+
+
+def decoded(data: bytes, where: str, *, expected: str = "", error: type[UserError] = DataError) -> str:
+    """Bytes as text.
+
+    Raises:
+        UserError: They are no UTF-8; of the type `error`.
+    """
+    return attempt(lambda: data.decode("utf-8-sig"), where, expected=expected or "UTF-8 text", error=error)
+
+
+def read_lines(
+    path: Path, *, expected: str = "", error: type[UserError] = DataError, complete: bool = False
+) -> Iterator[tuple[str, str]]:
+    """The lines of a text that are not blank, one at a time, each with where it stands ("FILE, line 3").
+
+    Args:
+        path: The file.
+        expected: What each line should be.
+        error: What is raised.
+        complete: Leave out a last line without its newline, which is what a kill leaves of a line being written.
+
+    Raises:
+        UserError: As `read_text`.
+    """
+    with attempt(lambda: _open(path, expected, error), str(path), expected=expected, error=error) as file:
+        number = total = 0
+        while line := attempt(lambda: file.readline(RECORD + 1), str(path), expected=expected, error=error):
+            number, total, where = number + 1, total + len(line), f"{path}, line {number + 1}"
+            if len(line) > RECORD:
+                raise refusal(where, f"longer than the {RECORD:,} bytes allowed", expected=expected, error=error)
+            if total > DATA:
+                raise refusal(where, f"more than the {DATA:,} bytes allowed", expected=expected, error=error)
+            if complete and not line.endswith(b"\n"):
+                return
+            line = line.removeprefix(_MARK) if number == 1 else line
+            if text := decoded(line, where, expected=expected, error=error).strip():
+                yield where, text
+
+
+def _open(path: Path | Traversable, expected: str, error: type[UserError]) -> IO[bytes]:
+    if not isinstance(path, Path):
+        return path.open("rb")
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise refusal(str(path), "no regular file", expected=expected, error=error)
+    return cast("IO[bytes]", gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
