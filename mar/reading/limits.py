@@ -17,5 +17,11 @@ DEPTH = 64  # lists and tables around a value
 DIGITS = 300  # of an integer: it always fits a float
 ENTRIES = 100_000_000  # values in one document of data
 SETTINGS_ENTRIES = 1_000_000  # values in one file of settings, aliases counted as often as they are used
+MEMBERS = 200_000  # of an archive
 CELLS = 500_000_000  # of a table
 TEXT_CELL = 64 * MIB  # characters of one cell of a CSV file
+
+CHILD_MEMORY = 512 * MIB  # bytes that a process of its own may take, beside PER_BYTE times the file's size
+PER_BYTE = 6
+CHILD_SECONDS = 30.0  # and a second more for every BYTES_PER_SECOND
+BYTES_PER_SECOND = 10 * MIB

@@ -12,10 +12,10 @@ import numpy as np
 
 from mar.errors import ConfigError, DataError
 from mar.evaluation.routereval.construct import RoutingSet
-from mar.evaluation.routereval.pickles import read_pickle
 from mar.evaluation.routereval.published import EMBEDDINGS, read_leaderboard, read_router_dataset
 from mar.evaluation.routereval.recorded import RECORDED, data_root
 from mar.evaluation.routereval.table import ABOUT, OutcomeTable
+from mar.reading.pickles import read_pickle
 from mar.tasks.readers import read_parquet
 
 TEXT_COLUMNS = {"id": "ids", "prompt": "prompts", "group": "groups", "split": "splits"}

@@ -18,9 +18,9 @@ from mar.controllers.routers.base import Examples, Floats
 from mar.errors import DataError
 from mar.evaluation.routereval.construct import RoutingSet, Split, difficulty
 from mar.evaluation.routereval.metrics import REFERENCE
-from mar.evaluation.routereval.pickles import read_pickle
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.files import write_atomically
+from mar.reading.pickles import read_pickle
 
 PARTS = {"train": "train", "validation": "val", "test": "test"}  # our names, theirs
 EMBEDDINGS = ("sentence_bert", "RoBERTa", "RoBERTa_last", "longformer")

@@ -9,8 +9,8 @@ import pytest
 from mar.errors import DataError
 from mar.evaluation.routereval.construct import candidates, routing_set, stratified
 from mar.evaluation.routereval.files import load
-from mar.evaluation.routereval.pickles import read_pickle
 from mar.evaluation.routereval.published import benchmark_of, read_router_dataset, write_router_dataset
+from mar.reading.pickles import read_pickle
 from tests.evaluation.routereval.tables import two_kinds
 
 
