@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,11 +27,12 @@ from pydantic import SecretStr
 
 from mar.errors import ConfigError, ServerNotStarted
 from mar.files import write_atomically
-from mar.pool.serving import ServerSpec
+from mar.pool.serving import ServerSpec, waves
 
 POLL_S = 0.5
 STOP_S = 20.0  # a server that is asked to end has so long to do so
 LOG_LINES = 20  # of a failed server's log, shown with the failure
+CAUSE = re.compile(r"\b[A-Z]\w*(Error|Exception): \S")  # how a log shows what was raised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,8 @@ class Key:
 def start(
     specs: Sequence[ServerSpec], state: State, *, key: Key | None = None, timeout_s: float, watch: Watch | None = None
 ) -> list[Server]:
-    """Start all servers at once and wait until each is ready. Those that already run are left as they are.
+    """Start servers, all at once but for those that share a GPU, and wait until each is ready. Those that already run
+    are left as they are.
 
     Args:
         specs: What to serve.
@@ -140,11 +143,14 @@ def start(
             _check_port(spec)
         started: dict[str, Server] = {}
         try:
-            for spec in fresh:
-                started[spec.name] = _spawn(spec, state.folder, key)
-                state.write(known | started)  # at once, so that a kill leaves no unknown server behind
-                watch.say(f"{spec.name}: starting at {spec.url}, log {started[spec.name].log}")
-            _wait([(known | started)[spec.name] for spec in specs], key, timeout_s, watch)
+            until = time.monotonic() + timeout_s
+            running = [server for name, server in known.items() if name in {spec.name for spec in specs}]
+            for wave in waves(fresh) or [[]]:
+                for spec in wave:
+                    started[spec.name] = _spawn(spec, state.folder, key)
+                    state.write(known | started)  # at once, so that a kill leaves no unknown server behind
+                    watch.say(f"{spec.name}: starting at {spec.url}, log {started[spec.name].log}")
+                _wait([*running, *(started[spec.name] for spec in wave)], key, until - time.monotonic(), watch)
         except BaseException:
             _end(list(started.values()), watch)
             state.write(known)
@@ -268,7 +274,7 @@ def _wait_with(
         seconds = time.monotonic() - began
         if waiting and seconds > timeout_s:
             late = next(iter(waiting.values()))
-            raise ServerNotStarted(f"{late.name} was not ready within {timeout_s:g} s; {_tail(late)}")
+            raise ServerNotStarted(f"{late.name} was not ready within {timeout_s:.0f} s; {_tail(late)}")
         watch.waiting(list(waiting), seconds)
         time.sleep(POLL_S if waiting else 0)
 
@@ -289,7 +295,10 @@ def _tail(server: Server) -> str:
         lines = Path(server.log).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return f"its log {server.log} cannot be read"
-    return f"the end of {server.log}:\n" + "\n".join(lines[-LOG_LINES:])
+    end, before = lines[-LOG_LINES:], lines[:-LOG_LINES]
+    # An engine that fails says why first; then those that waited for it fail, at a length that hides it.
+    causes = [line for line in before if CAUSE.search(line)][:1]
+    return f"the end of {server.log}:\n" + "\n".join([*causes, *end])
 
 
 def _end(servers: Sequence[Server], watch: Watch) -> None:

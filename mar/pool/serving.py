@@ -32,6 +32,7 @@ class ServerSpec:
     url: str
     command: tuple[str, ...]
     environment: Mapping[str, str]  # variables beside this process's own; no key among them
+    gpus: tuple[int, ...]  # by number; empty on a processor
 
     @property
     def digest(self) -> str:
@@ -62,6 +63,23 @@ def server_specs(path: Path, *, device: Device, host: str = "127.0.0.1", only: S
     _check_ports(chosen, path)
     python = find_python(device)
     return [_spec(m, m.vllm, device, host, python, path.parent) for m in chosen if m.vllm is not None]
+
+
+def waves(specs: Sequence[ServerSpec]) -> list[list[ServerSpec]]:
+    """Groups to start one after another: no two servers of a group share a GPU.
+
+    A starting server measures how much of a GPU's memory its own work takes by how much less is free afterwards, so one
+    that starts beside it is counted, too, and what is left for the KV cache is too little, or nothing.
+    """
+    groups: list[list[ServerSpec]] = []
+    for spec in specs:
+        free = (group for group in groups if all(set(spec.gpus).isdisjoint(other.gpus) for other in group))
+        group = next(free, None)
+        if group is None:
+            groups.append([spec])
+        else:
+            group.append(spec)
+    return groups
 
 
 def find_python(device: Device) -> Path:
@@ -111,6 +129,7 @@ def _spec(card: PoolModel, serve: ServeSettings, device: Device, host: str, pyth
         url=serve.url,
         command=(*words, *more, *serve.flags),
         environment={"VLLM_NO_USAGE_STATS": "1", **environment},
+        gpus=() if device == "cpu" else serve.devices or (0,),
     )
 
 

@@ -26,7 +26,7 @@ from mar.pool import CachedModel, ModelCard, Pool, TelemetryWatcher, WatchedMode
 from mar.pool.files import read_source
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.pool.servers import State, Watch, start, stop
-from mar.pool.serving import find_python, server_specs
+from mar.pool.serving import Device, find_python, server_specs
 from mar.runtime.prompts import PromptLibrary, Role
 from mar.runtime.prompts.messages import UserTemplates
 from mar.testing.tinylm import CONTEXT, LONGEST_QUESTION, TINY_MODELS, skills, write_checkpoint
@@ -46,6 +46,11 @@ SKILL_WORDS: Mapping[str, str] = {
     "Backwards": "reads letters backwards",
     "Capitals": "knows capitals in quizzes",
     "Opposites": "knows contraries in quizzes",
+}
+_ON: Mapping[Device, Mapping[str, object]] = {
+    # More threads would wait for each other, the longer the busier the machine is.
+    "cpu": {"dtype": "float32", "kv_cache_gib": 1, "threads": 1},
+    "cuda": {"dtype": "float16", "devices": [0], "memory": 0.1},  # the precision that the weights are kept in
 }
 _QUESTION = "{% for peer in peers %}\n{{ peer.text }}\n{% endfor %}\n{{ question }}"
 _TEMPLATES = {
@@ -107,7 +112,12 @@ def tiny_card(name: str) -> ModelCard:
 
 
 def write_pool_file(
-    folder: Path, names: Sequence[str] = SPECIALISTS, *, first_port: int = 8470, max_num_seqs: int = 8
+    folder: Path,
+    names: Sequence[str] = SPECIALISTS,
+    *,
+    first_port: int = 8470,
+    max_num_seqs: int = 8,
+    device: Device = "cpu",
 ) -> Path:
     """Write checkpoints' addresses and cards into a pool file that `mar vllm serve` and `--pool` take.
 
@@ -116,6 +126,7 @@ def write_pool_file(
         names: Which tiny models.
         first_port: Port of the first; the others follow.
         max_num_seqs: Requests that a server computes at once; the others queue.
+        device: What the servers run on; "cuda" is the first GPU, which all share.
     """
     tables: list[str] = []
     for number, name in enumerate(names):
@@ -125,9 +136,7 @@ def write_pool_file(
         serve = {
             "model": str(write_checkpoint(name)),
             "port": first_port + number,
-            "dtype": "float32",
-            "kv_cache_gib": 1,
-            "threads": 1,  # more of them would wait for each other, the longer the busier the machine is
+            **_ON[device],
             "flags": ["--max-num-seqs", str(max_num_seqs)],
         }
         fields += ["[models.vllm]", *(f"{key} = {_toml(value)}" for key, value in serve.items())]
@@ -150,6 +159,7 @@ class TinyServers:
 
     pool_file: Path
     state: State
+    device: Device = "cpu"
 
     def start(self, *, timeout_s: float = 1200.0, watch: Watch | None = None) -> None:
         """Start those that do not run, and wait until all are healthy.
@@ -157,7 +167,7 @@ class TinyServers:
         Raises:
             ServerNotStarted: One does not come up.
         """
-        start(server_specs(self.pool_file, device="cpu"), self.state, timeout_s=timeout_s, watch=watch)
+        start(server_specs(self.pool_file, device=self.device), self.state, timeout_s=timeout_s, watch=watch)
 
     def kill(self, name: str) -> None:
         """End one server at once, as a crash would."""
@@ -199,21 +209,28 @@ class _Greedy(CachedModel):
 
 @contextmanager
 def serve_tiny_pool(
-    folder: Path, names: Sequence[str] = SPECIALISTS, *, first_port: int = 8470, watch: Watch | None = None
+    folder: Path,
+    names: Sequence[str] = SPECIALISTS,
+    *,
+    first_port: int = 8470,
+    device: Device = "cpu",
+    watch: Watch | None = None,
 ) -> Generator[TinyServers]:
-    """Serve tiny models on vLLM's CPU build for as long as the block runs.
+    """Serve tiny models by vLLM for as long as the block runs.
 
     Args:
         folder: Where the pool file, logs and process ids go.
         names: Which tiny models.
         first_port: Port of the first; the others follow.
+        device: What the servers run on.
         watch: Is told what goes on.
 
     Raises:
-        ConfigError: The CPU build of vLLM is not installed (scripts/vllm/install_cpu.sh installs it).
+        ConfigError: vLLM is not installed for it (scripts/vllm/install_cpu.sh or install_gpu.sh installs it).
         ServerNotStarted: A server does not come up.
     """
-    servers = TinyServers(pool_file=write_pool_file(folder, names, first_port=first_port), state=State(folder))
+    path = write_pool_file(folder, names, first_port=first_port, device=device)
+    servers = TinyServers(pool_file=path, state=State(folder), device=device)
     try:
         servers.start(watch=watch)
         yield servers
@@ -221,10 +238,10 @@ def serve_tiny_pool(
         stop(servers.state, watch=watch)
 
 
-def missing_vllm() -> str | None:
+def missing_vllm(device: Device = "cpu") -> str | None:
     """Why no tiny pool can be served here, or None when one can."""
     try:
-        find_python("cpu")
+        find_python(device)
     except ConfigError as error:
         return str(error)
     return None

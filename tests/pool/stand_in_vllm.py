@@ -48,4 +48,7 @@ if __name__ == "__main__":
     if "--stand-in-fails" in sys.argv:
         time.sleep(0.3)
         sys.exit("RuntimeError: the device has no such memory")
+    if "--stand-in-fails-at-length" in sys.argv:
+        cause = "(engine) ValueError: No memory is left for the cache"
+        sys.exit("\n".join([cause, *["waited in vain"] * 29, "RuntimeError: the engine did not start"]))
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()

@@ -83,6 +83,18 @@ def test_servers_start_together_answer_and_stop(tmp_path, state):
     assert not (state.folder / "model_base_urls.json").exists()
 
 
+def test_servers_that_share_a_gpu_start_one_after_another_and_others_at_once(tmp_path, state):
+    said = []
+    gpus = {"a": "devices = [0]", "b": "devices = [1, 0]", "c": "devices = [2]", "d": ""}  # none named: the first
+    wanted = server_specs(pool_file(tmp_path, *gpus, **gpus), device="cuda")
+    start(wanted, state, timeout_s=60, watch=Watch(say=said.append))
+    order = [line.split()[:2] for line in said]
+    begins = {name: order.index([f"{name}:", "starting"]) for name in gpus}
+    ready = {name: order.index([f"{name}:", "ready"]) for name in gpus}
+    assert max(begins["a"], begins["c"]) < min(ready["a"], ready["c"])
+    assert max(ready["a"], ready["c"]) < begins["b"] < ready["b"] < begins["d"]
+
+
 def test_a_second_start_changes_nothing(tmp_path, state):
     wanted = specs(tmp_path, "a")
     first = start(wanted, state, timeout_s=30)
@@ -114,6 +126,15 @@ def test_a_failed_start_stops_what_it_started_and_shows_the_log(tmp_path, state)
         start(wanted, state, timeout_s=30)
     assert state.read() == {}
     assert httpx_refuses(wanted[0].url)
+
+
+def test_the_first_error_of_a_long_log_is_shown_before_its_end(tmp_path, state):
+    wanted = specs(tmp_path, "bad", bad='flags = ["--stand-in-fails-at-length"]')
+    with pytest.raises(ServerNotStarted) as failed:
+        start(wanted, state, timeout_s=30)
+    lines = str(failed.value).splitlines()
+    assert lines[1] == "(engine) ValueError: No memory is left for the cache"
+    assert len(lines) == 22  # the sentence, the cause, the log's last twenty lines
 
 
 def test_a_failed_start_leaves_those_that_ran_before(tmp_path, state):

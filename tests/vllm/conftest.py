@@ -7,6 +7,7 @@ import pytest
 
 from mar.pool.servers import State, Watch
 from mar.testing.tinypool import TinyServers, missing_vllm, serve_tiny_pool, write_pool_file
+from tests.vllm.servers import DEVICE
 
 KEEP = "MAR_TINY_POOL"  # a folder: servers are started there, or found running, and are left running
 
@@ -18,7 +19,7 @@ def anyio_backend():
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory, request):
-    reason = missing_vllm()
+    reason = missing_vllm(DEVICE)
     if reason is not None:
         pytest.skip(reason)
     capture = request.config.pluginmanager.getplugin("capturemanager")
@@ -29,9 +30,10 @@ def tiny(tmp_path_factory, request):
 
     kept = os.environ.get(KEEP)
     if kept is None:
-        with serve_tiny_pool(tmp_path_factory.mktemp("vllm"), watch=Watch(say=say)) as servers:
+        with serve_tiny_pool(tmp_path_factory.mktemp("vllm"), device=DEVICE, watch=Watch(say=say)) as servers:
             yield servers
     else:
-        servers = TinyServers(pool_file=write_pool_file(Path(kept)), state=State(Path(kept)))
+        path = write_pool_file(Path(kept), device=DEVICE)
+        servers = TinyServers(pool_file=path, state=State(Path(kept)), device=DEVICE)
         servers.start(watch=Watch(say=say))
         yield servers

@@ -15,6 +15,7 @@ from mar.pool import WatchSettings
 
 # Patient, since a busy machine answers slowly: no limit here is a measurement.
 CLOSE = WatchSettings(interval_s=0.1, timeout_s=10.0, stale_after_s=15.0, window_s=60.0)
+DEVICE = os.environ.get("MAR_TINY_DEVICE", "cpu")  # what the tiny models are served on; cuda: the first GPU
 AT_ONCE = 8  # requests that a server of the tiny pool computes at once; the others queue
 
 
