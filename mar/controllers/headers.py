@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import save
 
 from mar.controllers.embeddings import Encoder
 from mar.errors import CheckpointError
 from mar.files import write_atomically
+from mar.reading import attempt, parse_json, table, validated
+from mar.reading.weights import read_metadata, read_tensors
 
 Arrays = dict[str, npt.NDArray[Any]]
 _KEY = "mar"
@@ -36,10 +36,8 @@ H = TypeVar("H", bound=CheckpointHeader)
 def header_of(path: Path) -> str:
     """A checkpoint's header as JSON text, of any version; "" where the file is no checkpoint or is not there."""
     try:
-        with safe_open(path, framework="np") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            return metadata.get(_KEY, "")
-    except (SafetensorError, OSError):
+        return read_metadata(path).get(_KEY, "")
+    except CheckpointError:
         return ""
 
 
@@ -63,17 +61,32 @@ def read_checkpoint(path: Path, kind: type[H], expected: str, what: str) -> tupl
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint {path}; expected a file of {what}")
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            arrays: Arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        content: Any = json.loads(metadata[_KEY])
-        found = content.get("format")
-        if found != expected:
-            raise CheckpointError(f"{path} has format {found!r}; expected {expected!r}, {what}")
-        return kind.model_validate(content), arrays
-    except (SafetensorError, KeyError, ValueError, AttributeError, ValidationError, OSError) as error:
-        raise CheckpointError(f"{path} is no checkpoint of {what}: {str(error).splitlines()[0]}") from None
+    where = f"{path} is no checkpoint of {what}"
+    metadata, arrays = read_tensors(path, where=where)
+    if _KEY not in metadata:
+        raise CheckpointError(f"{where}: it says nothing about itself")
+    content = table(parse_json(metadata[_KEY], where, error=CheckpointError), where, error=CheckpointError)
+    if (found := content.get("format")) != expected:
+        raise CheckpointError(f"{path} has format {found!r}; expected {expected!r}, {what}")
+    return validated(kind, content, where, error=CheckpointError), arrays
+
+
+def tried(path: Path, what: str, attempted: Callable[[], npt.NDArray[Any]], shape: tuple[int, ...]) -> None:
+    """Refuse a checkpoint that does not answer one question: tensors that do not fit each other show only then.
+
+    Args:
+        path: The file.
+        what: The checkpoint is of, for messages.
+        attempted: Answers it.
+        shape: What the answer must have; and it must be finite.
+
+    Raises:
+        CheckpointError: It fails.
+    """
+    where = f"{path} does not hold what its header promises"
+    answer = attempt(lambda: np.asarray(attempted(), dtype=np.float64), where, error=CheckpointError)
+    if answer.shape != shape or not np.isfinite(answer).all():
+        raise CheckpointError(f"{where}: {what} answers with shape {answer.shape} or numbers that are not finite")
 
 
 def _holds(encoder: str) -> str:

@@ -18,7 +18,8 @@ DIGITS = 300  # of an integer: it always fits a float
 ENTRIES = 100_000_000  # values in one document of data
 SETTINGS_ENTRIES = 1_000_000  # values in one file of settings, aliases counted as often as they are used
 MEMBERS = 200_000  # of an archive
-CELLS = 500_000_000  # of a table
+CELLS = 200_000_000  # of a table
+FEWEST_CELLS, CELLS_PER_BYTE = 1_000_000, 100  # a compressed table has no more cells than this, and so many a byte
 TEXT_CELL = 64 * MIB  # characters of one cell of a CSV file
 
 CHILD_MEMORY = 512 * MIB  # bytes that a process of its own may take, beside PER_BYTE times the file's size
