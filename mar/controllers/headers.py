@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import save
 
 from mar.controllers.embeddings import Encoder
-from mar.errors import CheckpointError
+from mar.errors import CheckpointError, ConfigError, DataError
 from mar.files import write_atomically
 from mar.reading import attempt, parse_json, table, validated
 from mar.reading.weights import read_metadata, read_tensors
@@ -31,6 +31,7 @@ class CheckpointHeader(BaseModel):
 
 
 H = TypeVar("H", bound=CheckpointHeader)
+T = TypeVar("T")
 
 
 def header_of(path: Path) -> str:
@@ -71,22 +72,38 @@ def read_checkpoint(path: Path, kind: type[H], expected: str, what: str) -> tupl
     return validated(kind, content, where, error=CheckpointError), arrays
 
 
-def tried(path: Path, what: str, attempted: Callable[[], npt.NDArray[Any]], shape: tuple[int, ...]) -> None:
+def promised(path: Path, make: Callable[[], T]) -> T:
+    """What is made of a checkpoint's header and tensors.
+
+    Raises:
+        CheckpointError: They do not fit each other.
+    """
+    where = f"{path} does not hold what its header promises"
+    problem = ""
+    try:
+        return attempt(make, where, error=CheckpointError)
+    except (ConfigError, DataError) as error:  # of a record that refuses its fields
+        problem = str(error)
+    raise CheckpointError(f"{where}: {problem}")
+
+
+def tried(path: Path, answer: Callable[[], npt.NDArray[Any]], shape: tuple[int, ...]) -> None:
     """Refuse a checkpoint that does not answer one question: tensors that do not fit each other show only then.
 
     Args:
         path: The file.
-        what: The checkpoint is of, for messages.
-        attempted: Answers it.
+        answer: Answers it.
         shape: What the answer must have; and it must be finite.
 
     Raises:
         CheckpointError: It fails.
     """
-    where = f"{path} does not hold what its header promises"
-    answer = attempt(lambda: np.asarray(attempted(), dtype=np.float64), where, error=CheckpointError)
-    if answer.shape != shape or not np.isfinite(answer).all():
-        raise CheckpointError(f"{where}: {what} answers with shape {answer.shape} or numbers that are not finite")
+    found = promised(path, lambda: np.asarray(answer(), dtype=np.float64))
+    if found.shape != shape or not np.isfinite(found).all():
+        raise CheckpointError(
+            f"{path} does not hold what its header promises: it answers with shape {found.shape} or numbers that are "
+            f"not finite; expected shape {shape}"
+        )
 
 
 def _holds(encoder: str) -> str:

@@ -12,6 +12,7 @@ from dotenv.parser import parse_stream
 from pydantic import SecretStr
 
 from mar.errors import ConfigError
+from mar.reading import read_text
 
 DEFAULT_ENV_FILE = ".env"
 
@@ -58,14 +59,9 @@ def read_environment(env_file: str | Path | None = DEFAULT_ENV_FILE) -> Environm
 
 
 def _read_file(path: Path) -> dict[str, Setting]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        if str(path) == DEFAULT_ENV_FILE:
-            return {}
-        raise ConfigError(f"{path}: no such file; expected lines of NAME=value") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({type(error).__name__}); expected a UTF-8 text file") from None
+    if str(path) == DEFAULT_ENV_FILE and not path.exists():
+        return {}
+    text = read_text(path, expected="UTF-8 text with lines of NAME=value", error=ConfigError)
     settings: dict[str, Setting] = {}
     for binding in parse_stream(StringIO(text)):
         line = binding.original.line

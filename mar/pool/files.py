@@ -14,20 +14,19 @@ Unknown fields are errors, except inside `global_settings` and `vllm_config`, wh
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
 from mar.pool.hosted import VENDOR_URLS
+from mar.reading import parse_json, parse_toml, read_text, validated
 
 SHAPES = (
     "models as [[models]] tables, {key, model_base_urls}, {global_settings, models, model_base_urls} or {name: url}"
@@ -126,13 +125,7 @@ def read_source(path: Path) -> Source:
     Raises:
         ConfigError: The file is missing, malformed, of no known shape, or holds a value that cannot be.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise _refusal(f"{path}: no such pool file; expected TOML or JSON with {SHAPES}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _refusal(f"{path}: cannot be read ({type(error).__name__}); expected a UTF-8 text file") from None
-    return parse_source(text, str(path), toml=path.suffix.lower() == ".toml")
+    return parse_source(_text(path), str(path), toml=path.suffix.lower() == ".toml")
 
 
 def parse_source(text: str, where: str, *, toml: bool = False) -> Source:
@@ -159,7 +152,7 @@ def read_pool_file(path: Path) -> PoolFile:
         ConfigError: See `read_source`; also when it is of another shape.
     """
     read_source(path)  # all that is wrong with any pool file
-    data = _decode(path.read_text(encoding="utf-8-sig"), str(path), toml=path.suffix.lower() == ".toml")
+    data = _decode(_text(path), str(path), toml=path.suffix.lower() == ".toml")
     return _validate(PoolFile, data, str(path))
 
 
@@ -184,20 +177,15 @@ def check_url(url: str, where: str) -> str:
     return url.rstrip("/").removesuffix("/chat/completions").rstrip("/")
 
 
+def _text(path: Path) -> str:
+    return read_text(path, expected=f"a pool file, TOML or JSON with {SHAPES}", error=ConfigError)
+
+
 def _decode(text: str, where: str, *, toml: bool) -> dict[str, Any]:
-    data: object = None
-    problem = f"{where}: no table of settings; expected {SHAPES}"
-    try:
-        data = tomllib.loads(text) if toml else json.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problem = f"{where}: malformed TOML: {error}"
-    except json.JSONDecodeError as error:
-        problem = f"{where} line {error.lineno} column {error.colno}: malformed JSON: {error.msg}"
-    except RecursionError:
-        problem = f"{where}: nested too deeply; expected {SHAPES}"
+    parse = parse_toml if toml else parse_json
+    data = parse(text, where, expected=SHAPES, error=ConfigError)
     if not isinstance(data, dict) or not data:
-        # Raised out here because the decoder's exception carries the whole text, keys included.
-        raise _refusal(problem)
+        raise _refusal(f"{where}: no table of settings; expected {SHAPES}")
     return cast("dict[str, Any]", data)
 
 
@@ -212,17 +200,7 @@ def _tables(value: object) -> list[dict[str, Any]]:
 
 
 def _validate(kind: type[F], data: dict[str, Any], where: str) -> F:
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-    first = problems[0]
-    field = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"]).lstrip(".")
-    message = first["msg"]
-    if first["type"] == "extra_forbidden":
-        message = "unknown field; check its spelling (keys are given in .env and named by `key_env`)"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    raise _refusal(f"{where}: {field}: {message}{more}" if field else f"{where}: {message}{more}")
+    return validated(kind, data, where, error=ConfigError)
 
 
 def _from_pool_file(file: PoolFile, where: str) -> Source:
@@ -243,14 +221,19 @@ def _from_pool_file(file: PoolFile, where: str) -> Source:
 
 def _from_profiles(file: ProfileFile, where: str) -> Source:
     cards = tuple(
-        ModelCard(
-            name=profile.name,
-            description=profile.description,
-            context_tokens=profile.max_model_len,
-            max_output_tokens=profile.max_output_tokens,
-            tags=(VLLM_TAG,),
+        validated(
+            ModelCard,
+            {
+                "name": profile.name,
+                "description": profile.description,
+                "context_tokens": profile.max_model_len,
+                "max_output_tokens": profile.max_output_tokens,
+                "tags": (VLLM_TAG,),
+            },
+            f"{where}: models[{number}]",
+            error=ConfigError,
         )
-        for profile in file.models
+        for number, profile in enumerate(file.models)
     )
     _check_names([card.name for card in cards], where)
     return Source(where=where, urls=_checked(file.model_base_urls, where), cards=cards, key=file.key)

@@ -11,18 +11,16 @@ Traps of the data, which the records make visible:
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from mar.errors import DataError
 from mar.pool.replay import Recording, RecordingKey
+from mar.reading import read_json_lines, validated
 
 
 class _Row(BaseModel):
@@ -150,21 +148,6 @@ def _mmlu_pro_answer(row: _MmluProRow, model: str) -> MmluProAnswer:
 
 
 def _rows(path: Path, kind: type[R]) -> Iterator[R]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                yield _row(path, number, line, kind)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); expected JSON lines, gzipped or plain") from error
-
-
-def _row(path: Path, number: int, line: str, kind: type[R]) -> R:
-    try:
-        return kind.model_validate(json.loads(line))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path} line {number}: {field}: {first['msg']}") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} line {number}: no JSON ({error.msg})") from None
+    adapter = TypeAdapter(kind)
+    for where, value in read_json_lines(path, expected="JSON lines, gzipped or plain"):
+        yield validated(adapter, value, where)

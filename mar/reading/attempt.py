@@ -78,6 +78,6 @@ def _invalid(failure: ValidationError) -> str:
     problems = failure.errors(include_url=False, include_input=False, include_context=False)
     first = problems[0]
     field = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"]).lstrip(".")
-    what = "unknown field" if first["type"] == "extra_forbidden" else first["msg"]
+    what = "unknown field; check its spelling" if first["type"] == "extra_forbidden" else first["msg"]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return (f"{field}: {what}" if field else what) + more

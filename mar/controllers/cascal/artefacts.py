@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from mar.controllers.cascal.controller import CascalModel
@@ -15,8 +16,15 @@ from mar.controllers.cascal.local import LocalSettings, LocalSkills
 from mar.controllers.cascal.responses import Responses
 from mar.controllers.cascal.routing import RoutingSettings
 from mar.controllers.cascal.skills import Skills, SubjectSkills
-from mar.controllers.headers import Arrays, CheckpointHeader, header_of, read_checkpoint, write_checkpoint
-from mar.errors import CheckpointError, MarError
+from mar.controllers.headers import (
+    Arrays,
+    CheckpointHeader,
+    header_of,
+    promised,
+    read_checkpoint,
+    tried,
+    write_checkpoint,
+)
 from mar.types import ConfidenceScale
 
 MODEL_KIND = "mar-cascal-"
@@ -82,7 +90,8 @@ def load_model(path: Path) -> CascalModel:
         CheckpointError: No such file, damaged, or of another kind.
     """
     header, arrays = read_checkpoint(path, ModelHeader, MODEL_FORMAT, "CASCAL")
-    try:
+
+    def model() -> CascalModel:
         learned = _local(header, arrays) if header.kind == "local" else _skills(header, arrays)
         return CascalModel(
             learned=learned,
@@ -92,8 +101,11 @@ def load_model(path: Path) -> CascalModel:
             trained_on=header.trained_on,
             simulated=header.simulated,
         )
-    except (KeyError, TypeError, MarError) as error:
-        raise CheckpointError(f"{path} does not hold what its header promises: {error}") from None
+
+    found = promised(path, model)
+    width = arrays["vectors" if header.kind == "local" else "0.representative"].shape[-1]
+    tried(path, lambda: found.routes(np.eye(1, width, dtype=np.float32)).scores, (1, len(header.models)))
+    return found
 
 
 def save_responses(path: Path, responses: Responses, *, made_by: Mapping[str, str]) -> None:
@@ -114,16 +126,16 @@ def load_responses(path: Path) -> Responses:
         CheckpointError: No such file, damaged, or of another kind.
     """
     header, arrays = read_checkpoint(path, ResponsesHeader, RESPONSES_FORMAT, "recorded responses")
-    try:
-        return Responses(
+    return promised(
+        path,
+        lambda: Responses(
             questions=header.questions,
             models=header.models,
             options=arrays["options"],
             choices=arrays["choices"],
             logprobs=arrays.get("logprobs"),
-        )
-    except (KeyError, MarError) as error:
-        raise CheckpointError(f"{path} does not hold what its header promises: {error}") from None
+        ),
+    )
 
 
 def _skill_arrays(skills: Skills) -> Arrays:

@@ -8,10 +8,18 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from mar.controllers.embeddings import Encoder
 from mar.controllers.gmt.personal import Basis, PersonalModel, PersonalSettings
-from mar.controllers.headers import CheckpointHeader, check_encoder, header_of, read_checkpoint, write_checkpoint
+from mar.controllers.headers import (
+    CheckpointHeader,
+    check_encoder,
+    header_of,
+    promised,
+    read_checkpoint,
+    write_checkpoint,
+)
 from mar.errors import CheckpointError
 
 FORMAT = "mar/gmt/1"
@@ -22,7 +30,7 @@ class GmtHeader(CheckpointHeader):
     """What a checkpoint says about itself."""
 
     encoder: str
-    models: tuple[str, ...]
+    models: tuple[str, ...] = Field(min_length=1)
     questions: tuple[str, ...]  # those that effects were learned for
     settings: dict[str, int]
     learned: dict[str, float]  # prior variances
@@ -68,6 +76,16 @@ def _settings(given: Mapping[str, int]) -> PersonalSettings:
     return PersonalSettings(**{name: kinds[name](value) for name, value in given.items()})
 
 
+def _two(shape: tuple[int, ...]) -> tuple[int, int]:
+    width, contexts = shape
+    return width, contexts
+
+
+def _heads(models: int, contexts: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of what scores LLMs, by name."""
+    return {"skill": (models,), "turn": (models,), "match": (contexts, models)}
+
+
 def load_personal(path: Path, encoder: Encoder) -> LoadedGmt:
     """Read a checkpoint.
 
@@ -76,25 +94,28 @@ def load_personal(path: Path, encoder: Encoder) -> LoadedGmt:
     """
     header, tensors = read_checkpoint(path, GmtHeader, FORMAT, WHAT)
     check_encoder(path, encoder, header.encoder)
-    try:
-        parts = {
-            part: {n: tensors[f"{part}.{n}"] for n in ("skill", "turn", "match")} for part in ("population", "crowd")
-        }
-        m, k = len(header.models), tensors["directions"].shape[1]
-        expected = {"prior": (m + 1 + k * m,) * 2, "asked": (len(header.questions), 2, m), "population.match": (k, m)}
-        for name, shape in expected.items():
-            if tensors[name].shape != shape:
-                raise CheckpointError(f"{path}: tensor {name} has shape {tensors[name].shape}; expected {shape}")
-        model = PersonalModel(
+    m, (width, k) = len(header.models), promised(path, lambda: _two(tensors["directions"].shape))
+    parts = {f"{part}.{n}": shape for part in ("population", "crowd") for n, shape in _heads(m, k).items()}
+    for name, shape in {
+        "centre": (width,),
+        "directions": (width, k),
+        "prior": (m + 1 + k * m,) * 2,
+        "asked": (len(header.questions), 2, m),
+        **parts,
+    }.items():
+        if promised(path, lambda name=name: tensors[name].shape) != shape:
+            raise CheckpointError(f"{path}: tensor {name} has shape {tensors[name].shape}; expected {shape}")
+    model = promised(
+        path,
+        lambda: PersonalModel(
             settings=_settings(header.settings),
             models=header.models,
             basis=Basis(centre=tensors["centre"], directions=tensors["directions"]),
-            population=parts["population"],
-            crowd=parts["crowd"],
+            population={n: tensors[f"population.{n}"] for n in _heads(m, k)},
+            crowd={n: tensors[f"crowd.{n}"] for n in _heads(m, k)},
             prior=tensors["prior"],
             asked=dict(zip(header.questions, tensors["asked"], strict=True)),
             learned=header.learned,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not hold what its header promises: {error}") from None
+        ),
+    )
     return LoadedGmt(model=model, header=header)

@@ -19,6 +19,7 @@ from mar.controllers.gmt.comparisons import Floats
 from mar.controllers.gmt.live import LiveSettings, LiveUser, LiveUsers, adopt, blank_model
 from mar.controllers.gmt.personal import PersonalModel
 from mar.controllers.gmt.store import InteractionStore
+from mar.errors import CheckpointError
 from mar.types import AgentSpec, Domain, ModeSpec, Plan, Query
 
 Exploration = Literal["ucb", "none"]
@@ -103,6 +104,11 @@ class GmtRouter:
     def _for(self, models: tuple[str, ...]) -> LiveUsers:
         if models not in self._users:
             known = self._model or blank_model(models, self.encoder.width)
+            if len(known.basis.centre) != self.encoder.width:
+                raise CheckpointError(
+                    f"the router was trained on embeddings of width {len(known.basis.centre)}; {self.encoder.name} makes "
+                    f"{self.encoder.width}"
+                )
             self._users[models] = LiveUsers(adopt(known, models, self.live), self.store, self.encoder, self.live)
         return self._users[models]
 

@@ -11,7 +11,7 @@ import torch
 
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import Encoder
-from mar.controllers.headers import CheckpointHeader, check_encoder, read_checkpoint, write_checkpoint
+from mar.controllers.headers import CheckpointHeader, check_encoder, promised, read_checkpoint, write_checkpoint
 from mar.controllers.masrouter.controller import MasRouter, PlanOptions, candidate_texts
 from mar.controllers.masrouter.settings import NetworkSettings
 from mar.errors import CheckpointError
@@ -70,7 +70,7 @@ def load_router(path: Path, encoder: Encoder, *, options: PlanOptions | None = N
     if expected != found:
         name = next(n for n in sorted(expected.keys() | found.keys()) if expected.get(n) != found.get(n))
         raise CheckpointError(f"{path}: tensor {name} has shape {found.get(name)}; expected {expected.get(name)}")
-    router.network.load_state_dict(tensors)
+    promised(path, lambda: router.network.load_state_dict(tensors))  # dtypes that numbers do not fit
     return Loaded(router=router, header=header)
 
 

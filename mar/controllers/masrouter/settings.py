@@ -31,8 +31,8 @@ class NetworkSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    embedding: int = Field(default=384, gt=0)  # width of a text embedding
-    hidden: int = Field(default=64, gt=0)
-    max_agents: int = Field(default=6, gt=0)
+    embedding: int = Field(default=384, gt=0, le=16_384)  # width of a text embedding
+    hidden: int = Field(default=64, gt=0, le=4_096)
+    max_agents: int = Field(default=6, gt=0, le=64)
     price_conditioned: bool = True  # the policy knows the price of money, so one network serves many budgets
     fixes: Fixes = Fixes()

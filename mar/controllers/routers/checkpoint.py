@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from pydantic import Field
 
 from mar.controllers.embeddings import Encoder, encoder_of, place_of
-from mar.controllers.headers import CheckpointHeader, check_encoder, header_of, read_checkpoint, write_checkpoint
+from mar.controllers.headers import (
+    CheckpointHeader,
+    check_encoder,
+    header_of,
+    promised,
+    read_checkpoint,
+    tried,
+    write_checkpoint,
+)
+from mar.controllers.routers.base import Prompts, Router
 from mar.controllers.routers.controller import RouterController
 from mar.controllers.routers.registry import ROUTERS, make_router, name_of
 from mar.errors import CheckpointError, ConfigError
+from mar.reading.arrays import plain_dtype, rebuild
 from mar.types import Domain
 
 FORMAT = "mar/router/1"
@@ -29,8 +40,8 @@ class Header(CheckpointHeader):
     router: str  # its registered name, or module:Class
     parameters: dict[str, Any]
     encoder: str
-    width: int
-    models: tuple[str, ...]
+    width: int = Field(gt=0, le=65_536)
+    models: tuple[str, ...] = Field(min_length=1)
     name: str
     domain: Domain
     trained_on: dict[str, str]  # data, split, ... for people
@@ -101,10 +112,14 @@ def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None =
     for name in (TIES, *header.texts):
         if name not in arrays:
             raise CheckpointError(f"{path} does not hold what its header promises: no tensor {name!r}")
-    arrays |= {name: _text(arrays[name]) for name in header.texts}
+    arrays |= {name: promised(path, lambda name=name: _text(arrays[name])) for name in header.texts}
     ties = arrays.pop(TIES)
-    router = make_router(kind, **header.parameters)
-    _restore(router, arrays)
+    router = promised(path, lambda: _restored(make_router(kind, **header.parameters), arrays))
+    m = len(header.models)
+    if ties.shape != (m,):
+        raise CheckpointError(f"{path}: tensor {TIES} has shape {ties.shape}; expected {(m,)}")
+    one = Prompts(vectors=np.eye(1, header.width, dtype=np.float32), texts=("a question",))
+    tried(path, lambda: router.score(one), (1, m))
     return RouterController(
         router=router, models=header.models, ties=ties, encoder=encoder, name=header.name, domain=header.domain
     )
@@ -133,7 +148,8 @@ def _code_points(text: np.ndarray) -> np.ndarray:
 
 def _text(points: np.ndarray) -> np.ndarray:
     """The inverse."""
-    return np.ascontiguousarray(points, dtype=np.uint32).view(f"<U{points.shape[-1]}")[..., 0]
+    flat = np.ascontiguousarray(points, dtype="<u4")
+    return rebuild(plain_dtype(f"<U{points.shape[-1]}"), points.shape[:-1], flat.tobytes())
 
 
 def _arrays(router: object, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
@@ -147,6 +163,11 @@ def _arrays(router: object, prefix: str = "") -> Iterator[tuple[str, np.ndarray]
                     yield key, part
                 elif is_dataclass(part):
                     yield from _arrays(part, f"{key}.")
+
+
+def _restored(router: Router, arrays: Mapping[str, np.ndarray]) -> Router:
+    _restore(router, arrays)
+    return router
 
 
 def _restore(router: object, arrays: Mapping[str, np.ndarray]) -> None:

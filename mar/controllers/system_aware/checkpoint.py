@@ -11,10 +11,16 @@ from torch import Tensor
 
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import Encoder
-from mar.controllers.headers import CheckpointHeader, check_encoder, header_of, read_checkpoint, write_checkpoint
+from mar.controllers.headers import (
+    CheckpointHeader,
+    check_encoder,
+    header_of,
+    promised,
+    read_checkpoint,
+    write_checkpoint,
+)
 from mar.controllers.system_aware.controller import SystemAware, SystemSettings, build
 from mar.controllers.system_aware.planners import CascadePlanner
-from mar.errors import CheckpointError
 
 FORMAT = "mar/system_aware/1"
 WHAT = "a system-aware controller"
@@ -74,10 +80,7 @@ def load_system_aware(path: Path, encoder: Encoder, space: PlanSpace) -> SystemA
     header, arrays = read_checkpoint(path, Header, FORMAT, WHAT)
     check_encoder(path, encoder, header.encoder)
     controller = build(header.settings, space, encoder)
-    try:
-        restore(controller, {name: torch.from_numpy(a) for name, a in arrays.items()})
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit: {str(error).splitlines()[0]}") from None
+    promised(path, lambda: restore(controller, {name: torch.from_numpy(a) for name, a in arrays.items()}))
     if header.cost_rate is not None and isinstance(controller.planner, CascadePlanner):
         controller.planner.router.cost_rate = header.cost_rate
     controller.greedy = True

@@ -39,8 +39,8 @@ class SystemSettings(BaseModel):
 
     variant: Variant = "ours"
     domain: Domain
-    models: tuple[str, ...]  # names, in the networks' order
-    embedding: int = Field(default=384, gt=0)
+    models: tuple[str, ...] = Field(min_length=1, max_length=1_000)  # names, in the networks' order
+    embedding: int = Field(default=384, gt=0, le=16_384)
     estimates: bool = False  # published: the estimator's tokens and seconds as further inputs
     toll: float = Field(default=0.2, ge=0)  # ours: see `goodput`
     router: NetworkSettings | None = None  # published: of the cascade
