@@ -61,6 +61,8 @@ def read_environment(env_file: str | Path | None = DEFAULT_ENV_FILE) -> Environm
 def _read_file(path: Path) -> dict[str, Setting]:
     if str(path) == DEFAULT_ENV_FILE and not path.exists():
         return {}
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file; expected lines of NAME=value")
     text = read_text(path, expected="UTF-8 text with lines of NAME=value", error=ConfigError)
     settings: dict[str, Setting] = {}
     for binding in parse_stream(StringIO(text)):

@@ -178,6 +178,8 @@ def check_url(url: str, where: str) -> str:
 
 
 def _text(path: Path) -> str:
+    if not path.exists():
+        raise _refusal(f"{path}: no such pool file; expected TOML or JSON with {SHAPES}")
     return read_text(path, expected=f"a pool file, TOML or JSON with {SHAPES}", error=ConfigError)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import tomllib
+import zlib
 from collections.abc import Callable
 from typing import TypeVar
+from zipfile import BadZipFile
 
 from pydantic import ValidationError
+from yaml import YAMLError
 
 from mar.errors import DataError, UserError
 from mar.reading.limits import DIGITS
@@ -42,7 +46,8 @@ def attempt(read: Callable[[], T], where: str, *, expected: str = "", error: typ
 
 def refusal(where: str, problem: str, *, expected: str = "", error: type[UserError] = DataError) -> UserError:
     """The one error, as one line of text whatever names a file holds."""
-    message = f"{where}: {problem}" + (f"; expected {expected}" if expected else "")
+    colon = "" if problem.startswith("cannot ") else ":"
+    message = f"{where}{colon} {problem}" + (f"; expected {expected}" if expected else "")
     return error("".join(c if c.isprintable() else "?" for c in message))
 
 
@@ -52,15 +57,19 @@ def brief(failure: Exception) -> str:
         case ValidationError():
             problem = _invalid(failure)
         case json.JSONDecodeError():
-            problem = f"line {failure.lineno} column {failure.colno}: {failure.msg}"
+            problem = f"malformed JSON: {failure.msg} at line {failure.lineno} column {failure.colno}"
+        case tomllib.TOMLDecodeError():
+            problem = f"malformed TOML: {failure}"
+        case YAMLError():
+            problem = "malformed YAML: " + " ".join(str(failure).split())
         case UnicodeDecodeError():
-            problem = f"byte {failure.start} is no UTF-8 text"
+            problem = f"cannot be read: byte {failure.start} is no UTF-8 text"
         case UnicodeError():
             problem = "it holds half of a surrogate pair, which is no text"
         case FileNotFoundError():
-            problem = "no such file"
-        case OSError():
-            problem = f"cannot be read ({failure.strerror or failure})"
+            problem = "cannot be read: no such file"
+        case OSError() | EOFError() | zlib.error() | BadZipFile():
+            problem = f"cannot be read: {getattr(failure, 'strerror', None) or failure}"
         case RecursionError():
             problem = "nested too deeply"
         case MemoryError():

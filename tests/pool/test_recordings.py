@@ -38,7 +38,7 @@ def test_a_row_becomes_an_item_with_recordings(tmp_path):
     [{"split": "dev"}, {"extra": 1}, {"models": {"a": {"response": "x", "score": 2, "cost_usd": 0}}}, {"prompt": None}],
 )
 def test_a_wrong_row_is_named_by_its_line(tmp_path, change):
-    with pytest.raises(DataError, match=r"r\.jsonl\.gz line 2: "):
+    with pytest.raises(DataError, match=r"r\.jsonl\.gz, line 2: "):
         load_routerbench(write(tmp_path / "r.jsonl.gz", ROW, ROW | change))
 
 

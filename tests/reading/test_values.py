@@ -32,7 +32,7 @@ BAD_JSON = {
     "an overflowing number": ('{"x": -1e999}', "-inf is no finite number"),
     "half of a surrogate pair": (r'["\ud800"]', "it holds half of a surrogate pair, which is no text"),
     "a field given twice": ('{"a": 1, "b": {"a": 1, "a": 2}}', "the field 'a' is given twice"),
-    "cut off": ('{"a": [1, 2', "line 1 column 12: Expecting ',' delimiter"),
+    "cut off": ('{"a": [1, 2', "malformed JSON: Expecting ',' delimiter at line 1 column 12"),
 }
 
 
@@ -99,7 +99,7 @@ def test_text_is_utf8_with_or_without_a_mark(tmp_path):
     path.write_bytes(b"ab\xff")
     with pytest.raises(CheckpointError) as caught:
         read_text(path, error=CheckpointError)
-    assert str(caught.value) == f"{path}: byte 2 is no UTF-8 text; expected UTF-8 text"
+    assert str(caught.value) == f"{path} cannot be read: byte 2 is no UTF-8 text; expected UTF-8 text"
 
 
 def test_a_file_longer_than_allowed_is_refused_packed_or_not(tmp_path):
@@ -127,7 +127,7 @@ def test_lines_are_named_and_half_a_line_left_by_a_kill_can_be_left_out(tmp_path
 def test_a_line_that_is_no_text_is_named(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(b"ab\n\xff\n")
-    with pytest.raises(DataError, match="f, line 2: byte 0 is no UTF-8 text"):
+    with pytest.raises(DataError, match="f, line 2 cannot be read: byte 0 is no UTF-8 text"):
         list(read_lines(path))
 
 

@@ -106,8 +106,8 @@ class GmtRouter:
             known = self._model or blank_model(models, self.encoder.width)
             if len(known.basis.centre) != self.encoder.width:
                 raise CheckpointError(
-                    f"the router was trained on embeddings of width {len(known.basis.centre)}; {self.encoder.name} makes "
-                    f"{self.encoder.width}"
+                    f"the router was trained on embeddings of width {len(known.basis.centre)}; "
+                    f"{self.encoder.name} makes {self.encoder.width}"
                 )
             self._users[models] = LiveUsers(adopt(known, models, self.live), self.store, self.encoder, self.live)
         return self._users[models]
