@@ -9,7 +9,7 @@ from mar import clock
 from mar.pool import Pool, scripted_pool
 from mar.runtime import PromptLibrary, Runtime, Tools
 from mar.runtime.prompts import Role
-from mar.runtime.sandbox import ProgramOutput, TestJob, TestReport, TestResult
+from mar.runtime.sandbox import Fence, ProgramOutput, TestJob, TestReport, TestResult
 from mar.types import AgentSpec, CallContext, ChatReply, ChatRequest, Episode, ModeSpec, Plan, Query
 
 ONCE, TWICE = "Once", "Twice"  # roles that answer, and answer and revise; neither needs a sandbox
@@ -108,7 +108,8 @@ class JudgeByWord:
         self.jobs.append(job)
         outcome = "passed" if "good" in job.code else "failed"
         results = tuple(TestResult(test=t, outcome=outcome, detail="as told") for t in job.tests)
-        return TestReport(results=results, wall_s=0.0)
+        return TestReport(results=results, wall_s=0.0, fence=Fence(isolation="namespaces"))
 
     async def run_program(self, code: str) -> ProgramOutput:
-        return ProgramOutput(outcome="passed", stdout="42", stderr="", wall_s=0.0)
+        fence = Fence(isolation="namespaces")
+        return ProgramOutput(outcome="passed", stdout="42", stderr="", wall_s=0.0, fence=fence)

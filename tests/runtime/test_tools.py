@@ -8,7 +8,7 @@ import pytest
 from mar import clock
 from mar.errors import SandboxUnavailable
 from mar.runtime import Tools
-from mar.runtime.sandbox import ProgramOutput
+from mar.runtime.sandbox import Fence, ProgramOutput
 from mar.runtime.tools import ToolReport, collect_hints
 from mar.types import PlainText, Query, ShownTests
 from tests.runtime.episodes import JudgeByWord
@@ -21,7 +21,8 @@ ASK = Query(
 
 class Programs:
     def __init__(self, outcome="passed", stdout="", stderr=""):
-        self.output = ProgramOutput(outcome=outcome, stdout=stdout, stderr=stderr, wall_s=0.0)
+        fence = Fence(isolation="namespaces")
+        self.output = ProgramOutput(outcome=outcome, stdout=stdout, stderr=stderr, wall_s=0.0, fence=fence)
 
     async def run_program(self, code):
         return self.output

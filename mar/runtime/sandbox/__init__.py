@@ -49,10 +49,20 @@ take `processes` times `memory_mb` for the length of `wall_s`.
 tests are in its training data.
 """
 
-from mar.runtime.sandbox.records import Isolation, Limits, Outcome, ProgramOutput, TestJob, TestReport, TestResult
+from mar.runtime.sandbox.records import (
+    Fence,
+    Isolation,
+    Limits,
+    Outcome,
+    ProgramOutput,
+    TestJob,
+    TestReport,
+    TestResult,
+)
 from mar.runtime.sandbox.sandbox import Sandbox
 
 __all__ = [
+    "Fence",
     "Isolation",
     "Limits",
     "Outcome",

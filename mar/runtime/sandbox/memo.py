@@ -10,9 +10,9 @@ from collections import OrderedDict
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from mar.runtime.sandbox.records import Isolation, Limits, TestJob, TestReport, TestResult
+from mar.runtime.sandbox.records import Fence, Isolation, Limits, TestJob, TestReport, TestResult
 
-_FORMAT = 1  # part of every key: raise it when verdicts are reached differently
+_FORMAT = 2  # part of every key: raise it when verdicts are reached differently
 
 
 def key_of(job: TestJob, limits: Limits, isolation: Isolation) -> str:
@@ -77,4 +77,6 @@ def _open(path: Path) -> sqlite3.Connection:
 def _parse(text: str) -> TestReport:
     fields = json.loads(text)
     results = tuple(TestResult(**result) for result in fields.pop("results"))
-    return TestReport(results=results, **fields)
+    fence = fields.pop("fence")
+    held_by = Fence(isolation=fence["isolation"], gaps=tuple(fence["gaps"]), instead=fence["instead"])
+    return TestReport(results=results, fence=held_by, **fields)

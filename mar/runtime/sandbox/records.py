@@ -22,6 +22,25 @@ Outcome = Literal["passed", "failed", "error", "timeout", "memory", "crashed", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """What stood between the code and the machine.
+
+    Attributes:
+        isolation: The kind of fence.
+        gaps: What it does not hold on this machine, a phrase each; empty where nothing is known to get through.
+        instead: Why it is not the stronger kind, which was tried first; empty if it is, or was not to be tried.
+    """
+
+    isolation: Isolation
+    gaps: tuple[str, ...] = ()
+    instead: str = ""
+
+    def __str__(self) -> str:
+        fallen_back = f", since there is {self.instead}" if self.instead else ""
+        return self.isolation + fallen_back + "".join(f"; not held: {gap}" for gap in self.gaps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds of one job.
 
@@ -89,6 +108,7 @@ class TestReport:
     Attributes:
         results: One per test.
         wall_s: Seconds the job took in the sandbox.
+        fence: What the job was held by.
         memoised: The verdict is that of an earlier, identical job. For a timeout this matters: it was not tried again.
     """
 
@@ -96,6 +116,7 @@ class TestReport:
 
     results: tuple[TestResult, ...]
     wall_s: float
+    fence: Fence
     memoised: bool = False
 
     @property
@@ -122,9 +143,11 @@ class ProgramOutput:
         stdout: What it printed, capped.
         stderr: The same for the error stream; an uncaught exception's traceback is at its end.
         wall_s: Seconds it took.
+        fence: What it was held by.
     """
 
     outcome: Outcome
     stdout: str
     stderr: str
     wall_s: float
+    fence: Fence

@@ -6,7 +6,7 @@ import json
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -15,7 +15,16 @@ import anyio
 
 from mar.errors import SandboxUnavailable
 from mar.runtime.sandbox.memo import Memo, key_of
-from mar.runtime.sandbox.records import Isolation, Limits, Outcome, ProgramOutput, TestJob, TestReport, TestResult
+from mar.runtime.sandbox.records import (
+    Fence,
+    Isolation,
+    Limits,
+    Outcome,
+    ProgramOutput,
+    TestJob,
+    TestReport,
+    TestResult,
+)
 from mar.runtime.sandbox.verdicts import how_it_ended, read_progress
 from mar.runtime.sandbox.worker import Worker, WorkerLost
 
@@ -48,7 +57,7 @@ class Sandbox:
         self._workers = workers
         self._limits = limits or Limits()
         self._wanted: Literal["auto", "namespaces", "rlimits"] = isolation
-        self._isolation: Isolation | None = None
+        self._fence: Fence | None = None
         self._memo_path, self._memo_size = memo_path, memo_size
         self._memo = Memo(None, memo_size)
         self._idle: deque[Worker] = deque()
@@ -58,9 +67,14 @@ class Sandbox:
     @property
     def isolation(self) -> Isolation:
         """Which isolation is in force; known once the sandbox has been entered."""
-        if self._isolation is None:
+        return self.fence.isolation
+
+    @property
+    def fence(self) -> Fence:
+        """What is in force and what it does not hold; known once the sandbox has been entered."""
+        if self._fence is None:
             raise RuntimeError("the sandbox has not been entered")
-        return self._isolation
+        return self._fence
 
     @property
     def limits(self) -> Limits:
@@ -69,7 +83,6 @@ class Sandbox:
 
     async def __aenter__(self) -> Self:
         first = await self._start_first()
-        self._isolation = first.isolation
         self._idle.append(first)
         try:
             self._memo = Memo(self._memo_path, self._memo_size)
@@ -92,12 +105,16 @@ class Sandbox:
         self._memo.close()
 
     async def _start_first(self) -> Worker:
-        if self._wanted != "auto":
-            return await Worker.start(self._wanted)
+        instead = ""
         try:
-            return await Worker.start("namespaces")
-        except SandboxUnavailable:
-            return await Worker.start("rlimits")
+            worker = await Worker.start("rlimits" if self._wanted == "rlimits" else "namespaces")
+        except SandboxUnavailable as error:
+            if self._wanted != "auto":
+                raise
+            instead = str(error)
+            worker = await Worker.start("rlimits")
+        self._fence = replace(worker.fence, instead=instead)
+        return worker
 
     async def _add_worker(self) -> None:
         self._idle.append(await Worker.start(self.isolation))
@@ -137,11 +154,10 @@ class Sandbox:
         try:
             report, written = await self._exchange(request, (code, stdin))
         except WorkerLost:
-            return ProgramOutput(outcome="crashed", stdout="", stderr=_LOST, wall_s=0.0)
+            return ProgramOutput(outcome="crashed", stdout="", stderr=_LOST, wall_s=0.0, fence=self.fence)
         stdout, stderr = json.loads(written)
-        return ProgramOutput(
-            outcome=_program_outcome(report, self._limits), stdout=stdout, stderr=stderr, wall_s=report["wall_s"]
-        )
+        outcome = _program_outcome(report, self._limits)
+        return ProgramOutput(outcome=outcome, stdout=stdout, stderr=stderr, wall_s=report["wall_s"], fence=self.fence)
 
     async def _judge(self, job: TestJob) -> TestReport:
         code, tests = _texts(job)
@@ -167,7 +183,8 @@ class Sandbox:
             # The candidate ended in this test; the next ones get a fresh process.
             results[start] = TestResult(test=job.tests[start], outcome=progress.outcome, detail=progress.detail)
             start += 1
-        return TestReport(results=tuple(results[number] for number in range(len(job.tests))), wall_s=spent_s)
+        ordered = tuple(results[number] for number in range(len(job.tests)))
+        return TestReport(results=ordered, wall_s=spent_s, fence=self.fence)
 
     def _request(self, mode: Literal["tests", "program"], wall_s: float) -> dict[str, Any]:
         return {"mode": mode, **asdict(self._limits), "wall_s": wall_s}

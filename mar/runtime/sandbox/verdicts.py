@@ -51,6 +51,8 @@ def read_progress(written: str, report: dict[str, Any], tests: tuple[str, ...], 
 def how_it_ended(report: dict[str, Any], limits: Limits) -> tuple[Outcome, str]:
     """The outcome of a candidate or program whose process did not end as it should."""
     status = report["candidate"]
+    if report["overfull"]:
+        return "crashed", f"more than {limits.scratch_mb} MiB, or too many files, in its scratch folder"
     if report["timed_out"]:
         return "timeout", f"more than {limits.wall_s:g} s"
     cpu_s = max(1, math.ceil(limits.cpu_s))
@@ -64,5 +66,12 @@ def how_it_ended(report: dict[str, Any], limits: Limits) -> tuple[Outcome, str]:
     if status is None:
         return "crashed", "the candidate's process closed its channel or spoke no sense"
     if status < 0:
-        return "crashed", f"the process was ended by {signal.Signals(-status).name}"
+        return "crashed", f"the process was ended by {_name(-status)}"
     return "crashed", f"the process ended itself with status {status}"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals have none
+        return f"signal {number}"

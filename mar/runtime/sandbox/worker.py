@@ -18,7 +18,7 @@ import anyio.lowlevel
 
 from mar.errors import SandboxUnavailable
 from mar.runtime.sandbox.inside.files import remove_tree
-from mar.runtime.sandbox.records import Isolation
+from mar.runtime.sandbox.records import Fence, Isolation
 
 _HOME = str(Path(__file__).parent)
 _BOOT = (
@@ -39,7 +39,7 @@ class Worker:
         self._process = process
         self._channel = channel
         self._scratch = scratch
-        self.isolation: Isolation = "rlimits"
+        self.fence = Fence(isolation="rlimits")
 
     @classmethod
     async def start(cls, isolation: Isolation) -> Worker:
@@ -65,7 +65,7 @@ class Worker:
         if "error" in hello:
             worker.stop()
             raise SandboxUnavailable(f"no {isolation} sandbox on this machine: {hello['error']}")
-        worker.isolation = hello["isolation"]
+        worker.fence = Fence(isolation=hello["isolation"], gaps=tuple(hello["gaps"]))
         return worker
 
     @classmethod

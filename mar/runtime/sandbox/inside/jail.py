@@ -9,14 +9,15 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-from . import kernel
-from .namespaces import SCRATCH
+from . import kernel, seccomp
 
 FIRST_KEPT_FD = 3
+FIRST_FOLDER_FD, LAST_FD = 60, 63  # the library's folders keep their place, which paths in the interpreter name
 EXIT_NOT_CONFINED = 70
 
-# Landlock (rlimits isolation only): what may be done beneath the library folders, and beneath scratch.
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+# Landlock (rlimits isolation only).
+_EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
+_READING = _EXECUTE | _READ_FILE | _READ_DIR
 _ALL_RIGHTS_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 _ALL_TCP = 0b11
 _ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
@@ -34,6 +35,8 @@ class Cell:
         scratch_bytes: Size of the scratch space; also of any one file.
         processes: How many processes and threads may exist at once, the first included.
         uid: User and group to become, or None to stay who we are.
+        readable: A Landlock ruleset (`allow_reading`) that says what may be read; -1 without.
+        calls: What holds system calls to a list; None without.
     """
 
     isolation: Literal["namespaces", "rlimits"]
@@ -43,69 +46,71 @@ class Cell:
     scratch_bytes: int
     processes: int
     uid: int | None
+    readable: int
+    calls: seccomp.Filter | None
 
 
-def enter(cell: Cell, stdio: list[int], kept: list[int], readable: list[int]) -> None:
+def allow_reading(paths: list[str], scratch: str) -> int:
+    """A Landlock ruleset under which only these paths and what lies in scratch can be read; -1 without Landlock."""
+    version = kernel.landlock_version()
+    if version == 0:
+        return -1
+    ruleset = kernel.landlock_create(_READING, 0, 0, version)
+    for path in [*paths, scratch]:
+        place = os.open(path, os.O_PATH)
+        kernel.landlock_allow(ruleset, place, _READ_FILE | (_READ_DIR if os.path.isdir(path) else 0))
+        os.close(place)
+    return ruleset
+
+
+def enter(cell: Cell, stdio: list[int], kept: list[int]) -> None:
     """Confine this process for good.
 
     Args:
         cell: The bounds.
         stdio: What becomes descriptors 0, 1 and 2.
-        kept: What becomes descriptors 3, 4 and so on; all others are closed.
-        readable: Directories the standard library is read from (rlimits isolation, where Landlock exists).
+        kept: What becomes descriptors 3, 4 and so on; all others are closed, except the library's folders.
     """
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(cell.scratch or "/")
     if cell.isolation == "namespaces":
-        kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
-    scratch_fd = _enter_scratch(cell)
-    if cell.isolation == "rlimits":
-        _restrict_files(readable, scratch_fd)
-    if scratch_fd >= 0:
-        os.close(scratch_fd)
+        kernel.unshare(kernel.CLONE_NEWIPC)
+    if cell.readable >= 0:
+        _restrict_files(cell)
     _arrange_descriptors(stdio, kept)
     _drop_rights(cell)
     _set_limits(cell)
     kernel.die_with_parent()
+    if cell.calls is not None:
+        seccomp.confine(cell.calls)
 
 
-def _enter_scratch(cell: Cell) -> int:
-    if not cell.scratch:
-        os.chdir("/")
-        return -1
-    if cell.isolation == "namespaces":
-        options = f"mode=777,size={cell.scratch_bytes},nr_inodes=1024"
-        kernel.mount("tmpfs", SCRATCH, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
-    os.chdir(cell.scratch)
-    return os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _restrict_files(readable: list[int], scratch: int) -> None:
-    """Where the kernel has Landlock: only the library is readable, only scratch writable, no TCP, no signals out."""
+def _restrict_files(cell: Cell) -> None:
+    """Only what is listed is readable, only scratch writable, no TCP, no signals out: as far as this Landlock goes."""
     version = min(kernel.landlock_version(), 6)
-    if version == 0:
-        return
-    rights = _ALL_RIGHTS_BY_VERSION[min(version, 5)]
-    ruleset = kernel.landlock_create(rights, _ALL_TCP, _ABSTRACT_SOCKETS_AND_SIGNALS, version)
-    for directory in readable:
-        kernel.landlock_allow(ruleset, directory, _READ_FILE | _READ_DIR)
-    if scratch >= 0:
-        kernel.landlock_allow(ruleset, scratch, rights)
+    writing = _ALL_RIGHTS_BY_VERSION[min(version, 5)] & ~_READING
+    ruleset = kernel.landlock_create(writing, _ALL_TCP, _ABSTRACT_SOCKETS_AND_SIGNALS, version)
+    if cell.scratch:
+        scratch = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+        kernel.landlock_allow(ruleset, scratch, writing)
+        os.close(scratch)
     kernel.forbid_new_privileges()
+    # What is done has to be allowed by both. Each is merged with those before, so the long one comes last.
     kernel.landlock_restrict(ruleset)
+    kernel.landlock_restrict(cell.readable)
     os.close(ruleset)
 
 
 def _arrange_descriptors(stdio: list[int], kept: list[int]) -> None:
     # Copies above everything that is needed first, so that no dup2 overwrites a descriptor still to be moved.
     wanted = [*stdio, *kept]
-    floor = max(wanted) + len(wanted) + 1
-    copies: list[int] = []
-    for fd in wanted:
-        copies.append(os.dup2(fd, floor + len(copies)))
+    floor = max(LAST_FD, *wanted) + 1
+    copies = [os.dup2(fd, floor + number) for number, fd in enumerate(wanted)]
     for number, fd in enumerate(copies):
         os.dup2(fd, number)
-    os.closerange(len(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    os.closerange(len(wanted), FIRST_FOLDER_FD)
+    os.closerange(LAST_FD + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _drop_rights(cell: Cell) -> None:
@@ -122,7 +127,7 @@ def _drop_rights(cell: Cell) -> None:
 def _set_limits(cell: Cell) -> None:
     limits = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_NOFILE: LAST_FD + 1,
         resource.RLIMIT_NPROC: cell.processes,
         resource.RLIMIT_FSIZE: cell.scratch_bytes,
         resource.RLIMIT_MEMLOCK: 0,

@@ -7,16 +7,15 @@ import json
 import math
 import os
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
-from . import candidate, jail, judge, kernel, program
+from . import candidate, jail, judge, kernel, program, seccomp
 from .drain import Drain
-from .files import remove_tree
+from .files import overfull, remove_tree
 from .watch import Ended, Watch
 
 _GRACE_S = 0.2
@@ -47,8 +46,8 @@ class Base:
         isolation: What the template managed to set up.
         memory_bytes: Address space of the template itself.
         pid_namespace: The template's own pid namespace, to return to after a fork into a new one; -1 without.
-        library: Open directories of the standard library, in the order of `sys.path` (rlimits isolation).
-        shared: Open directories of shared libraries (rlimits isolation).
+        readable: What jobs may read, as `jail.allow_reading` gives it.
+        calls: What holds the system calls of jobs to a list; None without.
         scratch: Where job directories are made (rlimits isolation) or the place the jail mounts one.
         uids: User ids for the candidate and the judge; None to stay who we are.
         null: The null device.
@@ -58,8 +57,8 @@ class Base:
     isolation: Literal["namespaces", "rlimits"]
     memory_bytes: int
     pid_namespace: int
-    library: list[int]
-    shared: list[int]
+    readable: int
+    calls: seccomp.Filter | None
     scratch: str
     uids: list[int] | None
     null: int
@@ -76,11 +75,13 @@ def leave(base: Base) -> NoReturn:
 def serve(host: socket.socket, base: Base, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
     """Do one job and report how its processes ended."""
     began = time.monotonic()
-    watch = Watch(host, began + request["wall_s"], lambda: leave(base))
     do = _run_tests if request["mode"] == "tests" else _run_program
-    with _scratch(base) as scratch:
+    with _scratch(base, request) as scratch:
+        watch = Watch(host, began + request["wall_s"], lambda: leave(base))
+        if base.isolation == "rlimits":
+            watch.look_after(lambda: overfull(scratch, _scratch_bytes(request)))
         report = do(base, watch, scratch, request, files)
-    return {**report, "wall_s": time.monotonic() - began}
+    return {**report, "overfull": watch.overfull, "wall_s": time.monotonic() - began}
 
 
 def _run_tests(base: Base, watch: Watch, scratch: str, request: dict[str, Any], files: list[int]) -> dict[str, Any]:
@@ -158,10 +159,16 @@ def _cell(base: Base, limits: dict[str, Any], scratch: str, *, candidate: bool) 
         # The judge may serve many jobs; the clock on the wall bounds each.
         cpu_s=max(1, math.ceil(limits["cpu_s"])) if candidate else None,
         memory_bytes=base.memory_bytes + int(limits["memory_mb"]) * 1024 * 1024,
-        scratch_bytes=int(limits["scratch_mb"]) * 1024 * 1024,
+        scratch_bytes=_scratch_bytes(limits),
         processes=limits["processes"] + _COMPANIONS if may_fork else 0,
         uid=None if base.uids is None else base.uids[0 if candidate else 1],
+        readable=base.readable,
+        calls=base.calls,
     )
+
+
+def _scratch_bytes(limits: dict[str, Any]) -> int:
+    return int(limits["scratch_mb"]) * 1024 * 1024
 
 
 def _fork(base: Base, cell: jail.Cell, stdio: list[int], kept: list[int], body: Callable[[], None]) -> int:
@@ -170,29 +177,31 @@ def _fork(base: Base, cell: jail.Cell, stdio: list[int], kept: list[int], body: 
         kernel.unshare(kernel.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:
-        _be_child(base, cell, stdio, kept, body)
+        _be_child(cell, stdio, kept, body)
     if base.pid_namespace >= 0:
         # A process may make a new pid namespace for its children only while they would go to its own.
         kernel.setns(base.pid_namespace, kernel.CLONE_NEWPID)
     return pid
 
 
-def _be_child(base: Base, cell: jail.Cell, stdio: list[int], kept: list[int], body: Callable[[], None]) -> None:
+def _be_child(cell: jail.Cell, stdio: list[int], kept: list[int], body: Callable[[], None]) -> None:
     try:
-        jail.enter(cell, stdio, [*kept, *base.library], [*base.library, *base.shared])
-        if cell.uid is not None and base.library:
-            # The new user may not be able to walk to the library by its path (it may lie in root's home).
-            first = _FIRST + len(kept)
-            sys.path[:] = [f"/proc/self/fd/{first + number}" for number in range(len(base.library))]
+        jail.enter(cell, stdio, kept)
         body()
     finally:
         os._exit(jail.EXIT_NOT_CONFINED)
 
 
 @contextlib.contextmanager
-def _scratch(base: Base) -> Generator[str, None, None]:
-    if base.isolation == "namespaces":  # mounted by the job itself and gone with it
-        yield base.scratch
+def _scratch(base: Base, limits: dict[str, Any]) -> Generator[str, None, None]:
+    if base.isolation == "namespaces":
+        options = f"mode=777,size={_scratch_bytes(limits)},nr_inodes=1024"
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        kernel.mount("tmpfs", base.scratch, "tmpfs", flags, options)
+        try:
+            yield base.scratch
+        finally:
+            kernel.unmount(base.scratch)
         return
     folder = tempfile.mkdtemp(dir=base.scratch)
     if base.uids is not None:

@@ -48,6 +48,11 @@ def _check(name: str, result: int) -> int:
     return result
 
 
+def call(number: int, *arguments: int) -> int:
+    """Make a system call that the C library does not wrap; arguments are numbers or addresses."""
+    return _check(f"system call {number}", _libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)))
+
+
 def unshare(flags: int) -> None:
     """Give this process (for the pid namespace: its next child) namespaces of its own."""
     _check("unshare", _libc.unshare(flags))
@@ -64,6 +69,11 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
     _check(f"mount {target}", _libc.mount(*arguments))
 
 
+def unmount(target: str) -> None:
+    """Take a mount out of sight; it goes with the last thing that uses it."""
+    _check(f"umount {target}", _libc.umount2(target.encode(), MNT_DETACH))
+
+
 def change_root(new_root: str) -> None:
     """Make `new_root` the root of the mount namespace and let go of the old one."""
     number = _PIVOT_ROOT.get(os.uname().machine)
@@ -72,7 +82,7 @@ def change_root(new_root: str) -> None:
     os.chdir(new_root)
     # With both arguments the same directory the old root ends up stacked on top of the new one, and is detached.
     _check("pivot_root", _libc.syscall(ctypes.c_long(number), b".", b"."))
-    _check("umount2", _libc.umount2(b".", MNT_DETACH))
+    unmount(".")
     os.chdir("/")
 
 
@@ -124,9 +134,9 @@ def landlock_create(file_rights: int, net_rights: int, scopes: int, version: int
     return _check("landlock", _libc.syscall(ctypes.c_long(_LANDLOCK_CREATE), attributes, size, ctypes.c_uint32(0)))
 
 
-def landlock_allow(ruleset: int, directory: int, rights: int) -> None:
-    """Allow `rights` beneath the directory (an open descriptor)."""
-    rule = struct.pack("=Qi", rights, directory)
+def landlock_allow(ruleset: int, place: int, rights: int) -> None:
+    """Allow `rights` to the file or beneath the directory (an open descriptor)."""
+    rule = struct.pack("=Qi", rights, place)
     arguments = [ctypes.c_long(_LANDLOCK_ADD), ctypes.c_int(ruleset), ctypes.c_int(1), rule, ctypes.c_uint32(0)]
     _check("landlock rule", _libc.syscall(*arguments))
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
-import sysconfig
 
 from . import kernel
 
@@ -28,7 +26,6 @@ _SPACES = (
 )
 _STAGING = "/tmp"  # covered by the new root inside the private mount namespace only
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 SCRATCH = "/scratch"
 NOBODY_INSIDE = 1
 _NOBODY_OUTSIDE = 65534
@@ -93,22 +90,19 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def build_root() -> None:
-    """Exchange the root for an empty read-only one that holds the standard library, shared libraries and scratch."""
+def build_root(readable: list[str]) -> None:
+    """Exchange the root for an empty read-only one that holds the paths given, a few devices and scratch."""
     _limit_kernel_objects()
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
-    sources = {path: os.open(path, os.O_PATH) for path in _readable_paths()}
+    # Opened before the new root covers what may lie beneath it.
+    sources = {path: os.open(path, os.O_PATH) for path in [*readable, *_DEVICES] if os.path.exists(path)}
     kernel.mount("tmpfs", _STAGING, "tmpfs", kernel.MS_NOSUID, "mode=755,size=1m")
     for path, source in sources.items():
-        _bind(source, path, device=path.startswith("/dev/"))
+        _bind(source, path, device=path in _DEVICES)
         os.close(source)
-    for link in ("/lib", "/lib64", "/usr/lib64"):
-        if os.path.islink(link):
-            _ensure_parent(_STAGING + link)
-            with contextlib.suppress(FileExistsError):
-                os.symlink(os.readlink(link), _STAGING + link)
     os.mkdir(_STAGING + SCRATCH)
-    os.symlink(SCRATCH, _STAGING + "/tmp")
+    with contextlib.suppress(FileExistsError):  # where Python itself lies beneath it
+        os.symlink(SCRATCH, _STAGING + "/tmp")
     kernel.change_root(_STAGING)
     kernel.mount("none", "/", "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
     with contextlib.suppress(OSError):
@@ -123,34 +117,9 @@ def _limit_kernel_objects() -> None:
             _write(f"/proc/sys/{name}", "0")
 
 
-def _readable_paths() -> list[str]:
-    stdlib = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    stdlib |= {path for path in sys.path if path.endswith("lib-dynload")}
-    wanted = [*sorted(stdlib), *_library_folders(), *_DEVICES]
-    kept: list[str] = []
-    for path in wanted:
-        inside_another = any(path.startswith(other + "/") for other in kept)
-        if os.path.exists(path) and not os.path.islink(path) and not inside_another:
-            kept.append(path)
-    return kept
-
-
-def _library_folders() -> list[str]:
-    """Folders with the shared objects that extension modules load."""
-    own = os.path.join(sys.base_prefix, "lib")
-    shared = (
-        [os.path.join(own, name) for name in sorted(os.listdir(own)) if ".so" in name] if os.path.isdir(own) else []
-    )
-    return [*_LIBRARIES, *shared]
-
-
-def _ensure_parent(path: str) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-
-
 def _bind(source: int, path: str, *, device: bool) -> None:
     origin, target = f"/proc/self/fd/{source}", _STAGING + path
-    _ensure_parent(target)
+    os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
     if os.path.isdir(origin):
         os.makedirs(target, mode=0o755, exist_ok=True)
     else:

@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 
-from . import kernel, namespaces, preload, warm
+from . import gaps, jail, kernel, library, namespaces, preload, seccomp, warm
 from .jobs import Base, leave, serve
 
 _MAX_REQUEST = 65_536
@@ -36,7 +36,7 @@ def main(host_fd: int, isolation: str, scratch: str) -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-    host.send(json.dumps({"isolation": base.isolation}).encode())
+    host.send(json.dumps({"isolation": base.isolation, "gaps": gaps.of(base)}).encode())
     while True:
         message, files, _, _ = socket.recv_fds(host, _MAX_REQUEST, 3)
         if not message:
@@ -52,14 +52,14 @@ def _in_namespaces() -> Base:
     _warm_up()
     memory = _address_space()
     own = os.open("/proc/self/ns/pid", os.O_RDONLY)
-    namespaces.build_root()
+    namespaces.build_root(library.survey().paths)
     inside = namespaces.NOBODY_INSIDE
     return Base(
         isolation="namespaces",
         memory_bytes=memory,
         pid_namespace=own,
-        library=[],
-        shared=[],
+        readable=-1,
+        calls=seccomp.prepare("namespaces"),
         scratch=namespaces.SCRATCH,
         uids=[inside, inside] if os.getuid() == 0 else None,
         null=os.open("/dev/null", os.O_RDWR),
@@ -68,15 +68,18 @@ def _in_namespaces() -> Base:
 
 def _in_rlimits(scratch: str) -> Base:
     _warm_up()
-    shared = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo")
+    shown = library.survey()
+    uids = _spare_uids(scratch) if os.getuid() == 0 else None
+    # A new user may not be able to walk to the library by its path (it may lie in root's home).
+    library.use(shown, shown.folders if uids is None else _hold(shown.folders))
     return Base(
         isolation="rlimits",
         memory_bytes=_address_space(),
         pid_namespace=-1,
-        library=[_open_folder(path) for path in sys.path if os.path.isdir(path)],
-        shared=[_open_folder(path) for path in shared if os.path.isdir(path)],
+        readable=jail.allow_reading(shown.paths, scratch),
+        calls=seccomp.prepare("rlimits"),
         scratch=scratch,
-        uids=_spare_uids(scratch) if os.getuid() == 0 else None,
+        uids=uids,
         null=os.open("/dev/null", os.O_RDWR),
     )
 
@@ -87,8 +90,13 @@ def _warm_up() -> None:
     sys.modules.pop("candidate", None)
 
 
-def _open_folder(path: str) -> int:
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _hold(folders: list[str]) -> list[str]:
+    """Open folders at the descriptors that jobs keep; returns paths that lead through these."""
+    for number, folder in enumerate(folders, jail.FIRST_FOLDER_FD):
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        os.dup2(opened, number)
+        os.close(opened)
+    return [f"/proc/self/fd/{jail.FIRST_FOLDER_FD + number}" for number in range(len(folders))]
 
 
 def _address_space() -> int:

@@ -17,6 +17,7 @@ from .drain import Drain
 
 T = TypeVar("T")
 _POLL_S = 0.002  # where the kernel has no descriptors for processes
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ class Watch:
         self._host = host
         self._deadline = deadline
         self._running: dict[int, int] = {}  # process id to its descriptor, or -1
+        self._is_overfull: Callable[[], bool] | None = None
+        self.overfull = False
 
     def add(self, *pids: int) -> None:
         """Take charge of processes."""
@@ -43,6 +46,10 @@ class Watch:
                 self._running[pid] = os.pidfd_open(pid)
             except OSError:
                 self._running[pid] = -1
+
+    def look_after(self, is_overfull: Callable[[], bool]) -> None:
+        """Ask this twenty times a second; once it says yes, `overfull` is set and the time of the job is up."""
+        self._is_overfull = is_overfull
 
     def release(self, pid: int) -> None:
         """Let a process live on."""
@@ -65,12 +72,17 @@ class Watch:
         for watched in [self._host.fileno(), fd, *by_fd]:
             if watched >= 0:
                 poll.register(watched, select.POLLIN)
+        look_at = time.monotonic() + _LOOK_S if self._is_overfull else math.inf
         while True:
-            left = deadline - time.monotonic()
+            now = time.monotonic()
             found = check()
-            if found is not None or left <= 0:
+            if found is None and self._is_overfull is not None and now >= look_at:
+                self.overfull = self._is_overfull()
+                look_at = now + _LOOK_S
+            left = deadline - now
+            if found is not None or left <= 0 or self.overfull:
                 return found
-            pause = left if fd >= 0 else min(left, _POLL_S)
+            pause = min(left if fd >= 0 else min(left, _POLL_S), max(0.0, look_at - now))
             for ready, _ in poll.poll(math.ceil(pause * 1000)):
                 if ready == self._host.fileno():
                     self._leave()

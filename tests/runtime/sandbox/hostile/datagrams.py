@@ -1,5 +1,4 @@
 # Returns the right answer only if it can send a datagram; expect: failed error
-# namespaces only: without a network namespace nothing here stops UDP (Landlock covers TCP)
 import socket
 
 

@@ -1,6 +1,5 @@
-# Makes as many files as it can and is right if it gets past the cap; expect: failed error timeout
-# namespaces only: without a mount of its own the number of files is not bounded
+# Makes as many files as it can and is right if it gets past the cap; expect: failed error timeout crashed
 def solve(x):
-    for number in range(20_000):
+    for number in range(200_000):
         open(f"f{number}", "w").close()
     return x + 1
