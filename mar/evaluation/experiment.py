@@ -267,7 +267,7 @@ class Experiment(Generic[ItemT]):
             "kept": "the policy "
             + (f"after epoch {trained.best_epoch + 1}" if trained.best_epoch >= 0 else "that training began with"),
             "arrivals": ", ".join(a.name for a in self.arrivals) or "closed loop",
-            "sandbox": rollouts.sandbox.isolation,
+            "sandbox": str(rollouts.sandbox.fence),
         }
         if not pool.simulated:
             notes["paid in this run"] = f"{ledger.spent_usd:.4f} USD, {ledger.unknown_calls} calls of unknown price"

@@ -25,25 +25,29 @@ the test swallows the exception. The names of builtins and standard modules keep
 is about nothing else (`inside.names`). Arguments are copied, so a test does not see what a function does to them;
 a function that a test passes can be called back, and nothing else can be asked of it.
 
-**What is defended.** `Sandbox.isolation` says which of two fences is in force.
+**What is defended.** `Sandbox.fence` says which of two fences is in force and what it does not hold here; so does
+every report. A fence that is not the stronger one, which was tried first, says why.
 
 `namespaces` (unprivileged user namespaces, Linux 5.10 or later): new user, pid, mount, net, ipc and uts namespaces. The
-root is an empty read-only tmpfs with the standard library, shared libraries and a size-limited scratch directory that
-goes with the job; no /proc, no network interface that is up, no capability, no way to further user namespaces. The
-candidate is the first process of its pid namespace, so all its descendants die with it (and signals with a default
-action, sent by itself, do not end it). Started by root, jobs run as nobody.
+root is an empty read-only tmpfs with the standard library, the shared objects it loads and a size-limited scratch
+directory that goes with the job; no /proc, no network interface that is up, no capability, no way to further user
+namespaces. The candidate is the first process of its pid namespace, so all its descendants die with it (and signals
+with a default action, sent by itself, do not end it). Started by root, jobs run as nobody.
 
 `rlimits` (a container or system that forbids namespaces): a user id of its own per worker if mar runs as root, and
-Landlock where the kernel has it (complete from Linux 6.12): reads only of the standard and shared libraries, writes
-only in scratch, no TCP, no signals and no ptrace to the outside. The candidate may make no process and no thread, since
-a descendant could outlive the job. *Not stopped in this mode:* UDP, the number of files in scratch (each is limited),
-System V shared memory that stays behind. *Without Landlock and not started by root*, also: writing, reading and
-signalling whatever the user may, and TCP. Do not run untrusted code like that on a machine that matters.
+Landlock where the kernel has it: reads only of the standard library and what it loads, writes only in scratch. The
+candidate may make no process and no thread, since a descendant could outlive the job. *Not held in this mode:* whether
+a file exists, how large and how old it is; scratch is not bounded but watched, twenty times a second, and a job that
+has filled it is ended. *Without Landlock*, also: reading and writing whatever the user may (started by root: whatever
+anybody may). Do not run untrusted code like that on a machine that matters.
 
-In both: address space, processor time, file size, descriptors, core dumps and locked memory are limited; the
-environment is empty; all inherited descriptors are closed; output is capped; the template keeps the clock on the wall,
-in real time whatever the caller's clock is, and kills. Memory is bounded per process: under namespaces a candidate can
-take `processes` times `memory_mb` for the length of `wall_s`.
+In both: only listed system calls can be made (`inside.syscalls` says what the list leaves out, and why), on x86-64,
+aarch64 and riscv64 with a kernel that takes filters; elsewhere the fence says that it lacks this. What is shown of
+Python is a list as well (`inside.library`), so nothing that was installed beside it can be read. Address space,
+processor time, file size, descriptors, core dumps and locked memory are limited; the environment is empty; all
+inherited descriptors are closed; output is capped; the template keeps the clock on the wall, in real time whatever the
+caller's clock is, and kills. Memory is bounded per process: under namespaces a candidate can take `processes` (and two
+more) times `memory_mb` for the length of `wall_s`.
 
 *Not defended at all:* flaws of the kernel, timing side channels, and a candidate that answers from memory because the
 tests are in its training data.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -28,6 +30,8 @@ from mar.runtime.sandbox.records import (
 from mar.runtime.sandbox.verdicts import how_it_ended, read_progress
 from mar.runtime.sandbox.worker import Worker, WorkerLost
 
+log = logging.getLogger(__name__)
+
 _LOST = "the sandbox's own process was lost"
 
 
@@ -37,7 +41,8 @@ class Sandbox:
     Args:
         workers: How many jobs run at once; each has a warm template process (about 20 MiB).
         limits: Bounds of every job.
-        isolation: `auto` uses namespaces where the machine allows them, else rlimits. Naming one insists on it.
+        isolation: `auto` uses namespaces where the machine allows them, else rlimits, and logs a warning that says why.
+            Naming one insists on it.
         memo_path: SQLite file to keep verdicts in; None keeps them in memory only.
         memo_size: How many verdicts are kept in memory.
 
@@ -113,6 +118,7 @@ class Sandbox:
                 raise
             instead = str(error)
             worker = await Worker.start("rlimits")
+            _say_once(f"generated code runs behind the weaker fence: {replace(worker.fence, instead=instead)}")
         self._fence = replace(worker.fence, instead=instead)
         return worker
 
@@ -209,6 +215,11 @@ class Sandbox:
                 worker.stop()
                 raise
             self._idle.append(worker)
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    log.warning(text)
 
 
 def _texts(job: TestJob) -> tuple[str, str]:

@@ -28,7 +28,6 @@ class Attack:
     name: str
     code: str
     expected: frozenset[str]
-    namespaces_only: bool
     fenced_only: bool
 
 
@@ -40,7 +39,6 @@ def read(path: Path) -> Attack:
         name=path.stem,
         code=code,
         expected=frozenset(first.group(1).split()),
-        namespaces_only="\n# namespaces only: " in code,
         fenced_only="\n# fenced only: " in code,
     )
 
@@ -116,6 +114,6 @@ def test_no_attack_passes_or_harms_under_namespaces(half: int, namespaces_work: 
 def test_no_attack_passes_or_harms_under_rlimits() -> None:
     # Each file left out says why. Landlock holds back signals from version 6 on.
     fence = landlock_version() >= 6
-    attacks = [attack for attack in ATTACKS if not attack.namespaces_only and (fence or not attack.fenced_only)]
+    attacks = [attack for attack in ATTACKS if fence or not attack.fenced_only]
     wrong = anyio.run(attack_all, "rlimits", attacks)
     assert not wrong, "\n".join(wrong)
