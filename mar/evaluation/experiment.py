@@ -32,7 +32,7 @@ from mar.evaluation.forecast import forecast
 from mar.evaluation.options import CRITIC, PRICE, SURVEY, RunOptions
 from mar.evaluation.plots import plot_curves, plot_trade_off
 from mar.evaluation.results import Row, as_markdown, as_table, oracle
-from mar.evaluation.session import Session
+from mar.evaluation.session import SPENDING, Session
 from mar.evaluation.telemetry_csv import Tested, write_telemetry
 from mar.files import cache_folder, write_atomically
 from mar.learning.arrivals import sweep
@@ -101,6 +101,7 @@ class Experiment(Generic[ItemT]):
             prompts=self.prompts,
             effects=o.effects,
             max_cost=o.max_cost,
+            spending=run.path / SPENDING,
             request_timeout_s=o.request_timeout,
             concurrency=None if self.arrivals else o.concurrency,
         )
@@ -270,7 +271,7 @@ class Experiment(Generic[ItemT]):
             "sandbox": str(rollouts.sandbox.fence),
         }
         if not pool.simulated:
-            notes["paid in this run"] = f"{ledger.spent_usd:.4f} USD, {ledger.unknown_calls} calls of unknown price"
+            notes["paid in this run"] = str(ledger.spent)
         if rollouts.limit_reached:
             notes["cut short"] = rollouts.limit_reached
         caption = "; ".join(f"{k}: {v}" for k, v in notes.items())

@@ -39,6 +39,11 @@ class ItemResult:
             failure=None if outcome.failure is None else outcome.failure.kind,
         )
 
+    @property
+    def ran(self) -> bool:
+        """Whether anything was asked: a limit may have ended the run before."""
+        return not (self.failure == "limit" and self.calls == 0)
+
     def utility(self, cost_rate: float) -> float:
         """Quality minus cost; NaN when the cost is unknown and matters."""
         if cost_rate == 0:
@@ -48,50 +53,60 @@ class ItemResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One controller's results on a test set."""
+    """One controller's results on a test set. Its figures are about the items that were run."""
 
     name: str
     group: str  # "learned", "single LLM", "fixed mode", "random", "oracle", "simple"
     results: tuple[ItemResult, ...]
 
     @property
+    def ran(self) -> tuple[ItemResult, ...]:
+        """Results of the items that were run before the run's limit ended it, all of them as a rule."""
+        return tuple(r for r in self.results if r.ran)
+
+    @property
     def n(self) -> int:
-        """Items."""
-        return len(self.results)
+        """Items that were run."""
+        return len(self.ran)
+
+    @property
+    def n_not_run(self) -> int:
+        """Items that were not."""
+        return len(self.results) - self.n
 
     @property
     def n_failed(self) -> int:
         """Items with a failure, whatever kind; none of them counts as solved unless its answer passed all the same."""
-        return sum(r.failure is not None for r in self.results)
+        return sum(r.failure is not None for r in self.ran)
 
     @property
     def accuracy(self) -> Interval:
         """Share of solved items."""
-        return wilson(sum(r.solved for r in self.results), self.n)
+        return wilson(sum(r.solved for r in self.ran), self.n)
 
     def utility(self, cost_rate: float) -> Interval:
         """Mean utility."""
         return bootstrap_mean(self.utilities(cost_rate))
 
     def utilities(self, cost_rate: float) -> list[float]:
-        """Utility by item."""
-        return [r.utility(cost_rate) for r in self.results]
+        """Utility by item that was run."""
+        return [r.utility(cost_rate) for r in self.ran]
 
     @property
     def cost_per_100(self) -> float | None:
         """USD per 100 queries; None when any cost is unknown."""
-        costs = [r.cost_usd for r in self.results]
+        costs = [r.cost_usd for r in self.ran]
         known = [c for c in costs if c is not None]
         return 100 * sum(known) / len(known) if known and len(known) == len(costs) else None
 
     @property
     def calls(self) -> float:
         """Mean model calls per query."""
-        return float(np.mean([r.calls for r in self.results])) if self.results else math.nan
+        return float(np.mean([r.calls for r in self.ran])) if self.n else math.nan
 
     def latency(self, quantile: float) -> float:
         """A quantile of the episodes' latency in seconds."""
-        return float(np.quantile([r.latency_s for r in self.results], quantile)) if self.results else math.nan
+        return float(np.quantile([r.latency_s for r in self.ran], quantile)) if self.n else math.nan
 
     def to_json(self, cost_rate: float) -> dict[str, Any]:
         """The row's figures; None where one is undefined."""
@@ -100,6 +115,7 @@ class Row:
             "group": self.group,
             "n": self.n,
             "n_failed": self.n_failed,
+            "n_not_run": self.n_not_run,
             "accuracy": _defined(asdict(self.accuracy)),
             "utility": _defined(asdict(self.utility(cost_rate))),
             "cost_usd_per_100": self.cost_per_100,
@@ -123,7 +139,7 @@ def rank(utility: float) -> float:
 def oracle(rows: Sequence[Row], cost_rate: float) -> Row:
     """The best of several rows on each item, by utility: what a perfect choice among them would reach."""
     best = tuple(
-        max(choices, key=lambda r: (rank(r.utility(cost_rate)), r.value))
+        max(choices, key=lambda r: (r.ran, rank(r.utility(cost_rate)), r.value))
         for choices in zip(*(row.results for row in rows), strict=True)
     )
     return Row(name="oracle over the fixed plans", group="oracle", results=best)
@@ -133,6 +149,8 @@ COLUMNS = ("controller", "accuracy %", "95% interval", "utility", "USD / 100", "
 
 
 def _cells(row: Row, cost_rate: float) -> list[str]:
+    if row.n == 0:
+        return [row.name, "not run", *[""] * (len(COLUMNS) - 4), "0", "0"]
     accuracy, cost = row.accuracy, row.cost_per_100
     return [
         row.name,
@@ -143,7 +161,7 @@ def _cells(row: Row, cost_rate: float) -> list[str]:
         f"{row.calls:.1f}",
         f"{row.latency(0.5):.1f}",
         f"{row.latency(0.95):.1f}",
-        str(row.n),
+        f"{row.n} of {len(row.results)}" if row.n_not_run else str(row.n),
         str(row.n_failed),
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Generic
 
 from mar.files import cache_folder
@@ -13,10 +14,12 @@ from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
 from mar.pool.choose import choose_pool
 from mar.pool.pool import Pool
-from mar.runtime import Ledger, PromptLibrary, Runtime, Tools
+from mar.runtime import Account, Ledger, PromptLibrary, Runtime, Tools
 from mar.runtime.lookup import NoLookup, WikipediaLookup
 from mar.runtime.sandbox import Sandbox
-from mar.tasks.task import ItemT, Task
+from mar.tasks.task import ItemT, Spends, Task
+
+SPENDING = "spending.jsonl"  # in a run's folder: see `mar.runtime.account`
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,11 +33,13 @@ class Session(Generic[ItemT]):
     prompts: PromptLibrary = field(default_factory=PromptLibrary.load)
     effects: float = 1.0
     max_cost: float | None = None  # USD
+    spending: Path | None = None  # file that keeps what a live pool was paid, for all processes of the run
     request_timeout_s: float | None = None
     max_tokens: int | None = None  # of any reply
     concurrency: int | None = None  # episodes under way at once
     keep_prompts: bool = False
     _pool: Pool | None = field(default=None, init=False)
+    _ledger: Ledger | None = field(default=None, init=False)  # one for the whole run, however often it is opened
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Rollouts[ItemT]]:
@@ -51,9 +56,18 @@ class Session(Generic[ItemT]):
                     pool,
                     prompts=self.prompts,
                     tools=Tools(sandbox=sandbox, lookup=NoLookup() if pool.simulated else WikipediaLookup()),
-                    ledger=Ledger(self.max_cost),
+                    ledger=self._ledger_of(pool),
                     request_timeout_s=self.request_timeout_s,
                     max_tokens=self.max_tokens,
                     keep_prompts=self.keep_prompts,
                 )
                 yield Rollouts(runtime=runtime, task=self.task, sandbox=sandbox, concurrency=self.concurrency)
+
+    def _ledger_of(self, pool: Pool) -> Ledger:
+        """What the run may spend and has spent; what nobody really pays is not kept."""
+        if self._ledger is None:
+            kept = None if self.spending is None or pool.simulated else Account(self.spending)
+            self._ledger = Ledger(self.max_cost, account=kept)
+            if isinstance(self.task, Spends):
+                self.task.spend_within(self._ledger)
+        return self._ledger

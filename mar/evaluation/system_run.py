@@ -23,7 +23,7 @@ from mar.controllers.system_aware.observe import E2E, INTER_TOKEN, KV, RUNNING, 
 from mar.errors import ConfigError
 from mar.evaluation.loadtest import LoadResult, LoadTest, Policy, as_markdown, as_table, write_requests
 from mar.evaluation.qualities import single_qualities
-from mar.evaluation.session import Session
+from mar.evaluation.session import SPENDING, Session
 from mar.evaluation.system_options import SystemOptions, task_of, training_of
 from mar.evaluation.telemetry_csv import Row, episode_rows, step_keys, write_rows
 from mar.files import write_atomically
@@ -52,6 +52,7 @@ class SystemRun:
         prompts = PromptLibrary.load()
         self.prompts = prompts if o.prompt_file is None else prompts.with_decider(o.prompt_file)
         everything = {task.query(i).id: i for i in (*self.items, *self.validation, *self.test)}
+        self.folder = o.out or Path("runs") / o.name
         self.session = Session(
             task=task,
             items=list(everything.values()),
@@ -59,11 +60,11 @@ class SystemRun:
             progress=progress,
             prompts=self.prompts,
             max_cost=o.max_cost,
+            spending=self.folder / SPENDING,
             request_timeout_s=o.request_timeout,
             max_tokens=o.max_tokens,
             keep_prompts=o.telemetry_csv is not None,
         )
-        self.folder = o.out or Path("runs") / o.name
         self._trainer: SystemTrainer[Any] | None = None
 
     def start(self) -> SystemAware:

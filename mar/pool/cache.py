@@ -22,9 +22,9 @@ import anyio.to_thread
 from pydantic import ValidationError
 
 from mar.clock import real_work
-from mar.errors import CallError
+from mar.errors import CallError, Charge
 from mar.pool.cache_store import ResponseStore, cache_key, default_cache_path
-from mar.pool.pool import ReportsTelemetry, StatesCosts
+from mar.pool.pool import ReportsTelemetry, StatesCosts, ask
 from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ class CachedModel:
     Raises:
         ConfigError: The file cannot be opened as a response cache (on entering).
     """
+
+    books_tries = True
 
     def __init__(self, model: ChatModel, path: Path | str | None = None) -> None:
         self.model = model
@@ -111,7 +113,7 @@ class CachedModel:
         flight = self._flights[key] = _Flight()
         try:
             kept = await self._get(key)
-            flight.reply = kept or await self.model.chat(request, on_delta)
+            flight.reply = kept or await ask(self.model, request, on_delta)
             if kept is None:
                 await self._put(key, flight.reply)
                 return flight.reply
@@ -159,4 +161,4 @@ def _served(reply: ChatReply, on_delta: DeltaHandler | None) -> ChatReply:
 
 def _copy(error: CallError) -> CallError:
     """The same failure for another waiter: one exception object must not be raised in several tasks."""
-    return type(error)(str(error), retry_after_s=error.retry_after_s)
+    return type(error)(str(error), retry_after_s=error.retry_after_s, charge=Charge(charged="no"))

@@ -16,6 +16,7 @@ import random
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from json import JSONDecodeError
 from types import TracebackType
 from typing import Any, Self, cast
@@ -114,6 +115,8 @@ class OpenAIModel:
         ConfigError: A card has no base_url.
     """
 
+    books_tries = True
+
     def __init__(
         self,
         cards: Iterable[ModelCard],
@@ -177,6 +180,7 @@ class OpenAIModel:
         Raises:
             ConfigError: The model is unknown, or this object is not open.
             CallError: The call failed for good.
+            LimitReached: The request's meter allows no further try.
         """
         if request.model not in self._cards:
             raise ConfigError(f"unknown model {request.model!r}; there are: {', '.join(self._cards)}")
@@ -189,18 +193,22 @@ class OpenAIModel:
         raise AssertionError("unreachable: the retry loop returns or raises")
 
     async def _try(self, request: ChatRequest, on_delta: DeltaHandler | None) -> ChatReply:
+        async with self.limits[request.model].slot() as queued_s:
+            send = partial(self._timed, request, on_delta, queued_s)
+            return await (send() if request.meter is None else request.meter(request, send))
+
+    async def _timed(self, request: ChatRequest, on_delta: DeltaHandler | None, queued_s: float) -> ChatReply:
         card, limits = self._cards[request.model], self.limits[request.model]
         timeout_s = request.timeout_s or card.timeout_s
-        async with limits.slot() as queued_s:
-            with anyio.move_on_after(timeout_s) as scope:
-                _UNDER_WAY.set(limits)
-                try:
-                    reply = await self._guarded(card, request, on_delta)
-                except UNANSWERED:
-                    limits.record_failure()
-                    raise
-                limits.record(_timing(reply, queued_s))
-                return reply
+        with anyio.move_on_after(timeout_s) as scope:
+            _UNDER_WAY.set(limits)
+            try:
+                reply = await self._guarded(card, request, on_delta)
+            except UNANSWERED:
+                limits.record_failure()
+                raise
+            limits.record(_timing(reply, queued_s))
+            return reply
         if scope.cancelled_caught:
             limits.record_failure()
             raise CallTimeout(f"{card.name} at {_host(card)}: no complete answer within {timeout_s:g} s")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
+from mar.pool.costs import reply_usage
 from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry, Usage
 
 PoolKind = Literal["live", "simulated", "replay", "scripted"]
@@ -31,6 +34,20 @@ class StatesCosts(Protocol):
     def stated_costs(self) -> frozenset[str]:
         """Names of the models whose every reply has `cost_usd`."""
         ...
+
+
+@runtime_checkable
+class BooksTries(Protocol):
+    """A chat model that may make several tries for one answer, and takes each of them through the request's meter."""
+
+    books_tries: ClassVar[bool]
+
+
+async def ask(model: ChatModel, request: ChatRequest, on_delta: DeltaHandler | None) -> ChatReply:
+    """Ask a model; what it does is one try for the request's meter, unless it books its tries itself."""
+    if request.meter is None or isinstance(model, BooksTries):
+        return await model.chat(request, on_delta)
+    return await request.meter(request, partial(model.chat, replace(request, meter=None), on_delta))
 
 
 class Pool:
@@ -123,20 +140,14 @@ class Pool:
         Raises:
             ConfigError: The pool has no such model.
             CallError: The call failed for good.
+            LimitReached: The request's meter allows no further try.
         """
         self.card(request.model)
-        return await self.model.chat(request, on_delta)
+        return await ask(self.model, request, on_delta)
 
     def usage(self, reply: ChatReply) -> Usage:
-        """What one reply used, and what it costs: as its source states it, else by its model's card."""
-        cost = reply.cost_usd
-        if cost is None:
-            cost = self.card(reply.model).cost_usd(
-                prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens, seconds=reply.latency_s
-            )
-        return Usage(
-            calls=1, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens, cost_usd=cost
-        )
+        """What one answer used and cost, the failed tries before it included."""
+        return reply_usage(reply, self.card(reply.model)) + reply.lost
 
     def telemetry(self) -> Mapping[str, ModelTelemetry]:
         """The latest figures of every model; unknown where the chat model does not report them."""

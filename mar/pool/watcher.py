@@ -24,7 +24,7 @@ from mar.concurrency import task_group
 from mar.errors import BadReply
 from mar.pool.cards import ModelCard
 from mar.pool.metrics import ServerMetrics, read_metrics
-from mar.pool.pool import ReportsTelemetry, StatesCosts
+from mar.pool.pool import ReportsTelemetry, StatesCosts, ask
 from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
 
 
@@ -192,6 +192,8 @@ class WatchedModel:
         watcher: Watches some or all of its servers, for as long as this object is open.
     """
 
+    books_tries = True
+
     def __init__(self, model: ChatModel, watcher: TelemetryWatcher) -> None:
         self.model = model
         self.watcher = watcher
@@ -233,4 +235,4 @@ class WatchedModel:
         Raises:
             CallError: The call failed for good.
         """
-        return await self.model.chat(request, on_delta)
+        return await ask(self.model, request, on_delta)

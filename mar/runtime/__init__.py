@@ -1,9 +1,10 @@
 """Agents that collaborate: modes, roles, the engine that carries a plan out, and the sandbox for generated code."""
 
+from mar.runtime.account import Account, Spent
 from mar.runtime.binders import FixedBinder, NeverStop
 from mar.runtime.engine import Runtime
 from mar.runtime.identity import RunIdentity
-from mar.runtime.ledger import Ledger
+from mar.runtime.ledger import Ledger, Meter
 from mar.runtime.lookup import Lookup, NoLookup, WikipediaLookup
 from mar.runtime.modes import MODES, PUBLISHED_MODES, Bound, Mode, get_mode, plan_bound
 from mar.runtime.prompts import PromptLibrary, Role
@@ -13,10 +14,12 @@ from mar.runtime.trace import episode_from_json, episode_to_json, read_episodes,
 __all__ = [
     "MODES",
     "PUBLISHED_MODES",
+    "Account",
     "Bound",
     "FixedBinder",
     "Ledger",
     "Lookup",
+    "Meter",
     "Mode",
     "NeverStop",
     "NoLookup",
@@ -24,6 +27,7 @@ __all__ = [
     "Role",
     "RunIdentity",
     "Runtime",
+    "Spent",
     "Tools",
     "WikipediaLookup",
     "episode_from_json",

@@ -11,13 +11,15 @@ import anyio
 from mar.concurrency import gather
 from mar.errors import CallError, LimitReached
 from mar.pool.simulated import UNKNOWN_REASON
+from mar.runtime.account import Spent
 from mar.runtime.decide import Utterance
 from mar.runtime.identity import RunIdentity
-from mar.runtime.ledger import estimate_tokens
+from mar.runtime.ledger import Ledger, Meter, estimate_tokens
 from mar.runtime.prompts import AgentAsk, DecideAsk, Peer, Role
 from mar.runtime.tools import ToolReport, collect_hints
 from mar.runtime.trace import Recorder
 from mar.types import (
+    ZERO_USAGE,
     AgentSpec,
     Binder,
     Binding,
@@ -70,8 +72,8 @@ class EpisodeState:
     recorder: Recorder
     plan_id: str  # makes message ids of different plans differ
     started: float  # on the event loop's clock
+    ledger: Ledger  # what the episode has paid of its budget in USD
     deadline_s: float | None = None  # after `started`; what binders are told instead of the budget's seconds
-    usd: float = 0.0  # known cost of the calls so far; an unknown cost counts as nothing spent
     tokens: int = 0  # known tokens of the calls so far
     spent: SpentBudget | None = None  # which budget has run out
     unknown_item: Failure | None = None  # a simulated pool that knows nothing about this query
@@ -81,13 +83,14 @@ class EpisodeState:
         limit = self.budget
         return Budget(
             seconds=None if limit.seconds is None else self.started + limit.seconds - anyio.current_time(),
-            usd=None if limit.usd is None else limit.usd - self.usd,
+            usd=None if limit.usd is None else limit.usd - self.ledger.spent_usd,
             tokens=None if limit.tokens is None else limit.tokens - self.tokens,
         )
 
-    def pay(self, usage: Usage) -> None:
-        """Count what a call used against the budget."""
-        self.usd += usage.cost_usd or 0.0
+    def count(self, usage: Usage, *, cached: bool) -> None:
+        """Count what a call used against the budget. What the cache answers counts at the price once paid."""
+        if cached:
+            self.ledger.spent += Spent.of(usage.cost_usd, uncertain_usd=usage.uncertain_usd)
         self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
 
     def afford(self) -> bool:
@@ -288,20 +291,23 @@ class Agent:
     ) -> ChatReply:
         runtime = self.state.runtime
         request = self._request(kind, binding, messages, heard)
+        meter = Meter(runtime.pool.card(binding.model), self.state.ledger)
         began = self._now()
         try:
-            async with runtime.ledger.reserve(request, runtime.pool.card(binding.model)):
-                reply = await runtime.pool.chat(request)
-                usage = runtime.pool.usage(reply)
-                if not reply.cached:
-                    runtime.ledger.pay(usage.cost_usd)
+            reply = await runtime.pool.chat(replace(request, meter=meter))
         except CallError as error:
-            self._call_failed(kind, binding, as_failure(error), began)
+            self._call_failed(kind, binding, as_failure(error), began, meter.lost)
+            raise
+        except LimitReached:
+            if meter.lost != ZERO_USAGE:
+                refused = Failure(kind="limit", reason="no money is left for another try")
+                self._call_failed(kind, binding, refused, began, meter.lost)
             raise
         except anyio.get_cancelled_exc_class():
-            self._call_failed(kind, binding, Failure(kind="limit", reason="cut off while under way"), began)
+            cut = Failure(kind="limit", reason="cut off while under way")
+            self._call_failed(kind, binding, cut, began, meter.lost)
             raise
-        self._answered(kind, request, reply, usage)
+        self._answered(kind, request, reply, runtime.pool.usage(reply))
         return reply
 
     def _request(
@@ -346,7 +352,7 @@ class Agent:
 
     def _answered(self, kind: CallKind, request: ChatRequest, reply: ChatReply, usage: Usage) -> None:
         state = self.state
-        state.pay(usage)
+        state.count(usage, cached=reply.cached)
         if reply.finish_reason == UNKNOWN_REASON:
             reason = "the simulated pool knows nothing about this query"
             state.unknown_item = Failure(kind="simulated", reason=reason)
@@ -371,7 +377,8 @@ class Agent:
             )
         )
 
-    def _call_failed(self, kind: CallKind, binding: Binding, failure: Failure, began: float) -> None:
+    def _call_failed(self, kind: CallKind, binding: Binding, failure: Failure, began: float, lost: Usage) -> None:
+        self.state.count(lost, cached=False)
         self.state.recorder.add(
             CallFailed(
                 t=self._now(),
@@ -381,6 +388,7 @@ class Agent:
                 model=binding.model,
                 failure=failure,
                 latency_s=self._now() - began,
+                usage=lost,
             )
         )
 

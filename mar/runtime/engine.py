@@ -138,6 +138,7 @@ class Runtime:
             recorder=Recorder(),
             plan_id=plan_digest(plan),
             started=anyio.current_time(),
+            ledger=Ledger(None if budget is None else budget.usd, of="the episode", within=self.ledger),
             deadline_s=deadline_s,
         )
         state.recorder.add(
@@ -305,7 +306,8 @@ class _Run:
         """A budget is spent: answer with what there is, without another call."""
         recorder = self.state.recorder
         recorder.add(Stopped(t=recorder.now(), why=what, round=self.number))
-        reason = f"the episode's budget of {what} was spent before anybody answered"
+        why = self.state.ledger.reached or self.state.runtime.ledger.reached if what == "usd" else None
+        reason = why or f"the episode's budget of {what} was spent before anybody answered"
         return self._settle_for_what_there_is(Failure(kind="limit", reason=reason))
 
 

@@ -1,16 +1,28 @@
-"""A limit in USD over a whole run, honoured to the last call."""
+"""What a run or an episode has paid, and the limit in USD that it is held to, to the last call.
+
+Every try of a call is reserved before it is made, at the most that it can cost, and booked after it: at what it cost
+where the server says so, at its worst where nobody can know (a time-out, a broken stream, a call that was cancelled).
+Tries under way can therefore never overrun the limit together. One that does not fit beside them waits for them,
+since most cost far less than reserved; one that would not fit alone is refused. Answers from the cache are no tries.
+
+A `Ledger` is one such limit, perhaps within another one; a `Meter` takes the tries of one call through it. The pool's
+clients make tries and know nothing of ledgers: they are handed the meter with the request.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 
 import anyio
 
-from mar.errors import LimitReached
+from mar.errors import CallError, Charge, LimitReached, UserError
 from mar.pool.cards import ModelCard
-from mar.types import ChatRequest, Message
+from mar.pool.costs import lost_usage, reply_usage, worst_cost
+from mar.runtime.account import Account, Spent
+from mar.types import ZERO_USAGE, ChatReply, ChatRequest, Message, Usage
 
 CHARS_PER_TOKEN = 3.0  # cautious: English has about 4, code and other scripts fewer
 
@@ -20,72 +32,143 @@ def estimate_tokens(messages: Sequence[Message]) -> int:
     return math.ceil(sum(len(m.text) for m in messages) / CHARS_PER_TOKEN) + 8 * len(messages)
 
 
-def most_tokens(messages: Sequence[Message]) -> int:
-    """More tokens than a prompt can have: a token stands for at least one byte, and each message has a frame."""
-    return sum(len(m.text.encode(errors="surrogatepass")) + 16 for m in messages)
+@dataclass(slots=True, kw_only=True)
+class Try:
+    """A try under way. Whoever makes it says what it used; unless that is said, it cost the most it can."""
 
+    worst: Spent
+    usage: Usage | None  # None: made, and nobody has said
 
-def worst_cost(request: ChatRequest, card: ModelCard) -> float:
-    """USD that a call costs at the most; infinite when its price is unknown."""
-    completion = card.max_output_tokens if request.max_tokens is None else request.max_tokens
-    cost = card.cost_usd(
-        prompt_tokens=most_tokens(request.messages),
-        completion_tokens=completion,
-        seconds=card.timeout_s if request.timeout_s is None else request.timeout_s,
-    )
-    return math.inf if cost is None else cost
+    @property
+    def spent(self) -> Spent:
+        """What it is booked at."""
+        usage = self.usage
+        if usage is None or usage.cost_usd is None:
+            return self.worst
+        return Spent.of(usage.cost_usd, uncertain_usd=usage.uncertain_usd)
 
 
 class Ledger:
-    """What a run has paid.
+    """What has been paid, and how much may be.
 
-    A call first reserves the most it can cost, so calls under way cannot overrun the limit. One that does not fit
-    beside them waits for them, since most cost far less than reserved; one that would not fit alone is refused.
+    Args:
+        limit_usd: USD that may be spent; a model of unknown price is then refused. None: no limit.
+        of: Whose limit it is, for messages.
+        within: What is spent here is spent there, too: the ledger of the run around an episode.
+        account: Where spending is written down, so that the next process goes on from it.
     """
 
-    def __init__(self, limit_usd: float | None = None) -> None:
+    def __init__(
+        self,
+        limit_usd: float | None = None,
+        *,
+        of: str = "the run",
+        within: Ledger | None = None,
+        account: Account | None = None,
+    ) -> None:
         self.limit_usd = limit_usd
-        self.spent_usd = 0.0
-        self.unknown_calls = 0  # answered calls whose cost is not known
-        self.reached: str | None = None  # why the first call was refused, once one was
-        self._reserved: list[float] = []  # the worst cost of each call under way
+        self.within = within
+        self.spent = Spent() if account is None else account.before
+        self.reached: str | None = None  # why the first try was refused, once one was
+        self._of = of
+        self._account = account
+        self._reserved: list[float] = []  # the worst cost of each try under way
         self._freed = anyio.Event()  # set when one of them has ended
 
+    @property
+    def spent_usd(self) -> float:
+        """USD that were spent, at the most where nobody stated it."""
+        return self.spent.usd
+
+    @property
+    def unknown_calls(self) -> int:
+        """Tries whose cost is not known at all, for want of a price."""
+        return self.spent.unknown_calls
+
     @asynccontextmanager
-    async def reserve(self, request: ChatRequest, card: ModelCard) -> AsyncGenerator[None]:
-        """Hold the worst cost of a call while it is under way.
+    async def hold(self, worst_usd: float | None, model: str) -> AsyncGenerator[Try]:
+        """Hold the most that a try can cost while it is under way, and book what it cost at the end.
+
+        A try waits for room here before it waits in the ledger around this one, so no two can wait for each other.
 
         Raises:
-            LimitReached: The call could take the run over its limit.
+            LimitReached: The try could take the spending over its limit, or cannot be written down.
         """
-        if self.limit_usd is None:
-            yield
-            return
-        worst = worst_cost(request, card)
-        while not self._fits(worst, card, self.limit_usd):
-            await self._freed.wait()
-        self._reserved.append(worst)
+        if self.limit_usd is not None:
+            await self._wait_for_room(self.limit_usd, math.inf if worst_usd is None else worst_usd, model)
+        one = Try(worst=Spent.of(worst_usd, uncertain_usd=worst_usd or 0.0), usage=ZERO_USAGE)
+        number = self._begin(one.worst)
+        self._reserved.append(one.worst.usd)
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                if self.within is not None:
+                    outer = await stack.enter_async_context(self.within.hold(worst_usd, model))
+                    stack.callback(lambda: setattr(outer, "usage", one.usage))
+                one.usage = None  # from here on it is made
+                yield one
         finally:
-            self._reserved.remove(worst)
+            self._reserved.remove(one.worst.usd)
+            self.spent += one.spent
+            self._end(number, one.spent)
             self._freed.set()
             self._freed = anyio.Event()
 
-    def _fits(self, worst: float, card: ModelCard, limit: float) -> bool:
-        if self.spent_usd + worst > limit:
-            next_call = "has no known price" if worst == math.inf else f"could cost {worst:.6f}"
-            reason = (
-                f"the run may cost {limit:g} USD; {self.spent_usd:.6f} are spent, and the next call to {card.name} "
-                f"{next_call}"
-            )
-            self.reached = self.reached or reason
-            raise LimitReached(reason)
-        return self.spent_usd + sum(self._reserved) + worst <= limit
+    async def _wait_for_room(self, limit: float, worst: float, model: str) -> None:
+        while self.spent.usd + sum(self._reserved) + worst > limit:
+            if self.spent.usd + worst > limit:
+                next_call = "has no known price" if worst == math.inf else f"could cost {worst:.6f}"
+                raise self._refusal(
+                    f"{self._of} may cost {limit:g} USD; {self.spent.usd:.6f} are spent, and the next call to {model} "
+                    f"{next_call}"
+                )
+            await self._freed.wait()
 
-    def pay(self, cost_usd: float | None) -> None:
-        """Book an answered call that was not served from the cache."""
-        if cost_usd is None:
-            self.unknown_calls += 1
-        else:
-            self.spent_usd += cost_usd
+    def _begin(self, worst: Spent) -> int:
+        if self._account is None:
+            return 0
+        try:
+            return self._account.begin(worst)
+        except OSError as error:
+            raise self._refusal(f"{self._account.path}: what is paid cannot be written down: {error}") from None
+
+    def _end(self, number: int, spent: Spent) -> None:
+        if self._account is not None:
+            with suppress(OSError):  # the line before the try stands, at its worst
+                self._account.end(number, spent)
+
+    def _refusal(self, reason: str) -> LimitReached:
+        self.reached = self.reached or reason
+        return LimitReached(reason)
+
+
+class Meter:
+    """Takes the tries of one call of a model through a ledger."""
+
+    def __init__(self, card: ModelCard, ledger: Ledger) -> None:
+        self.card = card
+        self.ledger = ledger
+        self.lost = ZERO_USAGE  # what the tries without an answer used and cost so far
+
+    async def __call__(self, request: ChatRequest, attempt: Callable[[], Awaitable[ChatReply]]) -> ChatReply:
+        """Make one try. The reply also says what the call's earlier tries cost.
+
+        Raises:
+            LimitReached: The try could take what is spent over a limit; it was not made.
+        """
+        async with self.ledger.hold(worst_cost(request, self.card), self.card.name) as one:
+            began = anyio.current_time()
+            try:
+                reply = await attempt()
+            except BaseException as error:
+                one.usage = lost_usage(_charge(error), request, self.card, seconds=anyio.current_time() - began)
+                self.lost += one.usage
+                raise
+            one.usage = ZERO_USAGE if reply.cached else reply_usage(reply, self.card)
+        return reply if self.lost == ZERO_USAGE else replace(reply, lost=self.lost)
+
+
+def _charge(error: BaseException) -> Charge:
+    """What a provider takes for a try that ended so. Cancelled, it may all the same have been generated."""
+    if isinstance(error, CallError):
+        return error.charge
+    return Charge(charged="no" if isinstance(error, UserError) else "unknown")

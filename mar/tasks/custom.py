@@ -15,8 +15,9 @@ from pydantic import Field, ValidationError
 
 from mar.errors import ConfigError, DataError
 from mar.pool.simulated import SimItem, World, item_difficulties
+from mar.runtime import Ledger
 from mar.runtime.sandbox import Sandbox
-from mar.tasks.grading import CodeTests, CustomItem, Grader, GraderSettings, Letter, Strict, make_grader
+from mar.tasks.grading import CodeTests, CustomItem, Grader, GraderSettings, Judge, Letter, Strict, make_grader
 from mar.tasks.options import OptionItem, option_texts, question_with_options
 from mar.tasks.readers import read_jsonl
 from mar.tasks.scoring.formats import no_answer
@@ -101,6 +102,11 @@ class CustomTask:
             protocol="as the rows state" if settings.split == "field" else "60/20/20 by hash of the id",
             show_tests=show_tests,
         )
+
+    def spend_within(self, ledger: Ledger) -> None:
+        """Let a judge's calls count towards a run's limit."""
+        if isinstance(self.grader, Judge):
+            self.grader.ledger.within = ledger
 
     @property
     def notes(self) -> Mapping[str, str]:

@@ -9,10 +9,11 @@
 
 **The judge's pool.** A task scores without knowing the pool that a run asks, and a judge is no part of what is being
 measured. So it opens a pool of its own: the one that its settings name, else the one that the run's `--pool` means. Its
-calls stand in no episode and count neither towards an episode's cost nor towards `--max_cost`; its own `max_usd` limits
-them, and the task's notes say what they cost. Where the run's pool is simulated nobody can be asked: equal texts count
-as right, and the notes say that. A judge that fails, or whose verdict cannot be read, gives a `Failure` that is counted
-as such and not learned from; it is never a wrong answer. No other prompt than the judge's shows gold.
+calls stand in no episode and do not count towards an episode's cost; they do count towards `--max_cost` of the run, its
+own `max_usd` limits them further, and the task's notes say what they cost. Where the run's pool is simulated nobody can
+be asked: equal texts count as right, and the notes say that. A judge that fails, or whose verdict cannot be read, gives
+a `Failure` that is counted as such and not learned from; it is never a wrong answer. No other prompt than the judge's
+shows gold.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from mar.errors import CallError, ConfigError, DataError, LimitReached
 from mar.pool.choose import configured_pool
 from mar.pool.pool import Pool
 from mar.pool.simulated import AnswerForm
-from mar.runtime import Ledger
+from mar.runtime import Ledger, Meter
 from mar.runtime.code import parses
 from mar.runtime.identity import digest
 from mar.runtime.prompts.templates import compile_template, render
@@ -378,8 +379,7 @@ class Judge:
         """The metric, and what its calls cost so far."""
         if self.pool is None:
             return {"metric": "equal texts, since a simulated pool has no judge"}
-        paid = f"{self.ledger.spent_usd:.4f} USD, {self.ledger.unknown_calls} calls of unknown price"
-        return {"metric": f"verdict of {self.model}", "paid to the judge": paid}
+        return {"metric": f"verdict of {self.model}", "paid to the judge": str(self.ledger.spent)}
 
     def read_gold(self, value: str, at: Located, options: Sequence[str]) -> str:
         """Any text."""
@@ -414,15 +414,13 @@ class Judge:
             max_tokens=self.max_tokens,
             temperature=0.0,
             sample=digest("judge", item.id),
+            meter=Meter(pool.card(self.model), self.ledger),
         )
         # A copy of the pool for each call: copies share connections and limits, which open with the first of them.
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.ledger.reserve(request, pool.card(self.model)))
             async with self.opening:
                 opened = await stack.enter_async_context(pool.restricted(allow=[self.model]))
             reply = await opened.chat(request)
-            if not reply.cached:
-                self.ledger.pay(opened.usage(reply).cost_usd)
         return reply.text
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from mar.errors import ConfigError
 from mar.pool.simulated import World
+from mar.runtime import Ledger
 from mar.runtime.sandbox import Sandbox
 from mar.types import Domain, Failure, Query
 
@@ -70,6 +71,15 @@ class Task(Protocol[ItemT]):
 
     async def world(self, items: Sequence[ItemT], sandbox: Sandbox) -> World:
         """What a simulated pool needs to know about items: their difficulty, right and wrong answers."""
+        ...
+
+
+@runtime_checkable
+class Spends(Protocol):
+    """A task whose scoring may cost money."""
+
+    def spend_within(self, ledger: Ledger, /) -> None:
+        """Let what it costs count towards a run's limit."""
         ...
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from mar.errors import ConfigError
 from mar.pool.simulated import EMPTY_WORLD, World
+from mar.runtime import Ledger
 from mar.runtime.sandbox import Sandbox
-from mar.tasks.task import Score, Split, Task
+from mar.tasks.task import Score, Spends, Split, Task
 from mar.types import Domain, Query
 
 
@@ -50,6 +51,12 @@ class UnionTask:
                 f"a union of {[t.name for t in tasks]}; expected one task or more, each with its own name"
             )
         return cls(tasks=by_name, name=name)
+
+    def spend_within(self, ledger: Ledger) -> None:
+        """Let what scoring costs count towards a run's limit."""
+        for task in self.tasks.values():
+            if isinstance(task, Spends):
+                task.spend_within(ledger)
 
     @property
     def domain(self) -> Domain:

@@ -1,7 +1,17 @@
 """Records and protocols that travel between the layers. Nothing here knows any other part of mar but its errors."""
 
 from mar.types.binding import Binder, Binding, Budget, RoundContext, StepContext, StopRule
-from mar.types.chat import CallContext, CallKind, ChatModel, ChatReply, ChatRequest, DeltaHandler, Feedback, Message
+from mar.types.chat import (
+    CallContext,
+    CallKind,
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    DeltaHandler,
+    Feedback,
+    Message,
+    Meter,
+)
 from mar.types.episode import Episode
 from mar.types.events import (
     AnyEvent,
@@ -54,6 +64,7 @@ __all__ = [
     "FailureKind",
     "Feedback",
     "Message",
+    "Meter",
     "ModeSpec",
     "ModelTelemetry",
     "PassedThrough",

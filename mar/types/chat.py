@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from mar.types.usage import ZERO_USAGE, Usage
 
 Speaker = Literal["system", "user", "assistant"]
 CallKind = Literal["agent", "revise", "decider"]
@@ -36,6 +38,18 @@ class CallContext:
     index: int = 0  # index of the agent in its plan
 
 
+class Meter(Protocol):
+    """Holds money for a try of a call before it is made, and books what it cost after it."""
+
+    async def __call__(self, request: ChatRequest, attempt: Callable[[], Awaitable[ChatReply]]) -> ChatReply:
+        """Make one try. The reply also says what the call's earlier tries cost.
+
+        Raises:
+            LimitReached: The try could take what is spent over a limit; it was not made.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """One call to one model."""
@@ -51,6 +65,7 @@ class ChatRequest:
     timeout_s: float | None = None  # None: the pool's
     sample: str = ""  # identity of this draw; part of the cache key and of every simulated draw
     context: CallContext | None = None
+    meter: Meter | None = field(default=None, compare=False, repr=False)  # whoever makes tries makes them through it
 
     @property
     def prompt_chars(self) -> int:
@@ -74,6 +89,7 @@ class ChatReply:
     attempts: int = 1  # tries it took, retries included
     cost_usd: float | None = None  # when the source itself states it; None: by the model card's price
     cached: bool = False  # answered from the response cache: nothing was paid this time
+    lost: Usage = ZERO_USAGE  # what the failed tries before it used and cost
 
 
 DeltaHandler = Callable[[str], None]

@@ -37,12 +37,12 @@ class Episode:
 
     @property
     def usage(self) -> Usage:
-        """Tokens and cost of all answered calls, cached ones at the price that was once paid."""
-        return sum((c.usage for c in self.calls()), ZERO_USAGE)
+        """Tokens and cost of all calls, failed ones included, cached ones at the price that was once paid."""
+        return sum((e.usage for e in self.events if isinstance(e, CallAnswered | CallFailed)), ZERO_USAGE)
 
     @property
     def cost_usd(self) -> float | None:
-        """USD for all answered calls; None when a price or a usage is unknown."""
+        """USD for all calls; None when a price or a usage is unknown."""
         return self.usage.cost_usd
 
     @property

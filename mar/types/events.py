@@ -8,7 +8,7 @@ from typing import Literal
 from mar.types.chat import CallKind, Message
 from mar.types.failure import Failure
 from mar.types.plan import Plan
-from mar.types.usage import Usage
+from mar.types.usage import ZERO_USAGE, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class CallAnswered(StepEvent):
     prompt: tuple[Message, ...]  # empty when the run keeps no prompts
     text: str
     reasoning: str
-    usage: Usage
+    usage: Usage  # of the answer and of the failed tries before it
     latency_s: float
     ttft_s: float | None
     mean_logprob: float | None
@@ -84,6 +84,7 @@ class CallFailed(StepEvent):
     model: str
     failure: Failure
     latency_s: float
+    usage: Usage = ZERO_USAGE  # of all its tries: a provider may charge for what is of no use
 
 
 DecidedHow = Literal["final", "vote", "last", "single"]

@@ -17,6 +17,7 @@ class Usage:
     prompt_tokens: int | None = 0  # as counted by the server
     completion_tokens: int | None = 0  # as counted by the server, reasoning included
     cost_usd: float | None = 0.0  # USD by the model card's price; None when the price or the usage is unknown
+    uncertain_usd: float = 0.0  # part of cost_usd that nobody stated: the most that failed tries can have cost
 
     def __add__(self, other: Usage) -> Usage:
         prompt = _sum_known(self.prompt_tokens, other.prompt_tokens)
@@ -26,6 +27,7 @@ class Usage:
             prompt_tokens=None if prompt is None else int(prompt),
             completion_tokens=None if completion is None else int(completion),
             cost_usd=_sum_known(self.cost_usd, other.cost_usd),
+            uncertain_usd=self.uncertain_usd + other.uncertain_usd,
         )
 
 

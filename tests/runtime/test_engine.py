@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from mar import clock
 from mar.concurrency import gather
-from mar.errors import BadReply, ConfigError, ServerFault
+from mar.errors import BadReply, CallTimeout, Charge, ConfigError, ServerFault
 from mar.pool import Pool, scripted_pool
 from mar.pool.simulated import EMPTY_WORLD, SimItem, World, simulated_pool
-from mar.runtime import MODES, RunIdentity, Runtime, Tools
+from mar.runtime import MODES, RunIdentity, Runtime, Tools, episode_from_json, episode_to_json
 from mar.types import (
     AgentSpec,
     Binding,
@@ -228,41 +228,70 @@ def test_a_stop_rule_is_not_asked_after_the_last_round():
 # Budgets -------------------------------------------------------------------------------------------------------
 
 
+def dollars(answer=None, **options):
+    """A pool whose calls cost 1 USD at the most, and do unless `answer` says otherwise."""
+    return scripted_pool(answer or costing(1.0), price_in=0.0, price_out=1e6 / 1024, **options)  # 1024 tokens at most
+
+
 @pytest.mark.parametrize(
     ("budget", "why", "calls"),
     [
-        (Budget(usd=2.5), "usd", 3),  # 1 USD a call: after the third 3 >= 2.5
+        (Budget(usd=2.5), "usd", 2),  # a third could take it to 3
         (Budget(usd=3.0), "usd", 3),
         (Budget(tokens=40), "tokens", 3),  # 15 tokens a call: after the third 45 >= 40
         (Budget(usd=2.5, tokens=1), "tokens", 1),
     ],
 )
 def test_a_spent_budget_stops_an_episode_with_what_it_has(budget, why, calls):
-    episode = run(plan_of("Chain", 5), costing(1.0), budget=budget)
+    episode = run(plan_of("Chain", 5), dollars(), budget=budget)
     assert episode.usage.calls == calls
     assert [(e.why, e.round) for e in events(episode, Stopped)] == [(why, 0)]
     assert (episode.answer, episode.failure) == ("42", None)
 
 
-def test_calls_of_one_wave_are_under_way_together_so_only_later_ones_are_left_out():
-    episode = run(plan_of("IO", 4), costing(1.0), budget=Budget(usd=0.5), latency_s=1.0)
-    assert episode.usage.calls == 4  # all begin before the first is paid; the decider is left out
+def test_a_budget_in_usd_is_never_overrun_by_calls_under_way_together():
+    episode = run(plan_of("IO", 4), dollars(latency_s=1.0), budget=Budget(usd=2.9))
+    assert (episode.usage.calls, episode.cost_usd) == (2, 2.0)  # a third beside them, or after them, could take it to 3
     assert events(episode, Decided)[0].how == "vote"
 
 
 def test_a_revision_that_is_too_dear_leaves_the_draft():
-    episode = run(plan_of("IO", [TWICE]), costing(1.0), budget=Budget(usd=1.0))
+    episode = run(plan_of("IO", [TWICE]), dollars(), budget=Budget(usd=1.0))
     assert [e.call for e in events(episode, CallAnswered)] == ["agent"]
     assert (episode.answer, events(episode, Decided)[0].how) == ("42", "single")
 
 
 def test_a_call_of_unknown_cost_does_not_make_the_others_free():
     def answer(request):
-        return costing(None if context_of(request).index == 0 else 1.0)(request)
+        return costing(None, completion=None)(request) if context_of(request).index == 0 else costing(1.0)(request)
 
-    episode = run(plan_of("Chain", 6), answer, budget=Budget(usd=2.0))
-    assert episode.usage.calls == 3  # one unknown, then 1 + 1
+    episode = run(plan_of("Chain", 6), dollars(answer), budget=Budget(usd=3.0))
+    assert episode.usage.calls == 3  # one unknown, which may have cost 1, then 1 + 1
     assert episode.cost_usd is None
+
+
+def test_a_call_that_could_cost_more_than_the_budget_is_not_made_and_the_reason_says_so():
+    episode = run(plan_of("IO", 1), dollars(), budget=Budget(usd=0.5))
+    assert (episode.usage.calls, episode.answer, episode.failure.kind) == (0, None, "limit")
+    assert "the episode may cost 0.5 USD; 0.000000 are spent, and the next call to a could cost 1.0" in str(
+        episode.failure
+    )
+    unpriced = scripted_pool(script(), price_in=None, price_out=None)
+    assert "has no known price" in run(plan_of("IO", 1), unpriced, budget=Budget(usd=0.5)).failure.reason
+
+
+def test_what_failed_calls_cost_is_part_of_the_episodes_cost():
+    def answer(request):
+        if context_of(request).index == 0:  # an empty answer of 512 tokens, half a dollar
+            raise BadReply("empty", charge=Charge(charged="yes", prompt_tokens=9, completion_tokens=512))
+        if context_of(request).index == 1:
+            raise CallTimeout("too late")  # a dollar at the most
+        return costing(1.0)(request)
+
+    episode = run(plan_of("IO", 3, decision="last"), dollars(answer))
+    assert (episode.cost_usd, episode.usage.uncertain_usd) == (2.5, 1.0)
+    assert [e.usage.cost_usd for e in events(episode, CallFailed)] == [0.5, 1.0]
+    assert episode_from_json(episode_to_json(episode)) == episode
 
 
 @pytest.mark.parametrize("virtual", [True, False])
