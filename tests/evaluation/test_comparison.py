@@ -188,7 +188,7 @@ def test_results_are_not_taken_for_those_of_another_simulation(tmp_path, change)
 
 def test_results_that_a_limit_cut_short_are_not_kept(tmp_path):
     row, _ = run_single(tmp_path, simulated(), limit=0.0)
-    assert (row.n, row.n_failed, row.cost_per_100) == (2, 2, 0.0)  # nothing was called, so nothing was paid
+    assert (row.n, row.n_not_run, row.cost_per_100) == (0, 2, None)
     assert {r.failure for r in row.results} == {"limit"}
     assert kept(tmp_path) == []
 

@@ -179,7 +179,8 @@ def test_a_run_that_may_cost_nothing_ends_well_with_everything_counted(script, t
     results = results_of(tmp_path / "run")
     assert "the run may cost 0 USD" in results["notes"]["cut short"]
     for row in results["rows"]:
-        assert (row["n"], row["n_failed"], row["accuracy"]["mean"], row["cost_usd_per_100"]) == (4, 4, 0.0, 0.0)
+        assert (row["n"], row["n_not_run"], row["accuracy"]["mean"], row["cost_usd_per_100"]) == (0, 4, None, None)
+    assert "not run" in ended.out
 
 
 def test_a_run_that_a_limit_cut_short_goes_on_with_a_higher_one(script, tmp_path):

@@ -75,7 +75,19 @@ def test_an_empty_row_is_undefined_everywhere():
     found = row()
     assert found.cost_per_100 is None
     assert all(math.isnan(x) for x in (found.accuracy.mean, found.calls, found.latency(0.95), found.utility(1.0).low))
-    assert cells(found)["accuracy %"] == "nan"
+    assert cells(found)["accuracy %"] == "not run"
+
+
+def test_items_that_a_limit_left_out_are_not_run_instead_of_unsolved():
+    never = result(0.0, 0.0, calls=0, latency=0.0, failure="limit")
+    partly = row(result(1.0, 0.02), result(0.0, 0.04, failure="limit"), never, never)  # the second was cut off midway
+    assert (partly.n, partly.n_failed, partly.n_not_run, partly.accuracy.mean) == (2, 1, 2, 0.5)
+    assert (cells(partly)["n"], cells(partly)["USD / 100"]) == ("2 of 4", "3.0000")
+    shown = cells(row(never, never))
+    assert [shown[c] for c in COLUMNS] == ["a row", "not run", "", "", "", "", "", "", "0", "0"]
+    assert row(never, never).to_json(1.0)["n_not_run"] == 2
+    (best,) = oracle([row(never), row(result(0.0, 0.5))], 1.0).results  # a negative utility, but of a plan that ran
+    assert best.cost_usd == 0.5
 
 
 def test_json_has_null_for_what_is_undefined_or_unknown():
