@@ -38,7 +38,9 @@ class Tools:
 
     async def run_tests(self, text: str, query: Query) -> ToolReport | None:
         """Run the tests that the query shows on the code in a message; None when there is no test or no code."""
-        code = extract_code(text)
+        # The query's format knows more of what is asked than the text shows, such as the head of a mere body.
+        answer = query.answer_format.extract(text)
+        code = extract_code(answer or "") or extract_code(text)
         if code is None or not query.shown_tests.tests:
             return None
         if self.sandbox is None:

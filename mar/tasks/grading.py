@@ -45,7 +45,7 @@ from mar.tasks.options import letter_of
 from mar.tasks.scoring.choices import LETTERS
 from mar.tasks.scoring.formats import Choice, Number, no_answer, scored
 from mar.tasks.scoring.numbers import plain, read_number
-from mar.tasks.scoring.programs import PythonFunction, judged
+from mar.tasks.scoring.programs import PythonFunction, asked_names, entry_points, judged
 from mar.tasks.sources import Located
 from mar.tasks.splits import shuffled
 from mar.tasks.task import Score, Split
@@ -72,7 +72,7 @@ class CustomItem:
 
     def job(self, code: str) -> TestJob:
         """The tests of this item on a program."""
-        return TestJob(code=code, tests=self.tests)
+        return TestJob(code=code, tests=self.tests, entry_points=entry_points(self.gold, self.tests))
 
 
 class Grader(Protocol):
@@ -272,7 +272,7 @@ class CodeTests:
 
     def answer_format(self, item: CustomItem) -> AnswerFormat:
         """A Python function."""
-        return PythonFunction()
+        return PythonFunction(names=asked_names(item.tests[:1]))
 
     def wrong(self, item: CustomItem, golds: Sequence[str]) -> tuple[str, ...]:
         """None: wrong programs are made by edits that the tests catch, see `mar.tasks.wrong_code`."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mar.errors import DataError
 from mar.pool.simulated import World, item_difficulties, program_complexity
-from mar.runtime.code import parses
+from mar.runtime.code import completed, defines, parses
 from mar.runtime.sandbox import Sandbox, TestJob
 from mar.tasks.scoring.formats import no_answer
 from mar.tasks.scoring.programs import PythonFunction, judged
@@ -31,10 +31,9 @@ FILES = layouts("humaneval/HumanEval.jsonl.gz", "humaneval/HumanEval.jsonl", "hu
 RHO = 0.41
 """Correlation of difficulty (1 - mean solve rate of seven 7-8B models over ten tries, RouterDC's recordings) with
 `complexity`, corrected for the solve rate's reliability of 0.90; 164 tasks (benchmarks/fit_simulator.py)."""
-ANSWER = PythonFunction(
-    final_role="HumanEval",
-    instruction="Answer with one fenced Python code block that holds the complete function under the given name and "
-    "signature, with every import and helper function it needs, and nothing that runs when it is loaded.",
+INSTRUCTION = (
+    "Answer with one fenced Python code block that holds the complete function under the given name and signature, "
+    "with every import and helper function it needs, and nothing that runs when it is loaded."
 )
 
 
@@ -63,13 +62,11 @@ class HumanEvalItem:
     def job(self, answer: str) -> TestJob:
         """The item's test on an answer.
 
-        As in the published harness the prompt stands before the answer: its imports and helpers need not be repeated,
-        and an answer that is only the function's body completes it.
+        The prompt's imports and helpers need not be repeated by an answer, and one that is only the function's body
+        completes the prompt. Tests that use a helper get it from the prompt, whatever the answer makes of that name.
         """
-        completed = f"{self.prompt}{answer}"
-        if parses(answer) or not parses(completed):
-            completed = f"{self.preamble}\n{answer}"
-        return TestJob(code=completed, tests=(self.test,))
+        whole = answer if defines(answer, self.entry_point) else completed(self.prompt, answer) or answer
+        return TestJob(code=whole, tests=(self.test,), setup=self.preamble.strip(), entry_points=(self.entry_point,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +109,11 @@ class HumanEval:
     def query(self, item: HumanEvalItem) -> Query:
         """The prompt; the examples in its docstring are the shown tests."""
         shown = ShownTests(setup=item.preamble.strip(), tests=item.shown) if item.shown else ShownTests()
+        form = PythonFunction(
+            final_role="HumanEval", instruction=INSTRUCTION, names=(item.entry_point,), prompt=item.prompt
+        )
         return Query(
-            id=f"humaneval/{item.id}", domain=self.domain, text=item.prompt, shown_tests=shown, answer_format=ANSWER
+            id=f"humaneval/{item.id}", domain=self.domain, text=item.prompt, shown_tests=shown, answer_format=form
         )
 
     async def score(self, item: HumanEvalItem, answer: str | None, sandbox: Sandbox) -> Score:

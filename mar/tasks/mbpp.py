@@ -13,7 +13,7 @@ from mar.pool.simulated import MBPP_RHO, World, item_difficulties, program_compl
 from mar.runtime.code import parses
 from mar.runtime.sandbox import Sandbox, TestJob
 from mar.tasks.readers import Row
-from mar.tasks.scoring.programs import PythonFunction, judged
+from mar.tasks.scoring.programs import PythonFunction, asked_names, entry_points, judged
 from mar.tasks.sources import Rows, find_rows, layouts
 from mar.tasks.task import SPLITS, Score, Split
 from mar.tasks.wrong_code import CodeItem, code_world
@@ -43,6 +43,7 @@ class MbppItem:
             tests=self.tests if tests is None else tests,
             setup=self.setup,
             setup_after_code=self.setup_after_code,
+            entry_points=entry_points(self.code, self.tests),
         )
 
 
@@ -95,9 +96,8 @@ class Mbpp:
         """The task's text with the tests that may be shown."""
         tests = item.tests if self.show_tests == "all" else item.tests[:1]
         shown = ShownTests(setup=item.setup, tests=tests, setup_after_code=item.setup_after_code)
-        return Query(
-            id=f"mbpp/{item.id}", domain=self.domain, text=item.text, shown_tests=shown, answer_format=PythonFunction()
-        )
+        form = PythonFunction(names=asked_names(tests))
+        return Query(id=f"mbpp/{item.id}", domain=self.domain, text=item.text, shown_tests=shown, answer_format=form)
 
     async def score(self, item: MbppItem, answer: str | None, sandbox: Sandbox) -> Score:
         """Run all tests of the item."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +57,111 @@ def test_prose_is_no_code(text):
 @pytest.mark.parametrize("start", ["async def f():\n    pass", "from math import pi", "class A: pass", "import os"])
 def test_a_bare_program_needs_no_fence(start):
     assert extract_code(start) == start
+
+
+CLOSE = "def near(a, b):\n    return abs(a - b) < 1"
+USES = "def count(xs):\n    return sum(near(x, 0) for x in xs)"
+HEAD = 'import math\n\ndef root(n):\n    """Root of n."""\n'
+
+
+def value(code: str | None, call: str):
+    """What a call says once the program is loaded (all programs here are this file's own)."""
+    space: dict[str, object] = {}
+    exec(code or "", space)
+    return eval(call, space)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"```python\n{CLOSE}\n```\nthen\n```python\n{USES}\n```",
+        f"```python\n{USES}\n```\nwith the helper\n```python\n{CLOSE}\n```",
+        f"```python\n{CLOSE}\n{USES}\n```\n```python\nxs = [5]\nassert count(xs) == 7, '!'\nraise SystemExit\n```",
+        f"```python\ndef count(xs):\n    return 0\n```\nBetter:\n```python\n{CLOSE}\n{USES}\n```",
+        f"```python\n{CLOSE}\n{USES}\n```\nwhich fills in\n```python\ndef count(xs):\n    pass\n```",
+        f"```python\ndef near(a, b):\n    return 1\n{USES}\n```\nFixed:\n```python\n{CLOSE}\n```",
+        f"```\n{CLOSE}\n```\n```javascript\nfunction near() {{}}\n```\n```text\n{USES}\n```",
+        f"Sure, see below.\n\n{CLOSE}\n\nand then, as asked:\n\n{USES}\n\nNote: it is linear.\nDone (I think).",
+        f"{CLOSE}\n{USES}\n```\n\nThat closes the fence that the prompt had opened.",
+        f"```python\n{CLOSE}\n{USES}```\nclosed on the last line",
+        f"1. ~~~python\n   {CLOSE}\n\n   {USES}\n   ~~~".replace("\n    ", "\n       "),
+        f"[PYTHON]\n{CLOSE}\n{USES}\n[/PYTHON]",
+        f"[BEGIN]\n{CLOSE}\n{USES}\n[DONE]",
+        f"```python\n{CLOSE}\n{USES}\n<|im_end|>",
+        f"```python\n{CLOSE}\n{USES}\n```".replace("\n    return", "\n\u00a0\u00a0\u00a0\u00a0return"),
+        f"```\n>>> def near(a, b):\n...     return abs(a - b) < 1\n...\n>>> near(1, 1)\nTrue\n```\n```\n{USES}\n```",
+        f"> ```python\n> {CLOSE}\n> {USES}\n> ```".replace("\n    ", "\n>     "),
+        f"class Answer:\n    def count(self, xs):\n        return {USES.partition('return ')[2]}\n\n{CLOSE}",
+    ],
+)  # fmt: skip
+def test_what_defines_the_answer_is_put_together_and_the_rest_left_out(text):
+    assert value(extract_code(text, names=("count",)), "count([0, 0.5, 3])") == 2
+
+
+def test_every_definition_counts_where_no_name_is_known():
+    assert value(extract_code(f"```\n{USES}\n```\n```\n{CLOSE}\n```"), "count([0, 0.5, 3])") == 2
+
+
+def test_a_fence_inside_a_docstring_belongs_to_the_program():
+    code = 'def f(x):\n    """Like:\n    ```python\n    f(1)\n    ```\n    """\n    return x'
+    assert extract_code(f"```python\n{code}\n```\nDone.") == code
+
+
+def test_what_stands_in_the_chosen_block_stays_with_its_tests():
+    code = f"{ADD}\nassert add(1, 1) == 3"
+    assert extract_code(f"```python\n{code}\n```", names=("add",)) == code
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    m = math.isqrt(n)\n    return m",
+        "m = math.isqrt(n)\n    return m",
+        "m = math.isqrt(n)\nreturn m",
+        "```python\n     m = math.isqrt(n)\n     return m\n```",
+        "```\n\tif n < 0:\n\t\treturn 0\n\treturn math.isqrt(n)\n```",
+        "if n < 0:\n        return 0\n    return math.isqrt(n)\n\nThat is all.",
+        "The body is:\n\n    m = math.isqrt(n)\n    return m\n\nand nothing else.",
+    ],
+)
+def test_a_body_completes_the_prompt_however_it_is_indented(body):
+    code = extract_code(body, names=("root",), prompt=HEAD)
+    assert value(code, "root(16)") == 4
+    assert value(code, "root.__doc__") == "Root of n."
+
+
+def test_a_program_of_its_own_is_no_body():
+    other = "def other(n):\n    return n"
+    assert extract_code(other, names=("root",), prompt=HEAD) == other
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`" * 100_000,
+        "`" * 99_999 + "!",
+        "```x\n" * 25_000,
+        "``` " * 25_000,
+        "(\n" * 100_000,
+        "x = (\n" * 40_000,
+        "def f(:\n" * 30_000,
+        '"""\n```\n' * 20_000,
+        "    " * 60_000,
+        ">" * 100_000,
+        "[PYTHON]\n" * 20_000,
+        "```python\ndef f(): return 1\n```\n" * 6_000,
+    ],
+)
+def test_long_texts_take_time_in_proportion(text):
+    began = time.process_time()
+    extract_code(text, names=("f",), prompt=HEAD)
+    assert time.process_time() - began < 3  # a fence expression that backtracks needs eleven seconds and more
+
+
+@pytest.mark.parametrize("inner", ["\0", "\ud800", "(" * 3000, "-" * 30_000 + "1", "x" + ".a" * 30_000, "9" * 5000])
+def test_what_python_cannot_read_is_no_exception(inner):
+    for text in (inner, f"```python\n{inner}\n```", f"```python\ndef f():\n    return {inner}\n```"):
+        extract_code(text, names=("f",), prompt=HEAD)
 
 
 @given(st.text())

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mar.runtime.code import extract_code, same_code
+from mar.runtime.code_names import bound, is_definition, parse
 from mar.runtime.sandbox import TestReport
 from mar.tasks.task import Score
 from mar.types import Failure
@@ -19,14 +24,35 @@ class PythonFunction:
         "Answer with one fenced Python code block that holds the complete function, named as the tests call it, "
         "with every import it needs, and nothing that runs when it is loaded."
     )
+    names: tuple[str, ...] = ()  # what the program is asked to define, as far as the query tells
+    prompt: str = ""  # the head of the function that an answer may be the body of
 
     def extract(self, text: str) -> str | None:
         """The program in the text."""
-        return extract_code(text)
+        return extract_code(text, names=self.names, prompt=self.prompt)
 
     def equivalent(self, a: str, b: str) -> bool:
         """The same program up to formatting and comments."""
         return same_code(a, b)
+
+
+def asked_names(tests: Sequence[str]) -> tuple[str, ...]:
+    """What some tests call that is neither a builtin's nor a standard module's: what a program is asked to define."""
+    calls = (n for test in tests for n in _nodes(test) if isinstance(n, ast.Call))
+    names = dict.fromkeys(c.func.id for c in calls if isinstance(c.func, ast.Name))
+    return tuple(n for n in names if not hasattr(builtins, n) and n not in sys.stdlib_module_names)
+
+
+def entry_points(reference: str, tests: Sequence[str]) -> tuple[str, ...]:
+    """The names that tests use and a reference solution defines: there a builtin's name means the answer's."""
+    defined = set[str]().union(*(bound(s) for s in getattr(parse(reference), "body", []) if is_definition(s)))
+    used = {n.id for test in tests for n in _nodes(test) if isinstance(n, ast.Name)}
+    return tuple(sorted(defined & used))
+
+
+def _nodes(test: str) -> Iterator[ast.AST]:
+    tree = parse(test)
+    return iter(()) if tree is None else ast.walk(tree)
 
 
 def judged(report: TestReport) -> Score:
