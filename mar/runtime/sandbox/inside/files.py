@@ -6,7 +6,8 @@ import contextlib
 import os
 import secrets
 
-_MAX_FILES = 1024
+_MAX_ENTRIES = 1024
+_FOLDER_COUNTS = 8  # file systems take that much longer to remove one
 
 
 def remove_tree(folder: str) -> None:
@@ -55,17 +56,18 @@ def _remove_files(folder: int) -> list[str]:
 
 
 def overfull(folder: str, max_bytes: int) -> bool:
-    """Whether a folder that somebody may be writing to holds more than so much, or more than 1,024 files."""
+    """Whether a folder that somebody may write to holds more than so much, or over 1,024 files or 128 folders."""
     pending, count, size = [folder], 0, 0
     while pending:
         try:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
-                    count += 1
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    count += _FOLDER_COUNTS if is_folder else 1
                     size += 512 * entry.stat(follow_symlinks=False).st_blocks
-                    if count > _MAX_FILES or size > max_bytes:
+                    if count > _MAX_ENTRIES or size > max_bytes:
                         return True
-                    if entry.is_dir(follow_symlinks=False):
+                    if is_folder:
                         pending.append(entry.path)
         except FileNotFoundError:
             continue  # removed while we looked

@@ -9,7 +9,7 @@ _PROCESSES = "priorities, limits and modes of what belongs to the user can be ch
 _SIGNALS = "processes of the user can be signalled"
 _FILES = "whatever the user may read or write can be read and written"
 _METADATA = "names, sizes and times of files (not what is in them) can be looked up"
-_SCRATCH = "the number of files and the size of scratch are checked twenty times a second, not bounded"
+_SCRATCH = "the number of files and the size of scratch are checked a hundred times a second, not bounded"
 
 
 def of(base: Base) -> list[str]:

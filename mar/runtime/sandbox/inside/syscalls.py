@@ -28,7 +28,7 @@ _COLUMNS = {"x86_64": 0, "aarch64": 1, "riscv64": 1}
 _FILES = """
 read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, preadv 295 69, pwritev 296 70,
 preadv2 327 286, pwritev2 328 287, lseek 8 62, close 3 57, close_range 436 436, fsync 74 82, fdatasync 75 83,
-ftruncate 77 46, fallocate 285 47, dup 32 23, dup2 33 -, dup3 292 24, pipe 22 -, pipe2 293 59, open 2 -, openat 257
+ftruncate 77 46, dup 32 23, dup2 33 -, dup3 292 24, pipe 22 -, pipe2 293 59, open 2 -, openat 257
 56, stat 4 -, fstat 5 80, lstat 6 -, newfstatat 262 79, statx 332 291, access 21 -, faccessat 269 48, faccessat2 439
 439, readlink 89 -, readlinkat 267 78, getdents64 217 61, getcwd 79 17, chdir 80 49, fchdir 81 50, mkdir 83 -,
 mkdirat 258 34, rmdir 84 -, unlink 87 -, unlinkat 263 35, rename 82 -, renameat 264 38, renameat2 316 276, link 86
@@ -52,10 +52,11 @@ epoll_wait 232 -, epoll_pwait 281 22, epoll_pwait2 441 441, eventfd 284 -, event
 timerfd_settime 286 86, timerfd_gettime 287 87, sendto 44 206, recvfrom 45 207, sendmsg 46 211, recvmsg 47 212,
 shutdown 48 210, getsockname 51 204, getpeername 52 205, getsockopt 55 209
 """
-# Harmless where every process in sight is the job's own and all that is mounted for writing goes with it.
+# Harmless where every process in sight is the job's own, and all that can be written has a size and goes with it.
 _IN_NAMESPACES = """
 fork 57 -, vfork 58 -, setsid 112 157, setpgid 109 154, kill 62 129, tgkill 234 131, chmod 90 -, fchmod 91 52,
 fchmodat 268 53, fchmodat2 452 452, utimensat 280 88, utime 132 -, utimes 235 -, futimesat 261 -, truncate 76 45,
+fallocate 285 47,
 getxattr 191 8, lgetxattr 192 9, fgetxattr 193 10, listxattr 194 11, llistxattr 195 12, flistxattr 196 13
 """
 _BY_ARGUMENT = """

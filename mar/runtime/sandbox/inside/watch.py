@@ -17,7 +17,7 @@ from .drain import Drain
 
 T = TypeVar("T")
 _POLL_S = 0.002  # where the kernel has no descriptors for processes
-_LOOK_S = 0.05
+_LOOK_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Watch:
                 self._running[pid] = -1
 
     def look_after(self, is_overfull: Callable[[], bool]) -> None:
-        """Ask this twenty times a second; once it says yes, `overfull` is set and the time of the job is up."""
+        """Ask this a hundred times a second; once it says yes, `overfull` is set and the time of the job is up."""
         self._is_overfull = is_overfull
 
     def release(self, pid: int) -> None:
