@@ -5,7 +5,8 @@
 Each file in `hostile/` holds the programs of a kind; what they did is looked at from outside (`_hostile_world.py`). The
 programs in `tests/runtime/sandbox/hostile` join them: they forge verdicts, and none may pass a test. A *site*
 installation is a copy of an interpreter with mar in its own site-packages, as in container images; a *venv* has mar in
-a virtual environment of such a copy. Run by root, everything is done as root and as an ordinary user.
+a virtual environment of such a copy. Run by root, everything is done as root and as an ordinary user, who has to be
+able to read this environment.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
@@ -23,14 +25,9 @@ from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).resolve().parent
+_MAR = _HERE.parent / "mar"
 _FORGERIES = _HERE.parent / "tests" / "runtime" / "sandbox" / "hostile"
 _ORDINARY_USER = 54321
-_LIST_PACKAGES = """
-import json, sys, anyio._backends._asyncio, mar.runtime.sandbox
-tops = {name.partition(".")[0] for name in sys.modules}
-files = [getattr(sys.modules[top], "__file__", None) for top in tops if top in sys.modules]
-print(json.dumps([file for file in files if file]))
-"""
 _ABOUT = "import json, sys, sysconfig; print(json.dumps([sys.executable, sysconfig.get_path('stdlib')]))"
 
 
@@ -61,21 +58,13 @@ def install(folder: Path, python: str) -> dict[str, Path]:
     subprocess.run([interpreters["base"], "-m", "venv", "--without-pip", folder / "venv"], check=True)
     interpreters["venv"] = folder / "venv" / "bin" / "python"
     for name in ("site", "venv"):
-        packages = folder / name / "lib" / Path(library).name / "site-packages"
-        packages.mkdir(exist_ok=True)
-        _copy_packages(packages)
+        shutil.copytree(_MAR, _packages(interpreters[name]) / "mar", ignore=shutil.ignore_patterns("__pycache__"))
     return {name: interpreters[name] for name in ("site", "venv")}
 
 
-def _copy_packages(target: Path) -> None:
-    standard = os.path.dirname(os.__file__)
-    for file in map(Path, json.loads(_output([sys.executable, "-c", _LIST_PACKAGES]))):
-        if str(file).startswith(standard):
-            continue
-        if file.name.startswith("__init__."):
-            shutil.copytree(file.parent, target / file.parent.name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(file, target)
+def _packages(python: Path) -> Path:
+    (library,) = (python.parents[1] / "lib").glob("python3*")
+    return library / "site-packages"
 
 
 def _output(command: list[str]) -> str:
@@ -89,7 +78,12 @@ def run(setting: Setting, python: Path, programs: Path) -> dict[str, Any]:
     done = subprocess.run(
         command,
         cwd="/",
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        # What mar needs comes from the environment this runs in.
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": "/nonexistent",
+            "PYTHONPATH": f"{_packages(python)}:{sysconfig.get_path('purelib')}",
+        },
         user=user,
         group=user,
         extra_groups=None if user is None else [],
