@@ -75,6 +75,11 @@ def run(setting: Setting, python: Path, programs: Path) -> dict[str, Any]:
     """What each program achieved."""
     command = [str(python), str(programs / "_hostile_run.py"), setting.mode, programs / "hostile", programs / "forging"]
     user = _ORDINARY_USER if setting.user == "ordinary" else None
+    # A temporary folder of its own: what other sandboxes on this machine leave there for a moment is not ours.
+    temporary = tempfile.mkdtemp(dir=programs.parent)
+    os.chmod(temporary, 0o755)
+    if user is not None:
+        os.chown(temporary, user, user)
     done = subprocess.run(
         command,
         cwd="/",
@@ -82,6 +87,7 @@ def run(setting: Setting, python: Path, programs: Path) -> dict[str, Any]:
         env={
             "PATH": os.environ["PATH"],
             "HOME": "/nonexistent",
+            "TMPDIR": temporary,
             "PYTHONPATH": f"{_packages(python)}:{sysconfig.get_path('purelib')}",
         },
         user=user,

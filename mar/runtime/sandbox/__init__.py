@@ -36,7 +36,8 @@ with a default action, sent by itself, do not end it). Started by root, jobs run
 
 `rlimits` (a container or system that forbids namespaces): a user id of its own per worker if mar runs as root, and
 Landlock where the kernel has it: reads only of the standard library and what it loads, writes only in scratch. The
-candidate may make no process and no thread, since a descendant could outlive the job. *Not held in this mode:* whether
+candidate may make no process and no thread, since a descendant could outlive the job, and may not change the mode or
+times of a file, since that would reach beyond scratch. *Not held in this mode:* whether
 a file exists, how large and how old it is; scratch is not bounded but watched, a hundred times a second, and a job that
 has filled it is ended. *Without Landlock*, also: reading and writing whatever the user may (started by root: whatever
 anybody may). Do not run untrusted code like that on a machine that matters.
