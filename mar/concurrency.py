@@ -1,13 +1,16 @@
-"""Structured concurrency, in the two forms that mar needs."""
+"""Structured concurrency in the two forms that mar needs, and what each event loop has of its own."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar, cast
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Generic, TypeVar, cast
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import RunVar
 
 T = TypeVar("T")
 
@@ -70,3 +73,65 @@ async def gather(work: Sequence[Callable[[], Awaitable[T]]], *, limit: int | Non
         for _ in range(len(work) if limit is None else min(limit, len(work))):
             tasks.start_soon(take)
     return [results[i] for i in range(len(work))]
+
+
+@dataclass(slots=True)
+class _Opened(Generic[T]):
+    """What is open in one event loop."""
+
+    users: int = 0
+    value: list[T] = field(default_factory=list[T])  # holds it once it is open
+    opening: anyio.Lock = field(default_factory=anyio.Lock)  # two that enter at once must not both open
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+
+class PerLoop(Generic[T]):
+    """What belongs to an event loop (connections, locks, tasks): the first who enters opens it, the last closes it.
+
+    An object that has such parts can then be used in several event loops, one after the other or in threads at once:
+    each loop has its own.
+
+    Args:
+        name: What it is.
+        open: Opens it, for as long as its context lasts.
+    """
+
+    def __init__(self, name: str, open: Callable[[], AbstractAsyncContextManager[T]]) -> None:
+        self._open = open
+        self._here: RunVar[_Opened[T] | None] = RunVar(name, None)
+
+    async def __aenter__(self) -> T:
+        here = self._here.get() or _Opened[T]()
+        self._here.set(here)
+        here.users += 1
+        try:
+            async with here.opening:
+                if not here.value:
+                    here.value.append(await here.stack.enter_async_context(self._open()))
+        except BaseException:
+            self._leave(here)
+            raise
+        return here.value[0]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        here = self._here.get()
+        if here is None or not self._leave(here):
+            return None
+        return await here.stack.__aexit__(kind, error, trace)
+
+    def get(self) -> T | None:
+        """What is open in the running event loop; None when nothing is, or no loop runs."""
+        try:
+            here = self._here.get()
+        except RuntimeError:  # no event loop
+            return None
+        return here.value[0] if here is not None and here.value else None
+
+    def _leave(self, here: _Opened[T]) -> bool:
+        """One user less; whether it was the last."""
+        here.users -= 1
+        if here.users == 0:
+            self._here.set(None)
+        return here.users == 0

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,8 @@ import anyio.to_thread
 from pydantic import ValidationError
 
 from mar.clock import real_work
-from mar.errors import CallError, Charge
+from mar.concurrency import PerLoop
+from mar.errors import CallError, Charge, ConfigError
 from mar.pool.cache_store import ResponseStore, cache_key, default_cache_path
 from mar.pool.pool import ReportsTelemetry, StatesCosts, ask
 from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
@@ -38,6 +39,14 @@ class _Flight:
     landed: anyio.Event = field(default_factory=anyio.Event)
     reply: ChatReply | None = None
     failure: CallError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Open:
+    """What is open in one event loop."""
+
+    store: ResponseStore
+    flights: dict[bytes, _Flight] = field(default_factory=dict[bytes, _Flight])
 
 
 class CachedModel:
@@ -56,32 +65,25 @@ class CachedModel:
     def __init__(self, model: ChatModel, path: Path | str | None = None) -> None:
         self.model = model
         self.path = default_cache_path() if path is None else Path(path)
-        self._store: ResponseStore | None = None
-        self._stack: AsyncExitStack | None = None
-        self._entered = 0
-        self._opening = anyio.Lock()  # two that enter at once must not both open
-        self._flights: dict[bytes, _Flight] = {}
+        self._here = PerLoop("response cache", self._open)
 
     async def __aenter__(self) -> Self:
-        # Counted, because a pool and its restricted copies share one model.
-        async with self._opening:
-            if self._entered == 0:
-                async with AsyncExitStack() as stack:
-                    store = await _in_thread(lambda: ResponseStore(self.path))
-                    stack.callback(store.close)
-                    if hasattr(self.model, "__aenter__"):
-                        await stack.enter_async_context(self.model)  # pyright: ignore[reportArgumentType]
-                    self._store, self._stack = store, stack.pop_all()
-            self._entered += 1
+        await self._here.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._entered -= 1
-        if self._entered == 0 and self._stack is not None:
-            stack, self._stack, self._store = self._stack, None, None
-            await stack.__aexit__(kind, error, trace)
+    ) -> bool | None:
+        return await self._here.__aexit__(kind, error, trace)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[_Open]:
+        async with AsyncExitStack() as stack:
+            store = await _in_thread(lambda: ResponseStore(self.path))
+            stack.callback(store.close)
+            if isinstance(self.model, AbstractAsyncContextManager):
+                await stack.enter_async_context(self.model)
+            yield _Open(store=store)
 
     def telemetry(self) -> Mapping[str, ModelTelemetry]:
         """The wrapped model's figures."""
@@ -95,13 +97,17 @@ class CachedModel:
         """Answer one request, from the cache where it can. A cached reply is streamed as one piece.
 
         Raises:
+            ConfigError: This object is not open.
             CallError: The model's call failed.
         """
+        here = self._here.get()
+        if here is None:
+            raise ConfigError("the response cache is not open; use it inside `async with`")
         key = cache_key(request)
         while True:
-            flight = self._flights.get(key)
+            flight = here.flights.get(key)
             if flight is None:
-                return await self._lead(key, request, on_delta)
+                return await self._lead(here, key, request, on_delta)
             await flight.landed.wait()
             if flight.failure is not None:
                 raise _copy(flight.failure)
@@ -109,43 +115,36 @@ class CachedModel:
                 return _served(flight.reply, on_delta)
             # The call that we waited for was cancelled: somebody has to make it anew.
 
-    async def _lead(self, key: bytes, request: ChatRequest, on_delta: DeltaHandler | None) -> ChatReply:
-        flight = self._flights[key] = _Flight()
+    async def _lead(self, here: _Open, key: bytes, request: ChatRequest, on_delta: DeltaHandler | None) -> ChatReply:
+        flight = here.flights[key] = _Flight()
         try:
-            kept = await self._get(key)
+            kept = await self._get(here.store, key)
             flight.reply = kept or await ask(self.model, request, on_delta)
             if kept is None:
-                await self._put(key, flight.reply)
+                await self._put(here.store, key, flight.reply)
                 return flight.reply
             return _served(kept, on_delta)
         except CallError as error:
             flight.failure = error
             raise
         finally:
-            del self._flights[key]
+            del here.flights[key]
             flight.landed.set()
 
-    async def _get(self, key: bytes) -> ChatReply | None:
-        store = self._opened()
+    async def _get(self, store: ResponseStore, key: bytes) -> ChatReply | None:
         try:
             return await _in_thread(lambda: store.get(key))
         except (sqlite3.Error, ValidationError) as error:
             log.warning("response cache %s could not be read: %s", self.path, type(error).__name__)
             return None
 
-    async def _put(self, key: bytes, reply: ChatReply) -> None:
-        store = self._opened()
+    async def _put(self, store: ResponseStore, key: bytes, reply: ChatReply) -> None:
         # A cancellation that comes now must not throw away an answer that has been paid for.
         with anyio.CancelScope(shield=True):
             try:
                 await _in_thread(lambda: store.put(key, reply))
             except sqlite3.Error as error:
                 log.warning("response cache %s could not be written: %s", self.path, type(error).__name__)
-
-    def _opened(self) -> ResponseStore:
-        if self._store is None:  # used without `async with`: opened now, closed with the process
-            self._store = ResponseStore(self.path)
-        return self._store
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -10,7 +10,9 @@ import anyio
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
+from mar.pool.network import http_client
 
 TIMEOUT_S = 3.0
 
@@ -36,10 +38,16 @@ async def check_health(
 ) -> dict[str, Health]:
     """Ask every model's server for its list of models; by name of the model. Nothing is raised."""
     results: dict[str, Health] = {}
-    async with httpx.AsyncClient(timeout=timeout_s) as client, anyio.create_task_group() as tasks:
+    async with anyio.create_task_group() as tasks:
 
         async def check(card: ModelCard) -> None:
-            results[card.name] = await _check(client, card, keys.get(card.name), timeout_s)
+            try:
+                client = http_client(httpx.AsyncClient, card.base_url or "", timeout=timeout_s)
+            except ConfigError as error:
+                results[card.name] = Health(ok=False, text=str(error))
+                return
+            async with client:
+                results[card.name] = await _check(client, card, keys.get(card.name), timeout_s)
 
         for card in cards:
             tasks.start_soon(check, card)

@@ -1,8 +1,8 @@
 """Models behind OpenAI-compatible servers: hosted APIs, vLLM, and whatever else speaks /v1/chat/completions.
 
-One connection pool serves all models. The SDK's own retries are off: tries, limits and time are counted here, where
-they can be observed and cancelled. A call goes through its model's limits once per try; the wait between tries holds
-no slot. The SDK runs on asyncio, so a live pool does too.
+One connection pool in each event loop serves all models. The SDK's own retries are off: tries, limits and time are
+counted here, where they can be observed and cancelled. A call goes through its model's limits once per try; the wait
+between tries holds no slot. The SDK runs on asyncio, so a live pool does too.
 
 What is measured: `ChatReply.latency_s` is the successful try's call, from sending to the last token. Waiting for our
 own limits, failed tries and the pauses between tries are not in it (they are in the episode's latency, and the wait
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,9 +30,11 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import SecretStr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from mar.concurrency import PerLoop
 from mar.errors import BadReply, CallError, CallTimeout, ConfigError, ConnectionLost, ServerFault
 from mar.pool.cards import ModelCard
 from mar.pool.limits import CallTiming, ModelLimits
+from mar.pool.network import http_client, proxy_of
 from mar.pool.openai_errors import from_openai
 from mar.pool.openai_reply import ReplyBuilder, WireCompletion, parse
 from mar.types import ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
@@ -102,6 +105,14 @@ def _error_of(state: RetryCallState) -> CallError | None:
     return error if isinstance(error, CallError) else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Open:
+    """What is open in one event loop."""
+
+    clients: Mapping[str, openai.AsyncOpenAI]  # by model
+    limits: Mapping[str, ModelLimits]  # by model
+
+
 class OpenAIModel:
     """Answers for every card through its OpenAI-compatible server. Use it as `async with model:`.
 
@@ -131,40 +142,58 @@ class OpenAIModel:
                 raise ConfigError(f"model {card.name!r} has no base_url; give the address of its server")
         self._keys = dict(keys or {})
         self._retry = retry or RetryPolicy()
-        self.limits = {
-            name: ModelLimits(
-                name,
-                concurrency=card.concurrency,
-                requests_per_minute=card.requests_per_minute,
-                window_s=window_s,
-            )
-            for name, card in self._cards.items()
-        }
-        self._entered = 0
-        self._clients: dict[str, openai.AsyncOpenAI] = {}
-        self._http: Any = None
+        self._window_s = window_s
+        self._here = PerLoop("connections", self._open)
 
     async def __aenter__(self) -> Self:
-        # Counted, because a pool and its restricted copies share one model.
-        if self._entered == 0:
-            self._http = openai.DefaultAsyncHttpxClient(timeout=None, event_hooks={"response": [_note_headers]})
-            self._clients = {name: self._client(card) for name, card in self._cards.items()}
-        self._entered += 1
+        await self._here.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._entered -= 1
-        if self._entered == 0:
-            http, self._http, self._clients = self._http, None, {}
-            with anyio.CancelScope(shield=True):
-                await http.aclose()
+    ) -> bool | None:
+        return await self._here.__aexit__(kind, error, trace)
 
-    def _client(self, card: ModelCard) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(
-            api_key=self._key(card.name) or NO_KEY, base_url=card.base_url, http_client=self._http, max_retries=0
-        )
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[_Open]:
+        hooks = {"response": [_note_headers]}
+        async with AsyncExitStack() as stack:
+            http: dict[str | None, Any] = {}
+            for url in (card.base_url or "" for card in self._cards.values()):
+                if (proxy := proxy_of(url)) not in http:
+                    options = {"timeout": None, "event_hooks": hooks}
+                    client = http_client(openai.DefaultAsyncHttpxClient, url, **options)
+                    http[proxy] = await stack.enter_async_context(client)
+            clients = {n: self._client(card, http[proxy_of(card.base_url or "")]) for n, card in self._cards.items()}
+            limits = {
+                name: ModelLimits(
+                    name,
+                    concurrency=card.concurrency,
+                    requests_per_minute=card.requests_per_minute,
+                    window_s=self._window_s,
+                )
+                for name, card in self._cards.items()
+            }
+            yield _Open(clients=clients, limits=limits)
+
+    def _client(self, card: ModelCard, http: Any) -> openai.AsyncOpenAI:
+        key = self._key(card.name) or NO_KEY
+        client = openai.AsyncOpenAI(api_key=key, base_url=card.base_url, http_client=http, max_retries=0)
+        # What OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_CUSTOM_HEADERS say is meant for one vendor, not for all.
+        client.organization = client.project = None
+        client._custom_headers = {}  # pyright: ignore[reportPrivateUsage]
+        return client
+
+    @property
+    def limits(self) -> Mapping[str, ModelLimits]:
+        """Each model's limits and load in the running event loop; none where the pool is not open."""
+        here = self._here.get()
+        return {} if here is None else here.limits
+
+    @property
+    def _clients(self) -> Mapping[str, openai.AsyncOpenAI]:
+        here = self._here.get()
+        return {} if here is None else here.clients
 
     def _key(self, name: str) -> str:
         key = self._keys.get(name)

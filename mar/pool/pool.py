@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,8 @@ class Pool:
     """The models that agents can run on.
 
     Use it as an asynchronous context manager: `async with pool:` opens what its chat model needs (connections, a
-    scheduler) and closes it again. `kind` says where answers come from and stands in every table made with it.
+    scheduler) in the running event loop and closes it again; a model has its own in each loop, so threads may share a
+    pool. `kind` says where answers come from and stands in every table made with it.
     """
 
     def __init__(
@@ -71,7 +72,6 @@ class Pool:
         self.kind: PoolKind = kind
         self.virtual_time = virtual_time
         self._reports = model if isinstance(model, ReportsTelemetry) else None  # asked once: the check is slow
-        self._stack: AsyncExitStack | None = None
 
     @classmethod
     def from_env(cls, pool_file: str | Path | None = None, *, env_file: str | Path = ".env") -> Pool:
@@ -122,17 +122,15 @@ class Pool:
         return Pool(keep, self.model, kind=self.kind, virtual_time=self.virtual_time)
 
     async def __aenter__(self) -> Self:
-        stack = AsyncExitStack()
-        if hasattr(self.model, "__aenter__"):
-            await stack.enter_async_context(self.model)  # pyright: ignore[reportArgumentType]
-        self._stack = stack
+        if isinstance(self.model, AbstractAsyncContextManager):
+            await self.model.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        stack, self._stack = self._stack, None
-        return None if stack is None else await stack.__aexit__(kind, error, trace)
+    ) -> None:
+        if isinstance(self.model, AbstractAsyncContextManager):
+            await self.model.__aexit__(kind, error, trace)
 
     async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
         """Answer one request.

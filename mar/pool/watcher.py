@@ -9,21 +9,21 @@ anew. Servers are polled each in a loop of its own: one that hangs delays no oth
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 import anyio
 import httpx
-from anyio.abc import TaskGroup
 from pydantic import SecretStr
 
-from mar.concurrency import task_group
+from mar.concurrency import PerLoop, task_group
 from mar.errors import BadReply
 from mar.pool.cards import ModelCard
 from mar.pool.metrics import ServerMetrics, read_metrics
+from mar.pool.network import http_client
 from mar.pool.pool import ReportsTelemetry, StatesCosts, ask
 from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
 
@@ -105,31 +105,36 @@ class TelemetryWatcher:
         self.cards = {card.name: card for card in cards}
         self.settings = settings or WatchSettings()
         self._keys = dict(keys or {})
-        self._watched: dict[str, Watched] = {}
-        self._stack: AsyncExitStack | None = None
+        self._here = PerLoop("telemetry watcher", self._open)
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(httpx.AsyncClient(timeout=self.settings.timeout_s))
-            tasks = await stack.enter_async_context(task_group())
-            stack.callback(tasks.cancel_scope.cancel)
-            self._begin(client, tasks)
-            self._stack = stack.pop_all()
+        await self._here.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        stack, self._stack = self._stack, None
-        return None if stack is None else await stack.__aexit__(kind, error, trace)
+        return await self._here.__aexit__(kind, error, trace)
 
-    def _begin(self, client: httpx.AsyncClient, tasks: TaskGroup) -> None:
-        now = anyio.current_time()
-        for name, card in self.cards.items():
-            key = self._keys.get(name)
-            headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
-            self._watched[name] = Watched(card=card, url=metrics_url(card), headers=headers, began=now)
-            tasks.start_soon(self._watch, client, self._watched[name])
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[dict[str, Watched]]:
+        async with AsyncExitStack() as stack, task_group() as tasks:
+            watched: dict[str, Watched] = {}
+            now = anyio.current_time()
+            for name, card in self.cards.items():
+                key = self._keys.get(name)
+                headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
+                watched[name] = Watched(card=card, url=metrics_url(card), headers=headers, began=now)
+                client = http_client(httpx.AsyncClient, watched[name].url, timeout=self.settings.timeout_s)
+                tasks.start_soon(self._watch, await stack.enter_async_context(client), watched[name])
+            try:
+                yield watched
+            finally:
+                tasks.cancel_scope.cancel()
+
+    @property
+    def _watched(self) -> Mapping[str, Watched]:
+        return self._here.get() or {}
 
     async def _watch(self, client: httpx.AsyncClient, watched: Watched) -> None:
         while True:
@@ -197,28 +202,24 @@ class WatchedModel:
     def __init__(self, model: ChatModel, watcher: TelemetryWatcher) -> None:
         self.model = model
         self.watcher = watcher
-        self._entered = 0
-        self._stack: AsyncExitStack | None = None
+        self._here = PerLoop("watched model", self._open)
 
     async def __aenter__(self) -> Self:
-        # Counted, because a pool and its restricted copies share one model.
-        if self._entered == 0:
-            async with AsyncExitStack() as stack:
-                if hasattr(self.model, "__aenter__"):
-                    await stack.enter_async_context(self.model)  # pyright: ignore[reportArgumentType]
-                await stack.enter_async_context(self.watcher)
-                self._stack = stack.pop_all()
-        self._entered += 1
+        await self._here.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._entered -= 1
-        if self._entered or self._stack is None:
-            return None
-        stack, self._stack = self._stack, None
-        return await stack.__aexit__(kind, error, trace)
+        return await self._here.__aexit__(kind, error, trace)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            if isinstance(self.model, AbstractAsyncContextManager):
+                await stack.enter_async_context(self.model)
+            await stack.enter_async_context(self.watcher)
+            yield
 
     def telemetry(self) -> Mapping[str, ModelTelemetry]:
         """The latest figures of every model; a server's own hold all its clients' requests, so they come first."""

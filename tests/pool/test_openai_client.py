@@ -13,6 +13,7 @@ from mar.errors import (
     ConfigError,
     ConnectionLost,
     ContextOverflow,
+    LimitReached,
     ModelLoading,
     RateLimited,
     Refused,
@@ -219,9 +220,11 @@ async def test_two_hundred_calls_at_thirty_percent_faults_each_end_as_what_they_
         except CallError as error:
             outcomes.append(error)
 
-    async with server, client(server, concurrency=20) as model, anyio.create_task_group() as tasks:
-        for number in range(200):
-            tasks.start_soon(one, model, number)
+    async with server, client(server, concurrency=20) as model:
+        async with anyio.create_task_group() as tasks:
+            for number in range(200):
+                tasks.start_soon(one, model, number)
+        assert model.limits["m"].most_running == 20
     assert len(outcomes) == 200
     failures = [o for o in outcomes if isinstance(o, CallError)]
     final = [f for f in server.injected if f in ("bad_key", "unknown_model", "overflow", "filtered")]
@@ -231,7 +234,6 @@ async def test_two_hundred_calls_at_thirty_percent_faults_each_end_as_what_they_
     assert len(set(answers)) == len(answers)  # everybody got the answer to their own question
     assert sum(o.attempts for o in outcomes if not isinstance(o, CallError)) <= len(server.requests)
     assert server.most_running <= 20
-    assert model.limits["m"].most_running == 20
 
 
 async def test_every_call_is_answered_when_every_fault_can_pass():
@@ -258,15 +260,68 @@ async def test_calls_overlap_to_the_limit():
 
 async def test_load_is_visible_while_calls_are_under_way():
     server = ChatServer(faults={"hang": 1.0})
-    async with server, client(server, concurrency=2) as model, anyio.create_task_group() as tasks:
-        for _ in range(5):
-            tasks.start_soon(model.chat, ask())
-        while server.running < 2:  # noqa: ASYNC110  # the server counts and has no event to give
-            await anyio.sleep(0.001)
-        seen = model.telemetry()["m"]
-        tasks.cancel_scope.cancel()
-    assert (seen.running, seen.waiting) == (2, 3)
-    assert model.telemetry()["m"].running == 0
+    async with server, client(server, concurrency=2) as model:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(model.chat, ask())
+            while server.running < 2:  # noqa: ASYNC110  # the server counts and has no event to give
+                await anyio.sleep(0.001)
+            seen = model.telemetry()["m"]
+            tasks.cancel_scope.cancel()
+        assert (seen.running, seen.waiting) == (2, 3)
+        assert model.telemetry()["m"].running == 0
+
+
+def test_threads_and_loops_share_a_pool_and_each_loop_has_its_own_connections():
+    def loop(model, number):
+        async def main():
+            async with model, model:  # entered twice, as by a pool and its restricted copy
+                return (await model.chat(ask(f"q{number}"))).text
+
+        return [anyio.run(main) for _ in range(2)]
+
+    async def serve():
+        async with ChatServer() as server:
+            model = client(server)
+            found = {}
+
+            async def one(number):
+                found[number] = await anyio.to_thread.run_sync(loop, model, number)
+
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as tasks:
+                    for number in range(6):
+                        tasks.start_soon(one, number)
+            assert model.limits == {}  # nothing is left open
+            return found
+
+    found = anyio.run(serve)
+    assert all(len(set(texts)) == 1 and f"q{n}" in texts[0] for n, texts in found.items())
+
+
+async def test_what_the_environment_holds_for_one_vendor_goes_to_no_other(monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-canary")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-canary")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Secret: canary")
+    async with ChatServer() as server, client(server) as model:
+        await model.chat(ask())
+    assert "canary" not in repr(server.requests)
+
+
+async def test_a_request_s_meter_is_asked_before_each_try():
+    tries = []
+
+    class Meter:
+        async def __call__(self, request, attempt):
+            tries.append(len(server.requests))
+            if len(tries) == 3:
+                raise LimitReached("enough")
+            return await attempt()
+
+    async with ChatServer(faults={"server_fault": 1.0}) as server, client(server) as model:
+        with pytest.raises(LimitReached):
+            await model.chat(ask(meter=Meter()))
+    assert tries == [0, 1, 2]
 
 
 async def test_a_right_key_is_let_in_and_a_wrong_one_refused():

@@ -6,16 +6,15 @@ item-response model (`author`, `skill`, `outcome`); their time comes from simula
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
 import anyio
-from anyio.abc import TaskGroup
 
-from mar.concurrency import task_group
-from mar.errors import CallTimeout, ConfigError, ServerFault
+from mar.concurrency import PerLoop, task_group
+from mar.errors import CallTimeout, Charge, ConfigError, ServerFault
 from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
 from mar.pool.simulated import texts
@@ -65,31 +64,27 @@ class SimulatedModel:
         if missing:
             raise ConfigError(f"no profile (skills and speeds) for simulated model {missing[0]!r}")
         self._author = Author(world, self.cards, self._profiles, assumptions, seed)
-        self._scheduler: Scheduler | None = None
-        self._tasks: TaskGroup | None = None
-        self._stack = AsyncExitStack()
-        self._users = 0
+        self._here = PerLoop("simulated servers", self._open)
 
     async def __aenter__(self) -> Self:
-        self._users += 1
-        if self._users == 1:
-            speeds = {name: self._profiles[name].serving for name in self.cards}
-            self._scheduler = Scheduler(speeds, contention=self.assumptions.gpu_contention)
-            self._stack = AsyncExitStack()
-            self._tasks = await self._stack.enter_async_context(task_group())
-            self._tasks.start_soon(self._scheduler.run, name="simulated serving")
+        await self._here.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._users -= 1
-        if self._users or self._tasks is None:
-            return None
-        tasks, stack = self._tasks, self._stack
-        self._tasks, self._scheduler = None, None
-        tasks.cancel_scope.cancel()
-        return await stack.__aexit__(kind, error, trace)
+        return await self._here.__aexit__(kind, error, trace)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[Scheduler]:
+        speeds = {name: self._profiles[name].serving for name in self.cards}
+        scheduler = Scheduler(speeds, contention=self.assumptions.gpu_contention)
+        async with task_group() as tasks:
+            tasks.start_soon(scheduler.run, name="simulated serving")
+            try:
+                yield scheduler
+            finally:
+                tasks.cancel_scope.cancel()
 
     async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
         """Answer one request.
@@ -128,16 +123,18 @@ class SimulatedModel:
 
     def telemetry(self) -> Mapping[str, ModelTelemetry]:
         """Load of every model, as its server would report it now; unknown before the pool is entered."""
-        if self._scheduler is None:
+        scheduler = self._here.get()
+        if scheduler is None:
             return {name: ModelTelemetry(model=name) for name in self.cards}
-        return self._scheduler.telemetry()
+        return scheduler.telemetry()
 
     def _open_scheduler(self, model: str) -> Scheduler:
         if model not in self.cards:
             raise ConfigError(f"unknown model {model!r}; the simulator has: {', '.join(self.cards)}")
-        if self._scheduler is None:
+        scheduler = self._here.get()
+        if scheduler is None:
             raise ConfigError("the simulated pool is not open; use it inside `async with pool:`")
-        return self._scheduler
+        return scheduler
 
     async def _fail_by_chance(self, chance: float, limit: float) -> None:
         if chance >= self.assumptions.fault_rate:
@@ -156,7 +153,9 @@ class SimulatedModel:
         finally:
             scheduler.forget(job)
         if ticket.timed_out:
-            raise CallTimeout(f"the simulated server of {job.model} gave no answer within {limit:g} s")
+            tokens = {"prompt_tokens": job.prompt_tokens, "completion_tokens": job.completion_tokens}
+            charge = Charge(charged="yes", **tokens)  # a server goes on with what nobody waits for
+            raise CallTimeout(f"the simulated server of {job.model} gave no answer within {limit:g} s", charge=charge)
 
     def _reply(self, job: Job, draft: Draft, *, streamed: bool) -> ChatReply:
         overhead = self._profiles[job.model].serving.overhead_s
