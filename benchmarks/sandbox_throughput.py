@@ -21,7 +21,7 @@ import anyio
 
 from mar.runtime.sandbox import Sandbox, TestJob, TestReport
 
-_FILE = Path("benchmarks/mbpp/mbpp.jsonl")
+FILE = Path("benchmarks/mbpp/mbpp.jsonl")
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -62,7 +62,7 @@ async def run_all(sandbox: Sandbox, jobs: list[tuple[int, TestJob]], workers: in
 
 
 async def main(workers: int, isolation: Literal["auto", "namespaces", "rlimits"], n_runs: int) -> None:
-    jobs = list(load_jobs(Path(os.environ.get("MAR_DATA", _DEFAULT)) / _FILE).items())[:n_runs]
+    jobs = list(load_jobs(Path(os.environ.get("MAR_DATA", _DEFAULT)) / FILE).items())[:n_runs]
     async with Sandbox(workers=workers, isolation=isolation, memo_size=1) as sandbox:
         await run_all(sandbox, jobs[:20], workers)
         began = time.perf_counter()

@@ -21,9 +21,10 @@ from mar.runtime.sandbox.inside.files import remove_tree
 from mar.runtime.sandbox.records import Fence, Isolation
 
 _HOME = str(Path(__file__).parent)
+# Our own modules are compiled once and for all; what jobs import is not written anywhere.
 _BOOT = (
-    "import sys; home = sys.argv[1]; sys.path.insert(0, home); from inside import template; "
-    "sys.path.remove(home); template.main(int(sys.argv[2]), sys.argv[3], sys.argv[4])"
+    "import sys; home = sys.argv[1]; sys.path.insert(0, home); from inside import template; sys.path.remove(home); "
+    "sys.dont_write_bytecode = True; template.main(int(sys.argv[2]), sys.argv[3], sys.argv[4])"
 )
 _MAX_REPLY = 65_536
 
@@ -75,7 +76,7 @@ class Worker:
         if isolation == "rlimits":  # under namespaces each job mounts its own
             scratch = tempfile.mkdtemp(prefix="mar-sandbox-")
             os.chmod(scratch, 0o711)  # jobs may run as another user, and must not list it
-        command = [sys.executable, "-I", "-S", "-B", "-c", _BOOT, _HOME, str(theirs.fileno()), isolation, scratch]
+        command = [sys.executable, "-I", "-S", "-c", _BOOT, _HOME, str(theirs.fileno()), isolation, scratch]
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -60,6 +60,16 @@ def test_what_a_link_points_to_is_kept(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "kept").exists()
 
 
+def test_a_link_in_the_place_of_the_folder_goes_and_what_it_points_to_stays_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o755)
+    (tmp_path / "theirs" / "kept").touch()
+    (tmp_path / "scratch").symlink_to(tmp_path / "theirs")
+    remove_tree(str(tmp_path / "scratch"))
+    assert not os.path.lexists(tmp_path / "scratch")
+    assert (tmp_path / "theirs" / "kept").exists()
+    assert (tmp_path / "theirs").stat().st_mode & 0o777 == 0o755
+
+
 def test_overfull_by_size_by_number_and_by_depth(folder: Path) -> None:
     assert not overfull(str(folder), 8192)
     (folder / "f").write_bytes(bytes(8192))

@@ -7,7 +7,7 @@ from .jobs import Base
 _NO_FILTER = "system calls are not filtered: sockets of other kinds, keyrings, memory that no limit counts"
 _PROCESSES = "priorities, limits and modes of what belongs to the user can be changed"
 _SIGNALS = "processes of the user can be signalled"
-_FILES = "whatever the user may read or write can be read and written"
+_FILES = "whatever the user (started by root: anybody) may read or write can be read and written"
 _METADATA = "names, sizes and times of files (not what is in them) can be looked up"
 _SCRATCH = "the number of files and the size of scratch are checked a hundred times a second, not bounded"
 
