@@ -46,6 +46,7 @@ RIGHT = {
     "files": "import os, tempfile\nwith tempfile.TemporaryDirectory() as d:\n    open(d + '/f', 'w').write('x')\n"
     "    os.rename(d + '/f', d + '/g')",
     "database": "import sqlite3\nb = sqlite3.connect('b.db')\nb.execute('create table t (x)')\nb.commit()",
+    "devices": "import os\nopen(os.devnull, 'w').write('x'); open('/dev/urandom', 'rb').read(4); os.devnull",
     "numbers": "import decimal, fractions, random, secrets, statistics, time\nrandom.seed(); time.sleep(0.001)\n"
     "print(decimal.Decimal(1) / 3, secrets.token_hex(4))",
     "late imports": "import calendar, concurrent.futures, csv, ctypes, encodings.cp1252, hashlib, lzma, ssl, uuid\n"

@@ -16,7 +16,7 @@ FIRST_FOLDER_FD, LAST_FD = 60, 63  # the library's folders keep their place, whi
 EXIT_NOT_CONFINED = 70
 
 # Landlock (rlimits isolation only).
-_EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _READING = _EXECUTE | _READ_FILE | _READ_DIR
 _ALL_RIGHTS_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 _ALL_TCP = 0b11
@@ -57,10 +57,14 @@ def allow_reading(paths: list[str], scratch: str) -> int:
         return -1
     ruleset = kernel.landlock_create(_READING, 0, 0, version)
     for path in [*paths, scratch]:
-        place = os.open(path, os.O_PATH)
-        kernel.landlock_allow(ruleset, place, _READ_FILE | (_READ_DIR if os.path.isdir(path) else 0))
-        os.close(place)
+        _allow(ruleset, path, _READ_FILE | (_READ_DIR if os.path.isdir(path) else 0))
     return ruleset
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    place = os.open(path, os.O_PATH)
+    kernel.landlock_allow(ruleset, place, rights)
+    os.close(place)
 
 
 def enter(cell: Cell, stdio: list[int], kept: list[int]) -> None:
@@ -91,10 +95,9 @@ def _restrict_files(cell: Cell) -> None:
     version = min(kernel.landlock_version(), 6)
     writing = _ALL_RIGHTS_BY_VERSION[min(version, 5)] & ~_READING
     ruleset = kernel.landlock_create(writing, _ALL_TCP, _ABSTRACT_SOCKETS_AND_SIGNALS, version)
+    _allow(ruleset, os.devnull, _WRITE_FILE)
     if cell.scratch:
-        scratch = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-        kernel.landlock_allow(ruleset, scratch, writing)
-        os.close(scratch)
+        _allow(ruleset, ".", writing)
     kernel.forbid_new_privileges()
     # What is done has to be allowed by both. Each is merged with those before, so the long one comes last.
     kernel.landlock_restrict(ruleset)

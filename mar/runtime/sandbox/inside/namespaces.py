@@ -25,7 +25,7 @@ _SPACES = (
     | kernel.CLONE_NEWUTS
 )
 _STAGING = "/tmp"  # covered by the new root inside the private mount namespace only
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 SCRATCH = "/scratch"
 NOBODY_INSIDE = 1
 _NOBODY_OUTSIDE = 65534
@@ -95,10 +95,10 @@ def build_root(readable: list[str]) -> None:
     _limit_kernel_objects()
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     # Opened before the new root covers what may lie beneath it.
-    sources = {path: os.open(path, os.O_PATH) for path in [*readable, *_DEVICES] if os.path.exists(path)}
+    sources = {path: os.open(path, os.O_PATH) for path in [*readable, *DEVICES] if os.path.exists(path)}
     kernel.mount("tmpfs", _STAGING, "tmpfs", kernel.MS_NOSUID, "mode=755,size=1m")
     for path, source in sources.items():
-        _bind(source, path, device=path in _DEVICES)
+        _bind(source, path, device=path in DEVICES)
         os.close(source)
     os.mkdir(_STAGING + SCRATCH)
     with contextlib.suppress(FileExistsError):  # where Python itself lies beneath it

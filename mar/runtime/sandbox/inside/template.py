@@ -76,7 +76,7 @@ def _in_rlimits(scratch: str) -> Base:
         isolation="rlimits",
         memory_bytes=_address_space(),
         pid_namespace=-1,
-        readable=jail.allow_reading(shown.paths, scratch),
+        readable=jail.allow_reading([*shown.paths, *filter(os.path.exists, namespaces.DEVICES)], scratch),
         calls=seccomp.prepare("rlimits"),
         scratch=scratch,
         uids=uids,
