@@ -1,52 +1,94 @@
 """Answers that are one option of a list, as in MMLU and MMLU-Pro: a letter, found in free text.
 
-The first of these signs that is there decides:
+The strongest kind of sign that is there decides, and of its kind the last one that the text stands by
+(`mar.tasks.scoring.statements` says what a text disowns):
 
-1. The first phrase such as "the answer is (C)", then a boxed letter. The first, since models that continue a few-shot
-   prompt go on with questions of their own. A word is no letter: "the answer is Decreasing" does not say D.
-2. "Answer: C", the last one; then "the correct option is C", the last one.
-3. The letter of a text that starts with it as a list does ("C", "(C)", "C. Mitochondria"), or of a line of its own.
-4. The text of an option, restated as the answer, if it is the text of one option only.
-5. At the end of the text "option C", "choice (C)" or "(C)", if only one option is named there.
-6. In a text of a few words, a capital letter that stands alone and cannot be a word.
+- `stated`: what is called the answer: "the answer is (C)", "Answer: C", "C is the answer", a boxed letter, or in its
+  place the text of an option, if it is the text of one option only.
+- `chosen`: what is picked or called right: "the correct option is C", "I would pick C", "the answer may be C".
+- `formed`: the whole text starts with a letter as a list does ("C", "(C)", "C. Mitochondria") or ends in a line that is
+  one, or it is an option's text.
+- `concluded`: the end concludes with a letter, or names one option only ("Therefore, C.", "option C", "(C)").
+- `terse`: in a text of a few words, a capital letter that stands alone and cannot be a word.
 
-There is no seventh, and in particular no "last capital letter anywhere": in recorded answers that were cut off it finds
-units, variables and the pronoun I. A text with none of the signs holds no readable answer. A letter beyond the options
-that is stated as the answer (1 and 2) is one, and wrong.
+There is no sixth, and in particular no "last capital letter anywhere": in recorded answers that were cut off it finds
+units, variables and the pronoun I. A text with none of the signs holds no readable answer, and neither does one whose
+last statement names two letters at once. A letter beyond the options that is stated as the answer is one, and wrong.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from mar.tasks.scoring.boxed import last_boxed
+from mar.tasks.scoring.letters import ALONE, CLOSE, LETTERS, NOT_BEFORE, TWO, Named, letter_at, named
+from mar.tasks.scoring.restated import restated_at, restated_before, restated_exactly, restated_whole
+from mar.tasks.scoring.statements import Statement, last_places, lowered, run_on, stands_by, statements
 
-LETTERS = "ABCDEFGHIJ"
+Sign = Literal["stated", "chosen", "formed", "concluded", "terse", "none"]
 MAX_TEXT = 100_000  # characters looked at
-MAX_PHRASES = 4  # restatements looked at, from the end
 ENDING = 200  # characters of a text's end
+BRIEF = 300  # characters of a text that may be a letter and its reason
 FEW_WORDS = 60  # characters of a terse reply
+MAX_RUN_ONS = 5  # places looked at where a text may go on with a question of its own
 
-_MARK = r"[\s*_`\"'$:(\[{]{0,12}(?:\\(?:text|mathrm|mathbf|textbf|boxed)\s*\{\(?)?"
-_LETTER = rf"{_MARK}(?:(?i:option|choice)\s*\(?)?([A-J])(?!\w|['’.,-]\w)"
-_IS = (
-    r"(?i:\s{1,3}\w{1,30}){0,2}?\s{1,3}"
-    r"(?i:is|would be|must be|should be)(?i:\s(?:the\s)?(?:correct\s)?option)?\s{0,3}:?"
+_IS = r"(?:is|was|would be|must be|should be|has to be|seems to be)"
+_SUBJECT = re.compile(
+    rf"(?:^|[.!?:;,\n*(]\s{{0,3}}|\b(?:so|that|option|choice|alternative|hence|thus|therefore|answer|letter|only|and"
+    rf"|believe|think)\s{{1,2}})[*_\"'(\[]{{0,4}}([A-J]){ALONE}{CLOSE},?\s{_IS}\s"
+    r"(?:(?:therefore|thus|hence|clearly|also|the|my|our|only|most|best|correct|right|final|likely)\s){0,4}$",
+    re.IGNORECASE,
 )
-_PHRASE = re.compile(rf"\b(?i:answer){_IS}{_LETTER}")
-_OPTION_IS = re.compile(rf"\b(?i:option|choice){_IS}{_LETTER}")
-_LABEL = re.compile(rf"\b(?i:answer|choice|option)\W{{0,4}}[:=]\W{{0,4}}{_LETTER}")
-_BOXED = re.compile(rf"{_MARK}([A-J])(?![\w'’])")
-_START = re.compile(r"[\s*_]{0,12}[(\[]?([A-J])(?:[)\].:](?!\w)|[*_ \t]{0,9}(?:\n|$))")
-_LINE = re.compile(r"^[ \t*_(\[]{0,9}([A-J])[*_)\].: ]{0,9}$", re.MULTILINE)
-_NAMED = re.compile(r"\b(?i:option|choice|alternative)\s+\(?([A-J])\b(?!['’])|\(([A-J])\)|\[([A-J])\]")
-_CAPITAL = re.compile(r"(?<![\w'’.\\^_-])([A-J])(?![\w'’^_]|[.-]\w)")
-_ARTICLE = re.compile(r"\s+[a-z]")
-_STATED = re.compile(
-    r"\banswer\b(?:\s{1,3}\w{1,30}){0,2}?\s{1,3}(?:is|would be)\b\s{0,3}:?|\banswer\W{0,4}:", re.IGNORECASE
+_BEFORE_IS = re.compile(
+    rf",?\s{_IS}\s(?:(?:therefore|thus|clearly|the|my|our|only|most|best|correct|right|final|likely)\s){{1,4}}$",
+    re.IGNORECASE,
 )
-_WORDS = re.compile(r"[^\w.%/+-]+")
+_CHOOSING = (
+    *("option", "choice", "alternative", "correct", "right", "best", "might be", "选", "選"),
+    *("choose", "chose", "pick", "select", "go with", "vote for", "opt for", "settle on", "stick with"),
+)
+_CHOSEN = re.compile(
+    r"(?:option|choice|alternative)s?\b(?:(?:[ ,]{1,3}\w{1,20}){0,4}?\s"
+    r"(?:(?:would|must|should|has to|seems to|appears to|might|may|could)\s)?(?P<is>is|be|are)\b|\W{0,4}[:=])"
+    r"|(?P<pick>choose|chose|pick(?:ed)?|select(?:ed)?|go with|vote for|opt for|settle on|stick with)\b"
+    r"|(?P<han>(?:选择|選擇|选项|選項|选|選))"
+    r"|(?P<right>correct|right|best)\b"
+    r"|might be\b"
+)
+_I = re.compile(r"\b(?:i|we)(?:['’](?:d|ll)| would| will| shall| should| can| must| therefore| thus)? $")
+_START = re.compile(
+    rf"[\s*_\"'`]{{0,12}}[(\[]?([A-Ja-j])(?:[)\].:](?!\w)|{CLOSE}[*_ \t]{{0,9}}(?:\n|$)|(?=\s(?:because|since)\b))"
+)
+_JOINED = re.compile(r"[\s*_\"'(\[]{0,6}([A-J])[-.:)]")
+_LISTED = re.compile(r"^[ \t*_(\[-]{0,6}([A-J]|II)[)\].:]", re.MULTILINE)
+_LINE = re.compile(r"(?P<open>[*_(\[`\"'$]{0,9})([A-J])(?P<close>[*_)\].`\"'$: ]{0,9})")
+_CONCLUDED = re.compile(
+    r"(?i:\b(?:therefore|thus|hence|so|consequently|finally|it is|it['’]s|must be|think|say|guess|[:—])|[:—])"
+    rf"[\s,:]{{0,3}}(?i:(?:the|option|choice|answer|letter|it is|it['’]s)\s){{0,3}}"
+    rf"[*_\"'(\[$]{{0,4}}([A-J]){CLOSE}[.!]?\s*$"
+)
+_NAMED = re.compile(
+    rf"\b(?i:option|choice|alternative)\s+\(?([A-J]){ALONE}|{NOT_BEFORE}\(([A-J])\)|{NOT_BEFORE}\[([A-J])\]"
+)
+_CAPITAL = re.compile(rf"{NOT_BEFORE}([A-J]){ALONE}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was read, and by which sign."""
+
+    letter: str | None
+    sign: Sign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    text: str
+    low: str
+    options: tuple[str, ...]
+    allowed: str  # the letters of the options
 
 
 def extract_choice(text: str, options: Sequence[str] = (), *, count: int | None = None) -> str | None:
@@ -57,73 +99,179 @@ def extract_choice(text: str, options: Sequence[str] = (), *, count: int | None 
         options: The options' texts in order, to recognise one that is restated; may be empty.
         count: How many options there are; default: as many as `options`, or ten.
     """
-    text = text[:MAX_TEXT]
+    return read_choice(text, options, count=count).letter
+
+
+def read_choice(text: str, options: Sequence[str] = (), *, count: int | None = None) -> Reading:
+    """As `extract_choice`, with the sign by which it was read."""
+    text = text[-MAX_TEXT:]
     allowed = LETTERS[: count or len(options) or len(LETTERS)]
-    signs: tuple[Callable[[], str | None], ...] = (
-        lambda: _first(_PHRASE, text),
-        lambda: _boxed(text),
-        lambda: _last(_LABEL, text, LETTERS),
-        lambda: _last(_OPTION_IS, text, LETTERS),
-        lambda: _listed(text, allowed),
-        lambda: restated(text, options),
-        lambda: _only(_NAMED, text[-ENDING:], allowed),
-        lambda: _only(_CAPITAL, text if len(text) <= FEW_WORDS else "", allowed),
+    whole = _Text(text=text, low=lowered(text), options=tuple(options), allowed=allowed)
+    if letter := restated_exactly(text, whole.options):
+        return Reading(letter=letter, sign="formed")
+    said = _own_part(whole)
+    for sign, read in _SIGNS:
+        if letter := read(said):
+            return Reading(letter=None if letter == TWO else letter, sign=sign)
+    return Reading(letter=None, sign="none")
+
+
+def _own_part(whole: _Text) -> _Text:
+    """The text up to where it goes on with another question, once the first is answered."""
+    for end, _ in zip(run_on(whole.low), range(MAX_RUN_ONS), strict=False):
+        part = _Text(text=whole.text[:end], low=whole.low[:end], options=whole.options, allowed=whole.allowed)
+        if _stated(part) or _formed(part):
+            return part
+    return whole
+
+
+# Signs ----------------------------------------------------------------------------------------------------------
+
+
+def _stated(said: _Text) -> str | None:
+    return next(_statements(said, hedged=False), None)
+
+
+def _statements(said: _Text, *, hedged: bool) -> Iterator[str]:
+    for statement in statements(said.low):
+        found = _what(statement, said) if statement.hedged is hedged else None
+        if found and _stands(statement, found, said):
+            yield found.letter
+
+
+def _not_meant(said: _Text) -> set[int]:
+    """Where letters stand that the text states but does not stand by."""
+    found = ((s, _what(s, said)) for s in statements(said.low))
+    return {f.start for s, f in found if f and not _stands(s, f, said)}
+
+
+def _stands(statement: Statement, found: Named, said: _Text) -> bool:
+    return stands_by(said.low, min(statement.start, found.start), found.end)
+
+
+def _what(statement: Statement, said: _Text) -> Named | None:
+    """What a statement says is the answer: after it, or before it."""
+    at = statement.content
+    if at is None:
+        return _subject(said, statement.start)
+    found = letter_at(said.text, at)
+    if found and (_heads_list(found, at, said) or (statement.boxed and not _fills(found, said))):
+        found = None
+    restated = restated_at(said.text, at, said.options) if said.options else None
+    if restated and (found is None or len(restated[1]) > 1 or found.letter not in said.allowed):
+        return Named(letter=restated[0], start=at, end=at + len(restated[1]))
+    if found is None and (joined := _JOINED.match(said.text, at)) and _restates(joined[1], joined.end(), said):
+        found = Named(letter=joined[1], start=joined.start(1), end=joined.end())
+    return found or _subject(said, statement.start)
+
+
+def _heads_list(found: Named, at: int, said: _Text) -> bool:
+    """Whether a letter on a line below is the first of a list of options."""
+    if "\n" not in said.text[at : found.start]:
+        return False
+    listed = _LISTED.finditer(said.text, said.text.rfind("\n", 0, found.start) + 1, found.end + 2_000)
+    return len({m[1] for m in listed}) > 1
+
+
+def _fills(found: Named, said: _Text) -> bool:
+    """Whether a letter is all of a box, but for the text of its option."""
+    return (
+        found.letter == TWO or re.match(r"[)\]*\s]{0,4}(?:[}.:$]|$)", said.text[found.end : found.end + 8]) is not None
     )
-    return next((letter for sign in signs if (letter := sign()) is not None), None)
 
 
-def restated(text: str, options: Sequence[str]) -> str | None:
-    """The letter of the one option whose text is the answer: after "the answer is", or the whole text."""
-    plain = [_normal(o) for o in options]
-    ends = [m.end() for m in _STATED.finditer(text)] if plain else []
-    said = [text[end : end + 500] for end in reversed(ends[-MAX_PHRASES:])]
-    letters = (_same_text(clause, plain) for clause in (*said, text if len(text) < 500 else ""))
-    return next((letter for letter in letters if letter is not None), None)
+def _subject(said: _Text, end: int) -> Named | None:
+    """What is said to be the answer: "so C is the correct"."""
+    before = said.text[max(0, end - ENDING) : end]
+    if not any(verb in before[-60:] for verb in (" is ", " was ", " be ")):
+        return None
+    if match := _SUBJECT.search(before):
+        start = end - len(before) + match.start(1)
+        return Named(letter=match[1].upper(), start=start, end=start + 1) if match[1].isupper() else None
+    if said.options and (match := _BEFORE_IS.search(before)):
+        at = end - len(before) + match.start()
+        letter = restated_before(said.text, at, said.options)
+        return Named(letter=letter, start=at, end=at) if letter else None
+    return None
 
 
-def _same_text(said: str, plain: Sequence[str]) -> str | None:
-    """The option that a clause begins with; the longest, where one option begins with another."""
-    words = _normal(said.partition("\n")[0])
-    fits = [o for o in plain if o and f"{words} ".startswith(f"{o} ")]
-    longest = max(fits, key=len, default="")
-    return LETTERS[plain.index(longest)] if plain.count(longest) == 1 else None
+def _chosen(said: _Text) -> str | None:
+    for at in last_places(said.low, _CHOOSING):
+        match = _CHOSEN.match(said.low, at)
+        if match is None or (match["pick"] and not _I.search(said.low[max(0, at - 20) : at])):
+            continue
+        found = _subject(said, match.start()) if match["right"] else letter_at(said.text, match.end())
+        on_line = found and "\n" not in said.text[match.end() : found.start]
+        if found and on_line and stands_by(said.low, min(match.start(), found.start), found.end):
+            return found.letter
+    return next(_statements(said, hedged=True), None)
 
 
-def _normal(text: str) -> str:
-    return " ".join(word.strip(".-") for word in _WORDS.sub(" ", text.casefold()).split())
+def _formed(said: _Text) -> str | None:
+    return _first_letter(said) or _last_line(said) or restated_whole(said.text, said.options)
 
 
-def _first(pattern: re.Pattern[str], text: str) -> str | None:
-    return next((m[1] for m in pattern.finditer(text) if not _is_article(m, text)), None)
+def _first_letter(said: _Text) -> str | None:
+    """The letter that a text starts with as a list does, unless a list of the options is what it is."""
+    start = _START.match(said.text)
+    if not start or start[1].upper() not in said.allowed:
+        return None
+    brief = len(said.text) <= (BRIEF if start[1].isupper() else FEW_WORDS)
+    others = {m[1] for m in _LISTED.finditer(said.text, 0, 20_000)} - {start[1].upper()}
+    alone = start[0].endswith("\n") or start.end() == len(said.text)
+    restates = _restates(start[1].upper(), start.end(), said)
+    return start[1].upper() if not others and (brief or alone or restates) else None
 
 
-def _only(pattern: re.Pattern[str], text: str, allowed: str) -> str | None:
-    """The letter that all matches agree on."""
-    found = set(_letters(pattern, text))
-    return found.pop() if len(found) == 1 and found <= set(allowed) else None
+def _restates(letter: str, at: int, said: _Text) -> bool:
+    """Whether the text of a letter's own option follows it."""
+    restated = restated_at(said.text, at, said.options)
+    return restated is not None and restated[0] == letter
 
 
-def _last(pattern: re.Pattern[str], text: str, allowed: str) -> str | None:
-    return next((letter for letter in reversed(_letters(pattern, text)) if letter in allowed), None)
+def _last_line(said: _Text) -> str | None:
+    """The letter that the last line is, unless it may begin a word, or go on with a list, that was cut off."""
+    above, _, line = said.text.rstrip().rpartition("\n")
+    match = _LINE.fullmatch(line.strip())
+    if match is None or match[2] not in said.allowed or not above.strip():
+        return None
+    listed = _LISTED.findall(above[-2_000:])
+    if listed and listed[-1] == chr(ord(match[2]) - 1):
+        return None
+    marked = match["open"] or match["close"]
+    begun = re.search(rf"(?:^|\n|[.!?]\s){match[2]}[a-z]", above[-2_000:])
+    return match[2] if marked or above.endswith("\n") or not begun else None
 
 
-def _letters(pattern: re.Pattern[str], text: str) -> list[str]:
-    return [next(g for g in m.groups() if g) for m in pattern.finditer(text) if not _is_article(m, text)]
+def _concluded(said: _Text) -> str | None:
+    ending = said.text[-ENDING:]
+    match = _CONCLUDED.search(ending)
+    if match and match[1] in said.allowed and (found := named(match, ending)):
+        return found.letter
+    offset = len(said.text) - len(ending)
+    not_meant, letters = _not_meant(said), set[str]()
+    for m in _NAMED.finditer(ending):
+        start, end, letter = offset + m.start(), offset + m.end(), m[m.lastindex or 0]
+        label = said.text[said.text.rfind("\n", 0, start) + 1 : start].strip(" \t*-") == ""
+        means = label and not _restates(letter, end, said)
+        means = means or m.start(m.lastindex or 0) + offset in not_meant
+        letters.add("" if means or not stands_by(said.low, start, end) else letter)
+    return letters.pop() if len(letters) == 1 and letters <= set(said.allowed) else None
 
 
-def _is_article(match: re.Match[str], text: str) -> bool:
-    """Whether an A or I that was found is the word: a lower-case word follows."""
-    return match[match.lastindex or 0] in "AI" and _ARTICLE.match(text, match.end()) is not None
+def _terse(said: _Text) -> str | None:
+    if len(said.text) > FEW_WORDS or "\n" in said.text.strip():
+        return None
+    not_meant = _not_meant(said)
+    found = [named(m, said.text) for m in _CAPITAL.finditer(said.text)]
+    letters = {TWO if n.start in not_meant or not stands_by(said.low, n.start, n.end) else n.letter for n in found if n}
+    return letters.pop() if len(letters) == 1 and letters <= set(said.allowed) else None
 
 
-def _boxed(text: str) -> str | None:
-    boxed = last_boxed(text) if "boxed" in text else None
-    found = _BOXED.match(boxed) if boxed else None
-    return found[1] if found else None
-
-
-def _listed(text: str, allowed: str) -> str | None:
-    start = _START.match(text)
-    if start and start[1] in allowed:
-        return start[1]
-    return _last(_LINE, text, allowed)
+_SIGNS: tuple[tuple[Sign, Callable[[_Text], str | None]], ...] = (
+    ("stated", _stated),
+    ("chosen", _chosen),
+    ("formed", _formed),
+    ("concluded", _concluded),
+    ("terse", _terse),
+)
