@@ -11,7 +11,8 @@ from mar.errors import DataError
 from mar.pool.simulated import SimItem, World, item_difficulties
 from mar.runtime.sandbox import Sandbox
 from mar.tasks.scoring.formats import Number, no_answer, scored
-from mar.tasks.scoring.numbers import plain, read_number, same_number
+from mar.tasks.scoring.numbers import read_number, same_number
+from mar.tasks.scoring.numerals import plain
 from mar.tasks.sources import Located, Rows, find_rows, hub_rows, layouts, once_each
 from mar.tasks.splits import fifth_to_train, of_split, stated_splits, with_validation
 from mar.tasks.task import Score, Split

@@ -21,7 +21,7 @@ _END = re.compile(r"\n|\.(?:\s|$)")
 def last_boxed(text: str) -> str | None:
     """What stands in the last complete box; None when there is no box that holds something."""
     for match in reversed(list(_BOX.finditer(text))[-MAX_BOXES:]):
-        content = match[1] if match[1] is not None else _braced(text, match.end())
+        content = match[1] if match[1] is not None else braced(text, match.end())
         if content is not None and content.strip():
             return content.strip()
     return None
@@ -34,7 +34,7 @@ def extract_expression(text: str) -> str | None:
     return found if found is not None and len(found) <= MAX_ANSWER else None
 
 
-def _braced(text: str, start: int) -> str | None:
+def braced(text: str, start: int) -> str | None:
     """The text up to the brace that closes one opened just before `start`."""
     depth = 1
     for at in range(start, min(len(text), start + 4 * MAX_ANSWER)):

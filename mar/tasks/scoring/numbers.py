@@ -1,129 +1,167 @@
 r"""Answers that are one number, as in GSM8K: found in free text and compared by value.
 
-A number may carry thousands separators, a sign, a currency, a unit or a percent sign, and may be a fraction or a mixed
-number: "$1,234.50", "-3/4", "2 1/2 hours", "50%", "1.2e3", "\frac{3}{4}". Units and the percent sign are dropped: the
-question states what is asked for, and GSM8K's gold for "what percentage" is 50, not 0.5.
+The last statement that the text stands by counts (`mar.tasks.scoring.statements`): a line "#### N" (GSM8K's own form),
+a \boxed{} number, or a phrase such as "the answer is". A phrase states the number in the first part of its clause, so
+that "18, since 9 * 2 = 18" and "18. Check: 18 + 2 = 20" say 18; an equation there means its right side: "3 * 4 = 12"
+says 12. Without a statement the last number of the text counts.
 
-Where it is looked for, the first of these that is there: after the last "####" (GSM8K's own form), in the last
-\boxed{}, after the last phrase such as "the answer is", and else the last number of the text. After a phrase, an
-equation means its right side: "the answer is 3 * 4 = 12" says 12.
+Units and the percent sign are dropped: the question states what is asked for, and GSM8K's gold for "what percentage" is
+50, not 0.5.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 
-from mar.tasks.scoring.boxed import last_boxed
-
-MAX_DIGITS = 40  # no answer of a benchmark is longer, and longer ones only cost time
-MAX_TEXT = 100_000  # characters looked at, from the end: the answer stands there
-MAX_PHRASES = 20  # phrases looked at, from the end
-TOLERANCE = Fraction(1, 10**6)  # relative; between a rounded decimal and the exact value
-
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?: \d{3})+(?![\d/])|\d+)"
-_DECIMAL = rf"(?:{_DIGITS}(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{{1,2}}(?![\w.]))?"
-_NUMBER = re.compile(
-    rf"(?<![\w.])(?:(?<![\w)])(?P<sign>[-+]?)(?P<currency>[$€£¥]\s?)?(?P<sign2>[-+]?)|)"
-    rf"(?:(?P<whole>\d+)[ ](?P<top>\d+)/(?P<bottom>\d+)"
-    rf"|(?P<a>{_DECIMAL})(?:\s?/\s?(?P<b>{_DECIMAL}))?)(?!\d|[eE]\d)"
+from mar.tasks.scoring.boxed import braced
+from mar.tasks.scoring.numerals import (
+    decimal_places,
+    first_number,
+    last_number,
+    plain,
+    plain_signs,
+    spelled_number,
+    without_latex,
 )
-_PHRASE = re.compile(r"\b(?:final\s+)?answer\b(?:\s+is\b)?[^\w$€£¥.+-]*(?:is\b)?\s*:?", re.IGNORECASE)
-_HASHES = re.compile(r"####([^\n]*)")
-_END = re.compile(r"\n|(?<=[^\d\s])\.\s|\.$")
-_MINUS = re.compile("[\u2212\u2013](?=[$€£¥]?[\\d.])")
-_LATEX = (
-    (re.compile(r"\\[dtc]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r" \1/\2 "),
-    (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)"), r" \1/\2 "),
-    (re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\s*\{([^{}]*)\}"), r" \1 "),
-    (re.compile(r"(?<=\d)(?:\{,\}|\\,|\\!|[\u00a0\u2009\u202f'’_])(?=\d{3}(?!\d))"), ","),
-    (re.compile(r"\\\$|[*_`~]"), " "),
-    (re.compile(r"\\[()\[\]]"), " "),
+from mar.tasks.scoring.statements import Statement, last_places, lowered, run_on, stands_by, statements
+
+MAX_TEXT = 100_000  # characters looked at, from the end: the answer stands there
+MAX_CLAUSE = 400  # characters of a statement
+MAX_TAIL = 20_000  # characters from the end in which a number that nothing points at may stand
+MAX_RUN_ONS = 5  # places looked at where a text may go on with a question of its own
+ROUNDED = 6  # significant digits from which on a decimal may be a rounded value
+MACHINE = 15  # significant digits from which on its last ones may be a machine's rounding errors
+
+_HASHES = re.compile(r"####[ \t]*(?=[*$€£¥\\+-]{0,4}\s?[\d.])([^\n]{0,400})")
+_END = re.compile(r"\n\s*\S|[.!?](?:\s|$)|\.$")
+_PARTS = re.compile(
+    r",\s|;|\(|\b(?:because|since|as|when|if|after|which|due to)\b|\s[-–—]{1,2}\s(?![\d$(])|[—]", re.IGNORECASE
+)
+_NOT_BUT = re.compile(r"\bnot\b[^,.]{1,40}?\b(?:but|rather)\b", re.IGNORECASE)
+_NOT = re.compile(r"\s*not\b", re.IGNORECASE)
+_IN_TOTAL = re.compile(
+    r"\b(?:so|making|for)\s(?:that['’]s\s|that is\s|a total of\s)?([^,]{1,40}?)\s(?:in total|in all|altogether)"
+)
+_FILLER = re.compile(
+    r"\s*(?:(?:that|there are|exactly|about|approximately|equal to|only|just|therefore|thus)\s+)*", re.IGNORECASE
+)
+_SUBJECT = re.compile(
+    r"(?:^|[.!?,:\n]\s?|\bso\s|\bthat\s)([^.!?,:\n]{1,40})\s(?:is|was)\s(?:therefore\s)?(?:the|my|our)\s(?:\w+\s){0,2}$"
 )
 
 
 def extract_number(text: str) -> str | None:
     """The number that a text gives as its answer, in plain form ("1234.5", "-3/4"); None when there is none."""
-    text = _MINUS.sub("-", text[-MAX_TEXT:])
-    if hashes := _HASHES.findall(text):
-        return _written(_first(hashes[-1]))
-    boxed = last_boxed(text)
-    if boxed is not None and (found := _stated(boxed)) is not None:
-        return _written(found)
-    for phrase in reversed(list(_PHRASE.finditer(text))[-MAX_PHRASES:]):
-        if (found := _stated(_clause(text[phrase.end() :]))) is not None:
-            return _written(found)
-    numbers = _numbers(text)
-    return _written(numbers[-1]) if numbers else None
+    text = plain_signs(text[-MAX_TEXT:])
+    low = lowered(text)
+    for end, _ in zip(run_on(low), range(MAX_RUN_ONS), strict=False):
+        if (found := _stated(text[:end], low[:end])) is not None:
+            return plain(found)
+    found = _stated(text, low)
+    if found is None:
+        found = last_number(without_latex(text[-MAX_TAIL:]))
+    return None if found is None else plain(found)
 
 
 def read_number(text: str) -> Fraction | None:
     """The value of a text that is a number with or without a unit; None when it holds none."""
-    return _first(_MINUS.sub("-", text))
+    return first_number(without_latex(plain_signs(text[: 5 * MAX_CLAUSE])))
 
 
 def same_number(a: str, b: str) -> bool:
-    """Whether two extracted answers have the same value."""
+    """Whether two extracted answers have the same value.
+
+    Whole numbers and fractions are exact. A decimal of many digits may be a rounded value: it equals a fraction within
+    one unit of its last place, and a longer decimal that rounds to it.
+    """
     one, other = read_number(a), read_number(b)
     if one is None or other is None:
         return a.strip() == b.strip()
-    return abs(one - other) <= TOLERANCE * max(abs(one), abs(other))
+    return same_value(one, other)
 
 
-def _written(value: Fraction | None) -> str | None:
-    return None if value is None else plain(value)
+def same_value(one: Fraction, other: Fraction) -> bool:
+    """Whether two values are equal, or one is a decimal that the other is rounded to."""
+    if one == other:
+        return True
+    places = sorted((p, v) for v in (one, other) if (p := decimal_places(v)) is not None)
+    if not places or (len(places) == 2 and places[1][0] == 0):
+        return False
+    if _digits(places[-1][1], places[-1][0]) >= MACHINE and abs(one - other) <= abs(one) * Fraction(1, 10**12):
+        return True
+    shortest, rounded = places[0]
+    if shortest == 0 or _digits(rounded, shortest) < ROUNDED:
+        return False
+    unit = Fraction(1, 10**shortest)
+    return abs(one - other) <= (unit / 2 if len(places) == 2 else unit)
+
+
+def _digits(value: Fraction, places: int) -> int:
+    """Significant digits of a decimal."""
+    return len(str(abs(value.numerator) * 10**places // value.denominator))
+
+
+def _stated(text: str, low: str) -> Fraction | None:
+    """The number that is stated last; those that begin their statement come before those that stand somewhere in it."""
+    found = [(at, None) for at in last_places(low, ("####",))] + [(s.start, s) for s in statements(low)]
+    found.sort(key=lambda place: -place[0])
+    for loose in (False, True):
+        for at, statement in found:
+            value = _hashed(text, at) if statement is None else _said(statement, text, low, loose=loose)
+            if value is not None:
+                return value
+    return None
+
+
+def _hashed(text: str, at: int) -> Fraction | None:
+    match = _HASHES.match(text, at)
+    return first_number(without_latex(match[1])) if match else None
+
+
+def _said(statement: Statement, text: str, low: str, *, loose: bool) -> Fraction | None:
+    """What a statement says is the number."""
+    if statement.content is None:
+        before = _SUBJECT.search(text[max(0, statement.start - 80) : statement.start])
+        value = first_number(without_latex(before[1])) if before else None
+        return value if stands_by(low, statement.start, statement.start) else None
+    if statement.boxed:
+        clause = braced(text, statement.content) or text[statement.content : statement.content + 1]
+    else:
+        clause = _clause(text[statement.content : statement.content + MAX_CLAUSE])
+    value = _in_clause(without_latex(clause), loose=loose)
+    return value if value is not None and stands_by(low, statement.start, statement.content + len(clause)) else None
 
 
 def _clause(text: str) -> str:
-    """The rest of the sentence."""
-    lead = text[:400].lstrip(" *:\n")
-    end = _END.search(lead)
-    return lead[: end.start()] if end else lead
+    """The rest of the sentence, which may begin on a line below."""
+    lead = len(text) - len(text.lstrip(" *:\n"))
+    end = _END.search(text, lead)
+    return text[: end.start()] if end else text
 
 
-def _stated(clause: str) -> Fraction | None:
-    """The number that a clause states: right of its last equation sign, else its first."""
-    left, equals, right = clause.rpartition("=")
-    if equals and (found := _first(right)) is not None:
-        return found
-    return _first(left if equals else right)
+def _in_clause(clause: str, *, loose: bool) -> Fraction | None:
+    if total := _IN_TOTAL.search(clause):
+        return first_number(total[1])
+    clause = _NOT_BUT.sub("", clause)
+    for part in _parts(clause):
+        value = None if _NOT.match(part) else _in_part(part)
+        if value is not None or not loose:
+            return value
+    return None
 
 
-def _first(text: str) -> Fraction | None:
-    return next(iter(_numbers(text[:2000])), None)
+def _parts(clause: str) -> Iterator[str]:
+    return (part for part in _PARTS.split(clause) if part.strip(" *:$"))
 
 
-def _numbers(text: str) -> list[Fraction]:
-    for pattern, plain in _LATEX:
-        text = pattern.sub(plain, text)
-    return [value for m in _NUMBER.finditer(text) if (value := _value(m)) is not None]
-
-
-def _value(match: re.Match[str]) -> Fraction | None:
-    if len(match[0]) > 2 * MAX_DIGITS:
-        return None
-    negative = "-" in ((match["sign"] or "") + (match["sign2"] or ""))
-    try:
-        if match["whole"] is not None:
-            size = int(match["whole"]) + Fraction(int(match["top"]), int(match["bottom"]))
-        else:
-            size = _decimal(match["a"])
-            size /= _decimal(match["b"] or "1")
-    except ZeroDivisionError:
-        return None
-    return -size if negative else size
-
-
-def _decimal(text: str) -> Fraction:
-    return Fraction(text.replace(",", "").replace(" ", ""))
-
-
-def plain(value: Fraction) -> str:
-    """A whole number, a decimal where it is exact in a few places, else a fraction."""
-    if value.denominator == 1:
-        return str(value.numerator)
-    places = next((p for p in range(1, 13) if (value * 10**p).denominator == 1), None)
-    if places is None:
-        return f"{value.numerator}/{value.denominator}"
-    digits = f"{abs(value.numerator) * 10**places // value.denominator:0{places + 1}d}"
-    return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
+def _in_part(part: str) -> Fraction | None:
+    """Right of the last equation sign, else the first number."""
+    left, equals, right = part.replace("≈", "=").rpartition("=")
+    if equals and (value := first_number(right)) is not None:
+        return value
+    said = left if equals else right
+    value = first_number(said)
+    filler = _FILLER.match(said)
+    return value if value is not None else spelled_number(said[filler.end() if filler else 0 :].lstrip(" *"))
