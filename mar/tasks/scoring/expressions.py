@@ -1,146 +1,188 @@
-r"""Whether two LaTeX expressions are equal: math-verify, run where a limit holds.
+r"""Whether two LaTeX expressions are the same answer.
 
-math-verify parses both sides and compares them with SymPy. What a model writes may take SymPy for ever (9^{9^{9^9}})
-or take all memory, and math-verify's own time limit is an alarm signal: it works on the main thread only, replaces the
-caller's handler, and cannot interrupt one long step of integer arithmetic. So comparisons run in a helper process of
-their own (`mar.tasks.scoring.math_worker`), where the alarm is safe to use and memory is bounded; a helper that has not
-answered by the hard limit is killed, and the next comparison starts a fresh one. A comparison without an outcome says
-"undecided", never "equal".
-
-What equal text or equal plain numbers settle does not go to the helper. Outcomes are remembered. One helper serves the
-whole process, whatever the thread; it is started by the first comparison that needs it (about two seconds, mostly
-SymPy's import) and ends with the process.
+Both are written in one way (`latex`), taken apart (`shapes`), and compared part by part: numbers exactly, words as
+words, and what is left as SymPy values (`math_helper`), within limits. Kept apart are what math-verify alone takes for
+one: upper and lower case letters (R, r), a letter after a number and a unit (2s, 2), pairs and sets, closed and open
+ends, order, bases (52_8, 52_9), and numbers that differ by little (2^{99}, 2^{98}). A unit may be left out, but not be
+another one. 50\% is 50 as well as 0.5. Decimals are exact up to five digits and may be rounded from six on.
 """
 
 from __future__ import annotations
 
-import atexit
-import functools
-import json
-import os
 import re
-import selectors
-import subprocess
-import sys
-import threading
-import time
-from pathlib import Path
-from typing import IO, Literal
+from collections.abc import Sequence
+from fractions import Fraction
 
-from mar.tasks.scoring.numbers import same_number
+from mar.tasks.scoring.latex import exact, spelled, squeezed, tidy, words
+from mar.tasks.scoring.math_helper import MAX_COMPARED, Comparison, compare_symbolically
+from mar.tasks.scoring.numbers import same_value
+from mar.tasks.scoring.shapes import Shape, shape
 
-Comparison = Literal["equal", "different", "undecided"]
+MAX_PARTS = 64  # of a set, list or matrix
+MAX_TEXT = 4_000  # characters of an expression that is looked at
 
-MAX_COMPARED = 400  # characters of an expression that is handed to SymPy; published answers have up to 200
-SOFT_LIMIT_S = 3  # math-verify's own, per step
-HARD_LIMIT_S = 8.0  # then the helper is killed
-START_LIMIT_S = 60.0  # for importing SymPy on a busy machine
-MEMORY_MB = 2048  # address space of the helper
+_UNIT = re.compile(
+    r"(?P<value>.*[\d})a-zA-Z])\s*"
+    r"(?:\\text\s?\{\s*(?P<text>[^{}]*[a-zA-Z][^{}]*)\}|(?<=\d)\s?(?P<plain>[a-zA-Z]{2,}\.?(?: [a-zA-Z]{2,})*))"
+    r"(?:\^\{?(?P<power>\d)\}?)?"
+)
+_RELATIONS = re.compile(r"[<>]|\\leq|\\geq|\\neq")
+_MIXED = re.compile(r"(?<![\d.])(\d+)\s?\\frac\{(\d+)\}\{(\d+)\}")
+_NAME = re.compile(r"(?:[a-zA-Z](?:_\{?\w{1,3}\}?)?|[a-zA-Z]\([a-zA-Z]\)|\\[a-zA-Z]+|\\text\{[^{}]*\})")
+_BASE = re.compile(r"(?P<digits>[0-9A-Za-z]+)_(?:\{(?:\\text\{)?(?P<long>\w+)\}?\}|(?P<short>\d))")
+_PERCENT = re.compile(r"(.*[^\s\\])\s?\\?%")
+_WORDS_OF_UNITS = {
+    "feet": "foot",
+    "inches": "inch",
+    "cm": "centimeter",
+    "m": "meter",
+    "km": "kilometer",
+    "kg": "kilogram",
+}
 
-_WORKER = Path(__file__).with_name("math_worker.py")
-_PLAIN = re.compile(r"-?(?:\d{1,3}(?:(?:,|\{,\}|,\\!)\d{3})+|\d+)(?:\.\d+)?")
-_SPACES = re.compile(r"\\[,;:! ]|~|\s+|\\(?:left|right)(?![a-zA-Z])")
 
-
-def compare(a: str, b: str) -> Comparison:
-    """Whether two expressions are equal in value."""
-    one, other = _tidy(a), _tidy(b)
-    if one == other:
+def compare(gold: str, answer: str) -> Comparison:
+    """Whether an answer is the same as the right one."""
+    if gold.strip() == answer.strip():
         return "equal"
-    if _PLAIN.fullmatch(one) and _PLAIN.fullmatch(other):
-        return "equal" if same_number(one, other) else "different"
-    if max(len(one), len(other)) > MAX_COMPARED:
+    if max(len(gold), len(answer)) > MAX_TEXT:
         return "different"
-    return _compare_symbolically(a, b)
+    return _same(tidy(gold), tidy(answer))
 
 
-@functools.lru_cache(maxsize=65_536)
-def _compare_symbolically(a: str, b: str) -> Comparison:
-    return _helper(os.getpid()).compare(a, b)
+def _same(gold: str, answer: str) -> Comparison:
+    if squeezed(gold) == squeezed(answer):
+        return "equal"
+    one, other = shape(gold), shape(answer)
+    if one.kind == other.kind == "value":
+        return _same_value(one.parts[0], other.parts[0])
+    return _same_parts(one, other)
 
 
-def _tidy(expression: str) -> str:
-    """The expression without white space, spacing commands and the outer dollar signs."""
-    text = expression.strip().strip("$").replace("dfrac", "frac").replace("tfrac", "frac").replace("\\$", "")
-    return _SPACES.sub("", text).rstrip(".")
+def _same_parts(one: Shape, other: Shape) -> Comparison:
+    kinds = {one.kind, other.kind}
+    if len(one.parts) != len(other.parts) or len(one.parts) > MAX_PARTS:
+        return "different"
+    if kinds <= {"set", "list"} or kinds == {"union"} or kinds == {"set", "value"}:
+        return _in_any_order(one.parts, other.parts)
+    both_lists = kinds == {"tuple", "list"} and "()" in (one.brackets, other.brackets)
+    vectors = kinds == {"tuple", "matrix"} and {one.brackets, other.brackets} == {"()", "1"}
+    if (len(kinds) == 1 and one.brackets == other.brackets) or both_lists or vectors:
+        return _all([_same(a, b) for a, b in zip(one.parts, other.parts, strict=True)])
+    return "different"
 
 
-@functools.cache
-def _helper(process: int) -> Helper:
-    """The helper of this process; a forked child must not share its parent's pipes."""
-    helper = Helper()
-    atexit.register(helper.stop)
-    return helper
+def _in_any_order(gold: Sequence[str], answer: Sequence[str]) -> Comparison:
+    left, undecided = list(answer), False
+    for part in gold:
+        outcomes = [(_same(part, other), other) for other in left]
+        match = next((other for outcome, other in outcomes if outcome == "equal"), None)
+        if match is None:
+            undecided = undecided or any(outcome == "undecided" for outcome, _ in outcomes)
+            return "undecided" if undecided else "different"
+        left.remove(match)
+    return "equal"
 
 
-class Helper:
-    """A process that compares expressions, one at a time; replaced when it is stuck or lost."""
-
-    def __init__(self, hard_limit_s: float = HARD_LIMIT_S) -> None:
-        self._hard_limit_s = hard_limit_s
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def compare(self, gold: str, answer: str) -> Comparison:
-        """One comparison, within the limits."""
-        with self._lock:
-            process = self._started()
-            reply = _ask(process, {"gold": gold, "answer": answer}, self._hard_limit_s) if process else None
-            if reply is None:
-                self._kill()
-                return "undecided"
-            return reply if reply in ("equal", "different") else "undecided"
-
-    def stop(self) -> None:
-        """End the process; the next comparison starts another."""
-        with self._lock:
-            self._kill()
-
-    def _started(self) -> subprocess.Popen[bytes] | None:
-        if self._process is not None and self._process.poll() is None:
-            return self._process
-        self._kill()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_WORKER), str(MEMORY_MB), str(SOFT_LIMIT_S)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        return self._process if _answer(self._process.stdout, START_LIMIT_S) == "ready" else None
-
-    def _kill(self) -> None:
-        if self._process is None:
-            return
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
-        self._process = None
+def _all(outcomes: Sequence[Comparison]) -> Comparison:
+    if "different" in outcomes:
+        return "different"
+    return "undecided" if "undecided" in outcomes else "equal"
 
 
-def _ask(process: subprocess.Popen[bytes], request: dict[str, str], limit_s: float) -> str | None:
-    """The helper's reply; None when it is lost or takes too long."""
-    assert process.stdin is not None
-    try:
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.flush()
-    except OSError:
+# One value --------------------------------------------------------------------------------------------------------
+
+
+def _same_value(gold: str, answer: str) -> Comparison:
+    if "=" in gold or "=" in answer:
+        return _same_equation(gold, answer)
+    one, other = _number(gold), _number(answer)
+    if one is not None and other is not None:
+        return _verdict(same_value(one, other))
+    if (outcome := _same_percent(gold, answer)) is not None:
+        return outcome
+    if (outcome := _same_words(gold, answer)) is not None:
+        return outcome
+    if (outcome := _same_base(gold, answer)) is not None:
+        return outcome
+    gold_value, gold_unit = _unit(gold)
+    value, unit = _unit(answer)
+    if gold_unit or unit:
+        return "different" if gold_unit and unit and gold_unit != unit else _same(gold_value, value)
+    if max(len(gold), len(answer)) > MAX_COMPARED or _RELATIONS.search(gold) or _RELATIONS.search(answer):
+        return "different"
+    return compare_symbolically(_with_mixed(gold), _with_mixed(answer))
+
+
+def _verdict(same: bool) -> Comparison:
+    return "equal" if same else "different"
+
+
+def _number(text: str) -> Fraction | None:
+    value = exact(text)
+    return spelled(text) if value is None else value
+
+
+def _same_equation(gold: str, answer: str) -> Comparison:
+    left, equals, right = gold.rpartition("=")
+    other_left, other_equals, other_right = answer.rpartition("=")
+    left, other_left = left.strip(), other_left.strip()
+    if equals and other_equals:
+        if squeezed(left) == squeezed(other_left):
+            return _same(right.strip(), other_right.strip())
+        if "=" in left or "=" in other_left or _RELATIONS.search(gold + answer):
+            return "different"
+        return compare_symbolically(f"{left}-({right})", f"{other_left}-({other_right})", equations=True)
+    named = left if equals else other_left
+    if not _NAME.fullmatch(squeezed(named).rpartition("=")[2]):
+        return "different"
+    return _same(right.strip(), answer) if equals else _same(gold, other_right.strip())
+
+
+def _same_percent(gold: str, answer: str) -> Comparison | None:
+    one, other = _PERCENT.fullmatch(gold), _PERCENT.fullmatch(answer)
+    if not one and not other:
         return None
-    return _answer(process.stdout, limit_s)
+    if one and other:
+        return _same(one[1], other[1])
+    percent, plain = (one[1], answer) if one else (other[1] if other else "", gold)
+    a, b = _number(percent), _number(_unit(plain)[0])
+    return _verdict(a is not None and b is not None and (same_value(a, b) or same_value(a / 100, b)))
 
 
-def _answer(stream: IO[bytes] | None, limit_s: float) -> str | None:
-    """The next line, if it is complete within the limit."""
-    assert stream is not None
-    line, deadline = b"", time.monotonic() + limit_s
-    with selectors.DefaultSelector() as waiting:
-        waiting.register(stream, selectors.EVENT_READ)
-        while not line.endswith(b"\n"):
-            if not waiting.select(max(0.0, deadline - time.monotonic())):
-                return None
-            piece = os.read(stream.fileno(), 4096)
-            if not piece:
-                return None
-            line += piece
-    return line.decode(errors="replace").strip()
+def _same_words(gold: str, answer: str) -> Comparison | None:
+    one, other = words(gold), words(answer)
+    if one is None and other is None:
+        return None
+    if one is None or other is None:
+        single = one or other or ""
+        return None if len(single) == 1 and squeezed(gold if one is None else answer).isalpha() else "different"
+    return _verdict(one == other)
+
+
+def _same_base(gold: str, answer: str) -> Comparison | None:
+    one, other = _BASE.fullmatch(squeezed(gold)), _BASE.fullmatch(squeezed(answer))
+    if not (one or other) or not all(m is None or m["digits"][0].isdigit() for m in (one, other)):
+        return None
+    if not (one and other):
+        return "different"
+    same = one["digits"].upper() == other["digits"].upper()
+    return _verdict(same and (one["long"] or one["short"]) == (other["long"] or other["short"]))
+
+
+def _unit(text: str) -> tuple[str, str]:
+    """A value and its unit, in the singular; the unit is empty where there is none."""
+    match = _UNIT.fullmatch(text)
+    if match is None:
+        return text, ""
+    name = (match["text"] or match["plain"]).lower().strip(" .")
+    power = match["power"] or ("2" if "square" in name else "3" if "cubic" in name else "")
+    names = [w for w in re.split(r"\s+", name.replace("square", "").replace("cubic", "")) if w]
+    singular = [_WORDS_OF_UNITS.get(w, w if len(w) < 4 else w.removesuffix("s")) for w in names]
+    singular = [_WORDS_OF_UNITS.get(w, w) for w in singular]
+    return match["value"].strip(), " ".join(singular) + power
+
+
+def _with_mixed(text: str) -> str:
+    """Mixed numbers as sums."""
+    return _MIXED.sub(lambda m: rf"({m[1]}+\frac{{{m[2]}}}{{{m[3]}}})" if int(m[2]) < int(m[3]) else m[0], text)

@@ -39,8 +39,9 @@ _LATEX = (
 _SMALL = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _TEENS = "seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_ONES = {word: n for n, word in enumerate(f"{_SMALL} {_TEENS}".split())}
-_ONES |= {word: 10 * n for n, word in enumerate(_TENS.split(), start=2)}
+_ONES = {word: n for n, word in enumerate(f"{_SMALL} {_TEENS}".split())} | {
+    word: 10 * n for n, word in enumerate(_TENS.split(), start=2)
+}
 _WORD = "|".join((*_ONES, "hundred", *_SCALES))
 _WORDS = re.compile(
     rf"(?:{_WORD})(?:(?:[\s-]|\sand\s)(?:{_WORD})){{0,12}}\b(?!\s(?:of|more|another|that)\b)", re.IGNORECASE
