@@ -63,6 +63,8 @@ def _same_parts(one: Shape, other: Shape) -> Comparison:
     kinds = {one.kind, other.kind}
     if len(one.parts) != len(other.parts) or len(one.parts) > MAX_PARTS:
         return "different"
+    if one.name and other.name and one.name != other.name:
+        return "different"
     if kinds <= {"set", "list"} or kinds == {"union"} or kinds == {"set", "value"}:
         return _in_any_order(one.parts, other.parts)
     both_lists = kinds == {"tuple", "list"} and "()" in (one.brackets, other.brackets)

@@ -41,7 +41,7 @@ _ALIKE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:mathrm|mathbf|operatorname)(?=\s?\{)", r"\\text"),
         (r"\\text\s?\{\s*([-+]?[\d.,/]+)\s*\}", r"\1"),
         (r"\\(?:color|textcolor)\{[^{}]*\}|\\underline(?=\s?\{)", ""),
-        (r"\s?\^\s?\{?\s?\\circ\s?\}?|\\degree|\\text\s?\{\s?degrees?\s?\}|(?<=\d)\s?degrees?\b", ""),
+        (r"\s?\^\s?(?:\\circ|\{\s?\\circ\s?\})|\\degree|\\text\s?\{\s?degrees?\s?\}|(?<=\d)\s?degrees?\b", ""),
         (r"\\\$|\$|\\dollar", ""),
         (r"\\(?:varnothing|empty(?![a-z]))|\\\{\s?\\\}", r"\\emptyset"),
         (r"\\le(?![a-z])|<=", r"\\leq "),

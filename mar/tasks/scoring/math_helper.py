@@ -1,8 +1,8 @@
 r"""Equality of two expressions by SymPy, run where a limit holds.
 
 What a model writes may take SymPy for ever (9^{9^{9^9}}) or take all memory, and an alarm cannot interrupt one long
-step of integer arithmetic. So comparisons run in a helper process of their own (`mar.tasks.scoring.math_worker`), where an
-alarm is safe to use and memory is bounded; a helper that has not answered by the hard limit is killed, and the next
+step of integer arithmetic. So comparisons run in a helper process of their own (`mar.tasks.scoring.math_worker`), where
+an alarm is safe to use and memory is bounded; a helper that has not answered by the hard limit is killed, and the next
 comparison starts a fresh one. A comparison without an outcome says "undecided", never "equal".
 
 Outcomes are remembered. One helper serves the whole process, whatever the thread; it is started by the first comparison

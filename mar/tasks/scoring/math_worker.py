@@ -29,6 +29,7 @@ from math_verify import verify  # pyright: ignore[reportMissingTypeStubs]
 AS_WRITTEN = ConversionConfig(
     interpret_as_mixed_fractions=False, interpret_contains_as_eq=False, lowercase_symbols=False
 )
+_CONSTANT = re.compile(r"(?<![\\a-zA-Z])[EI](?![a-zA-Z_({])")  # letters that SymPy would take for its constants
 S: Any = sympy  # without types
 DIGITS = 50  # computed
 AGREE = 30  # of them that have to agree
@@ -101,6 +102,7 @@ def _numbers(text: str) -> list[str]:
 @functools.lru_cache(maxsize=1024)
 def _parsed(text: str) -> Any:
     library: Any = latex2sympy2_extended
+    text = _CONSTANT.sub(lambda m: f"w_{{{ord(m[0])}}}", text)
     return library.latex2sympy(text, normalization_config=None, conversion_config=AS_WRITTEN)
 
 

@@ -7,7 +7,7 @@ Order counts in pairs and matrices and not in sets, lists and unions. An inequal
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["value", "set", "list", "tuple", "union", "matrix"]
@@ -16,7 +16,7 @@ _MATRIX = re.compile(
     r"\\begin\{([pbvBV]?)(?:matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{[pbvBV]?(?:matrix|array)\}", re.DOTALL
 )
 _NAME = r"[a-zA-Z](?:_\{?\w{1,3}\}?|\([a-zA-Z]\))?"
-_IN = re.compile(rf"{_NAME}\s?\\in\s?(?=[(\[\\])")
+_IN = re.compile(rf"({_NAME})\s?\\in\s?(?=[(\[\\])")
 _RELATION = re.compile(r"\\leq|\\geq|\\neq|<|>")
 _UP = ("<", r"\leq")
 _DOWN = (">", r"\geq")
@@ -31,11 +31,13 @@ class Shape:
     kind: Kind
     parts: tuple[str, ...]
     brackets: str = ""  # of a tuple: "()", "[)"; of a matrix: how many parts are in a row
+    name: str = ""  # of the variable that an interval is said of
 
 
 def shape(text: str) -> Shape:
     """The shape of a tidy text."""
-    text = _IN.sub("", text, count=1) if _IN.match(text) else text
+    if said_of := _IN.match(text):
+        return replace(shape(text[said_of.end() :]), name=said_of[1])
     return _inequality(text) or _matrix(text) or _union(text) or _bracketed(text) or _list(text)
 
 
@@ -60,15 +62,16 @@ def _inequality(text: str) -> Shape | None:
         return None
     match relations, [re.fullmatch(_NAME, side) is not None for side in sides]:
         case [relation], [True, _]:
-            return _half_line(relation, sides[1])
+            found, name = _half_line(relation, sides[1]), sides[0]
         case [relation], [_, True]:
-            return _half_line(_TURNED[relation], sides[0])
+            found, name = _half_line(_TURNED[relation], sides[0]), sides[1]
         case [first, second], [_, True, _] if first in _UP and second in _UP:
-            return _between(sides[0], first, second, sides[2])
+            found, name = _between(sides[0], first, second, sides[2]), sides[1]
         case [first, second], [_, True, _] if first in _DOWN and second in _DOWN:
-            return _between(sides[2], second, first, sides[0])
+            found, name = _between(sides[2], second, first, sides[0]), sides[1]
         case _:
             return None
+    return replace(found, name=name)
 
 
 def _between(low: str, first: str, second: str, high: str) -> Shape:
