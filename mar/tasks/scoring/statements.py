@@ -83,11 +83,11 @@ _TAKEN_BACK = re.compile(
     r"|['\"”’»]\W{0,4}(?:say|said|claim|wrote|write|argue|according to)"
     r"|\W{0,6}(?:wait|no|hmm|actually)\W{1,3}[^.\n]{0,30}\b(?:wrong|incorrect|not right|a mistake)"
 )
-_WORD = re.compile(r"[\w’']+")
+_WORD = re.compile(r"[\w’']+|[,;:]")
 _SENTENCE = re.compile(r"[.!?]\s|\n")
 _QUESTIONS = ("question", "problem", "\nq", "human:", "user:", "now,")
 _RUN_ON = re.compile(
-    r"(?:question|problem|\nq|human|user)\s{0,2}\d{0,4}\s{0,2}[:：]"
+    r"(?:question|problem|\nq|human|user)\s{0,2}\d{0,4}\s{0,2}[:：]|question \d{1,4}\s*\n"
     r"|now,?\s?(?:let['’]?s\s?)?(?:summari[sz]|combin|compil|recap|consider|总结|综合|汇总)"
     r"[^.:：\n]{0,24}(?:answers|questions|statements|答案)"
 )
@@ -136,9 +136,7 @@ def _disowned(low: str, start: int) -> bool:
     sentence = _SENTENCE.split(low[max(0, start - LEAD) : start])[-1]
     words = _WORD.findall(sentence)
     last = next((word for word in reversed(words) if word not in _DETERMINERS), "")
-    if last in _DENIALS or last.endswith("n't"):
-        return not sentence.rstrip().endswith((",", ";", ":"))
-    if last in _SUPPOSITIONS:
+    if last in _DENIALS or last in _SUPPOSITIONS or last.endswith("n't"):
         return True
     if _OTHERS.isdisjoint(words):
         return False
