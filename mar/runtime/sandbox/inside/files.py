@@ -67,7 +67,7 @@ def overfull(folder: str, max_bytes: int) -> bool:
                 for entry in entries:
                     is_folder = entry.is_dir(follow_symlinks=False)
                     count += _FOLDER_COUNTS if is_folder else 1
-                    size += 512 * entry.stat(follow_symlinks=False).st_blocks
+                    size += _size(entry)
                     if count > _MAX_ENTRIES or size > max_bytes:
                         return True
                     if is_folder:
@@ -77,3 +77,10 @@ def overfull(folder: str, max_bytes: int) -> bool:
         except OSError:
             return True  # hidden from us, or deeper than a path is long
     return False
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return 512 * entry.stat(follow_symlinks=False).st_blocks
+    except FileNotFoundError:
+        return 0  # removed meanwhile, which must not hide the others

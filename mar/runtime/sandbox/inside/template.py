@@ -93,7 +93,7 @@ def _warm_up() -> None:
 def _hold(folders: list[str]) -> list[str]:
     """Open folders at the descriptors that jobs keep; returns paths that lead through these."""
     for number, folder in enumerate(folders, jail.FIRST_FOLDER_FD):
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        opened = os.open(folder, os.O_PATH)  # to go through, not to list
         os.dup2(opened, number)
         os.close(opened)
     return [f"/proc/self/fd/{jail.FIRST_FOLDER_FD + number}" for number in range(len(folders))]
