@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from rich.tree import Tree
 from mar.controllers.base import Planned
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
+from mar.reading import attempt, decoded
 from mar.runtime.engine import Runtime
 from mar.runtime.modes import get_mode
 from mar.runtime.trace import episode_to_json
@@ -137,7 +139,10 @@ def _controller(name: str, cost_rate: float | None, embedding: str | None, route
 
 
 def _text(query: str) -> str:
-    text = sys.stdin.read() if query == "-" else query
+    if query == "-":
+        text = decoded(sys.stdin.buffer.read(), "standard input", expected="a query in UTF-8", error=ConfigError)
+    else:
+        text = attempt(lambda: os.fsencode(query).decode(), "the query", expected="UTF-8 text", error=ConfigError)
     if not text.strip():
         raise ConfigError("the query is empty; give a question or a task")
     return text

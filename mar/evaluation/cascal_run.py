@@ -31,6 +31,8 @@ from mar.learning.progress import Progress
 from mar.pool.choose import AUTO, configured_pool
 from mar.pool.pool import Pool
 from mar.pool.simulated import simulated_pool
+from mar.reading import read_json
+from mar.reading import table as json_table
 
 SIMULATED_QUESTIONS = 600
 """Questions that a run on the simulated pool generates unless told otherwise: enough to learn something from."""
@@ -217,7 +219,7 @@ def _same_run(folder: Path, options: CascalOptions) -> None:
     path, asked = folder / ARGUMENTS, options.identity()
     if not path.is_file():
         return
-    known = json.loads(path.read_text(encoding="utf-8"))
+    known = json_table(read_json(path, error=ConfigError), str(path), error=ConfigError)
     changed = [name for name in asked if known.get(name) != asked[name]]
     if changed:
         name = changed[0]

@@ -11,14 +11,18 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Generic
 
+from pydantic import TypeAdapter
+
 from mar.controllers.base import Controller, PlanSpace
 from mar.controllers.baselines import RandomPlans, single, team
+from mar.errors import DataError
 from mar.evaluation.results import ItemResult, Row, rank
 from mar.files import write_atomically
 from mar.learning.arrivals import Arrivals
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.pool.simulated import SimItem, SimulatedModel
+from mar.reading import read_json, validated
 from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
 
@@ -51,8 +55,7 @@ class Comparison(Generic[ItemT]):
             for item, plan in zip(self.items, plans, strict=True)
         ]
         stored = self._stored(jobs) if cached and self.cache is not None else None
-        if stored is not None and stored.is_file():
-            results = tuple(ItemResult(**r) for r in json.loads(stored.read_text(encoding="utf-8")))
+        if stored is not None and (results := _kept(stored)) is not None:
             return Row(name=controller.name, group=group, results=results), []
         with self.progress.bar(f"testing {controller.name}", total=len(jobs)) as bar:
             outcomes = await self.rollouts.run(jobs, on_done=bar.advance)
@@ -91,6 +94,17 @@ class Comparison(Generic[ItemT]):
         }
         key = hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
         return self.cache / f"{key}.json"
+
+
+_RESULTS = TypeAdapter(tuple[ItemResult, ...])
+
+
+def _kept(path: Path) -> tuple[ItemResult, ...] | None:
+    """Results of an earlier run; None where there are none, or they are damaged and have to be found again."""
+    try:
+        return validated(_RESULTS, read_json(path, finite=False), str(path)) if path.is_file() else None
+    except DataError:
+        return None
 
 
 def _everything(job: Job[ItemT], known: SimItem | None) -> list[object]:

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from mar.concurrency import task_group
 from mar.controllers.base import Controller, LateController, Moment, PlanSpace
+from mar.evaluation.cells import plain
 from mar.evaluation.statistics import Interval, bootstrap_mean
 from mar.files import write_atomically
 from mar.learning.arrivals import Arrivals
@@ -341,5 +342,5 @@ def write_requests(path: Path, results: Sequence[LoadResult]) -> None:
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["policy"])
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: plain(value) for name, value in row.items()} for row in rows)
     write_atomically(path, out.getvalue())

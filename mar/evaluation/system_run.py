@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -33,6 +32,7 @@ from mar.learning.rundir import RunDir
 from mar.learning.system_aware import SystemTrainer
 from mar.learning.system_aware.samples import Sample
 from mar.pool.choose import configured_pool
+from mar.reading.tables import read_named_cells
 from mar.runtime import PromptLibrary
 from mar.tasks.task import Task, subset
 
@@ -161,8 +161,7 @@ class SystemRun:
         everything: list[Row] = []
         for k in range(number + 1):
             if self._part(k).is_file():
-                with self._part(k).open(encoding="utf-8", newline="") as file:
-                    everything += list(csv.DictReader(file))
+                everything += read_named_cells(self._part(k))
         write_rows(o.telemetry_csv, everything)
 
     def _part(self, number: int) -> Path:

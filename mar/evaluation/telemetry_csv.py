@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mar.evaluation.cells import plain
 from mar.evaluation.options import RunOptions
 from mar.files import write_atomically
 from mar.learning.arrivals import Arrivals
@@ -53,7 +54,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     out = io.StringIO()
     writer: csv.DictWriter[str] = csv.DictWriter(out, fieldnames=COLUMNS, restval="")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: plain(value) for name, value in row.items()} for row in rows)
     write_atomically(path, out.getvalue())
 
 

@@ -27,6 +27,7 @@ from mar.controllers.base import Planned, PlanSpace
 from mar.controllers.baselines import DEFAULT_TEAM, single, team
 from mar.files import write_atomically
 from mar.learning.rollouts import Outcome
+from mar.reading import read_json, table, validated
 from mar.types import AgentSpec, Domain, ModeSpec, Plan, Query
 
 SHARE = 0.005  # of the training's episodes: so many items in the first round
@@ -126,8 +127,10 @@ class SimplePlans:
     @classmethod
     def read(cls, path: Path) -> SimplePlans:
         """Plans that were kept."""
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return cls(plans={domain: Plan.from_json(plan) for domain, plan in stored.items()})
+        expected = "plans as a survey keeps them"
+        stored = table(read_json(path, expected=expected), str(path), expected=expected)
+        plans = {domain: Plan.from_json(plan) for domain, plan in stored.items()}
+        return validated(cls, {"plans": plans}, str(path), expected=expected)
 
 
 def first_round(episodes: int) -> int:

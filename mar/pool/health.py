@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import anyio
 import httpx
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr
 
-from mar.errors import ConfigError
+from mar.errors import ConfigError, DataError
 from mar.pool.cards import ModelCard
 from mar.pool.network import http_client
+from mar.reading import decoded, parse_json, validated
 
 TIMEOUT_S = 3.0
 
@@ -74,8 +75,9 @@ def _judge(response: httpx.Response, card: ModelCard, seconds: float) -> Health:
     if response.status_code != 200:
         return Health(ok=True, text=f"answers, but lists no models ({response.status_code})")
     try:
-        listed = {model.id for model in _ModelList.model_validate_json(response.content).data}
-    except ValidationError:
+        body = parse_json(decoded(response.content, "the list of models"), "the list of models")
+        listed = {model.id for model in validated(_ModelList, body, "the list of models").data}
+    except DataError:
         return Health(ok=True, text="answers, but lists no models")
     name = card.served_name or card.name
     # Some vendors list their models as models/NAME.

@@ -14,6 +14,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,14 +24,16 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 
 from mar.errors import ConfigError, ServerNotStarted
 from mar.files import write_atomically
 from mar.pool.serving import ServerSpec, waves
+from mar.reading import read_json, validated
 
 POLL_S = 0.5
 STOP_S = 20.0  # a server that is asked to end has so long to do so
+_ENDINGS = (signal.SIGINT, signal.SIGTERM)
 LOG_LINES = 20  # of a failed server's log, shown with the failure
 CAUSE = re.compile(r"\b[A-Z]\w*(Error|Exception): \S")  # how a log shows what was raised
 
@@ -53,6 +56,9 @@ class Server:
         return born_of(self.pid) == self.born
 
 
+_SERVERS = TypeAdapter(tuple[Server, ...])
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """The folder that says which servers are ours."""
@@ -66,12 +72,11 @@ class State:
             ConfigError: The file is not ours.
         """
         path = self.folder / "servers.json"
-        try:
-            return {row["name"]: Server(**row) for row in json.loads(path.read_text(encoding="utf-8"))}
-        except FileNotFoundError:
+        if not path.exists():
             return {}
-        except (ValueError, TypeError, KeyError):
-            raise ConfigError(f"{path}: not a list of servers as serving writes it; remove it if none runs") from None
+        expected = "a list of servers as serving writes it; remove it if none runs"
+        rows = validated(_SERVERS, read_json(path, expected=expected, error=ConfigError), str(path), error=ConfigError)
+        return {server.name: server for server in rows}
 
     def write(self, servers: Mapping[str, Server]) -> None:
         """Note which servers are ours."""
@@ -147,8 +152,9 @@ def start(
             running = [server for name, server in known.items() if name in {spec.name for spec in specs}]
             for wave in waves(fresh) or [[]]:
                 for spec in wave:
-                    started[spec.name] = _spawn(spec, state.folder, key)
-                    state.write(known | started)  # at once, so that a kill leaves no unknown server behind
+                    with _undisturbed():  # else a server runs that nobody knows of
+                        started[spec.name] = _spawn(spec, state.folder, key)
+                        state.write(known | started)
                     watch.say(f"{spec.name}: starting at {spec.url}, log {started[spec.name].log}")
                 _wait([*running, *(started[spec.name] for spec in wave)], key, until - time.monotonic(), watch)
         except BaseException:
@@ -199,6 +205,23 @@ def _check_port(spec: ServerSpec) -> None:
             probe.bind(("127.0.0.1", spec.port))
         except OSError:
             raise ConfigError(f"{spec.name}: port {spec.port} is taken by another process; give it another") from None
+
+
+@contextmanager
+def _undisturbed() -> Generator[None]:
+    """Let Ctrl-C and a request to end wait until a block is through; only the main thread is told of them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _spawn(spec: ServerSpec, folder: Path, key: Key | None) -> Server:

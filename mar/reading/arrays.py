@@ -83,7 +83,8 @@ def read_npz(path: Path, *, expected: str = "", error: type[UserError] = DataErr
                 raise ValueError(f"it unpacks to more than the {DATA:,} bytes allowed")
             return {m.filename.removesuffix(".npy"): _npy(_member(opened, m)) for m in members}
 
-    return attempt(read, str(path), expected=expected or "an .npz file of plain arrays", error=error)
+    where = f"{path} cannot be read"
+    return attempt(read, where, expected=expected or "an .npz file of plain arrays", error=error)
 
 
 def map_npy(path: Path, *, expected: str = "", error: type[UserError] = DataError) -> Array:

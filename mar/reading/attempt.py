@@ -10,7 +10,6 @@ from typing import TypeVar
 from zipfile import BadZipFile
 
 from pydantic import ValidationError
-from yaml import YAMLError
 
 from mar.errors import DataError, UserError
 from mar.reading.limits import DIGITS
@@ -46,6 +45,7 @@ def attempt(read: Callable[[], T], where: str, *, expected: str = "", error: typ
 
 def refusal(where: str, problem: str, *, expected: str = "", error: type[UserError] = DataError) -> UserError:
     """The one error, as one line of text whatever names a file holds."""
+    problem = problem.removeprefix("cannot be read: ") if where.endswith("cannot be read") else problem
     colon = "" if problem.startswith("cannot ") else ":"
     message = f"{where}{colon} {problem}" + (f"; expected {expected}" if expected else "")
     return error("".join(c if c.isprintable() else "?" for c in message))
@@ -60,8 +60,6 @@ def brief(failure: Exception) -> str:
             problem = f"malformed JSON: {failure.msg} at line {failure.lineno} column {failure.colno}"
         case tomllib.TOMLDecodeError():
             problem = f"malformed TOML: {failure}"
-        case YAMLError():
-            problem = "malformed YAML: " + " ".join(str(failure).split())
         case UnicodeDecodeError():
             problem = f"cannot be read: byte {failure.start} is no UTF-8 text"
         case UnicodeError():

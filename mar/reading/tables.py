@@ -70,4 +70,4 @@ def read_parquet(path: Path, *, expected: str = "a Parquet file", error: type[Us
                 raise ValueError(f"{size:,} bytes that state {cells:,} cells")
             return cast("list[Any]", file.read().to_pylist())
 
-    return attempt(read, str(path), expected=expected, error=error)
+    return attempt(read, f"{path} cannot be read", expected=expected, error=error)

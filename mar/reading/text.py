@@ -16,35 +16,52 @@ _MARK = b"\xef\xbb\xbf"
 
 
 def read_bytes(
-    path: Path | Traversable, *, expected: str = "", error: type[UserError] = DataError, most: int = SETTINGS
+    path: Path | Traversable,
+    *,
+    where: str = "",
+    expected: str = "",
+    error: type[UserError] = DataError,
+    most: int = SETTINGS,
 ) -> bytes:
     """The content of a file, unpacked where its name ends in .gz.
+
+    Args:
+        path: The file.
+        where: What is read, in words; "": the path.
+        expected: What should be there.
+        error: What is raised.
+        most: Bytes.
 
     Raises:
         UserError: It is missing, no regular file, longer than `most` bytes, or cannot be read; of the type `error`.
     """
+    where = where or str(path)
 
     def read() -> bytes:
         with _open(path, expected, error) as file:
             return file.read(most + 1)
 
-    data = attempt(read, str(path), expected=expected, error=error)
+    data = attempt(read, where, expected=expected, error=error)
     if len(data) > most:
-        raise refusal(str(path), f"longer than the {most:,} bytes allowed", expected=expected, error=error)
+        raise refusal(where, f"longer than the {most:,} bytes allowed", expected=expected, error=error)
     return data
 
 
 def read_text(
-    path: Path | Traversable, *, expected: str = "", error: type[UserError] = DataError, most: int = SETTINGS
+    path: Path | Traversable,
+    *,
+    where: str = "",
+    expected: str = "",
+    error: type[UserError] = DataError,
+    most: int = SETTINGS,
 ) -> str:
-    """The text of a file.
+    """The text of a file; see `read_bytes`.
 
     Raises:
         UserError: As `read_bytes`, or it is no UTF-8 text; says at which byte.
     """
-    return decoded(
-        read_bytes(path, expected=expected, error=error, most=most), str(path), expected=expected, error=error
-    )
+    data = read_bytes(path, where=where, expected=expected, error=error, most=most)
+    return decoded(data, where or str(path), expected=expected, error=error)
 
 
 def decoded(data: bytes, where: str, *, expected: str = "", error: type[UserError] = DataError) -> str:

@@ -1,21 +1,20 @@
-"""Values from text (JSON, JSON lines, TOML, YAML), bounded in depth, digits and number; and records from values."""
+"""Values from text (JSON, JSON lines, TOML), bounded in depth, digits and number; and records from values."""
 
 from __future__ import annotations
 
 import json
 import math
 import tomllib
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import yaml
 from pydantic import TypeAdapter
 
 from mar.errors import DataError, UserError
-from mar.reading.attempt import attempt, refusal
-from mar.reading.limits import DEPTH, DIGITS, ENTRIES, RECORD, SETTINGS, SETTINGS_ENTRIES, YAML
+from mar.reading.attempt import attempt
+from mar.reading.limits import DEPTH, DIGITS, ENTRIES, RECORD, SETTINGS
 from mar.reading.text import read_lines, read_text
 
 T = TypeVar("T")
@@ -32,14 +31,14 @@ def parse_json(
         where: It comes from, in words.
         expected: What the text should be.
         error: What is raised.
-        finite: Refuse NaN and infinities, which JSON does not have and Python writes.
+        finite: Refuse what Python writes and JSON does not have: NaN, infinities and halves of surrogate pairs.
 
     Raises:
         UserError: It is no JSON, names a field twice, or exceeds a limit; of the type `error`.
     """
 
     def parse() -> Any:
-        return _bounded(json.loads(text, object_pairs_hook=_each_once), finite=finite)
+        return bounded(json.loads(text, object_pairs_hook=_each_once), finite=finite)
 
     return attempt(parse, where, expected=expected, error=error)
 
@@ -50,20 +49,7 @@ def parse_toml(text: str, where: str, *, expected: str = "", error: type[UserErr
     Raises:
         UserError: It is no TOML, or exceeds a limit; of the type `error`.
     """
-    return attempt(lambda: _bounded(tomllib.loads(text)), where, expected=expected, error=error)
-
-
-def parse_yaml(text: str, where: str, *, expected: str = "", error: type[UserError] = DataError) -> Any:
-    """The value of a YAML text of plain values.
-
-    Raises:
-        UserError: It is no YAML, or exceeds a limit; of the type `error`.
-    """
-
-    def parse() -> Any:
-        return _bounded(yaml.load(text, Loader=_PlainLoader), entries=SETTINGS_ENTRIES)
-
-    return attempt(parse, where, expected=expected, error=error)
+    return attempt(lambda: bounded(tomllib.loads(text)), where, expected=expected, error=error)
 
 
 def read_json(
@@ -110,16 +96,6 @@ def read_toml(path: Path | Traversable, *, expected: str = "", error: type[UserE
     return parse_toml(text, str(path), expected=expected, error=error)
 
 
-def read_yaml(path: Path, *, expected: str = "", error: type[UserError] = DataError) -> Any:
-    """The value of a YAML file.
-
-    Raises:
-        UserError: See `read_text` and `parse_yaml`.
-    """
-    text = read_text(path, expected=expected, error=error, most=YAML)
-    return parse_yaml(text, str(path), expected=expected, error=error)
-
-
 def validated(
     kind: type[T] | TypeAdapter[T], value: object, where: str, *, expected: str = "", error: type[UserError] = DataError
 ) -> T:
@@ -139,14 +115,14 @@ def table(value: object, where: str, *, expected: str = "", error: type[UserErro
         UserError: It is something else; of the type `error`.
     """
     if not isinstance(value, dict):
-        raise refusal(where, f"found {type(value).__name__}", expected=expected or "a JSON object", error=error)
+        raise error(f"{where}: expected {expected or 'a JSON object'}, found {type(value).__name__}")
     return cast("dict[str, Any]", value)
 
 
 # Limits -------------------------------------------------------------------------------------------------------
 
 
-def _bounded(value: T, *, finite: bool = True, entries: int = ENTRIES) -> T:
+def bounded(value: T, *, finite: bool = True, entries: int = ENTRIES) -> T:
     """The value itself, looked at level by level.
 
     Raises:
@@ -161,7 +137,7 @@ def _bounded(value: T, *, finite: bool = True, entries: int = ENTRIES) -> T:
         below: list[object] = []
         for one in level:
             if isinstance(one, str):
-                if not one.isascii():
+                if finite and not one.isascii():
                     one.encode()  # half of a surrogate pair is no text
             elif isinstance(one, dict):
                 below += cast("dict[object, object]", one).keys()
@@ -190,17 +166,3 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the field {next(n for n in names if names.count(n) > 1)!r} is given twice")
     return found
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Plain values only, every key once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping whose keys differ."""
-        seen = set[tuple[str, str]]()
-        for key, _ in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
-            name = (key.tag, str(key.value))
-            if name in seen:
-                raise ValueError(f"the field {name[1]!r} is given twice")
-            seen.add(name)
-        return super().construct_mapping(node, deep=deep)

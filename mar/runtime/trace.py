@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import anyio
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from mar.errors import ConfigError, DataError
+from mar.reading import attempt, read_json_lines, table
 from mar.types import AnyEvent, Decided, Episode, EpisodeStarted, Failure, Plan, Stopped
 
 _EVENTS: dict[str, TypeAdapter[Any]] = {cls.__name__: TypeAdapter(cls) for cls in get_args(AnyEvent)}
 _FAILURE: TypeAdapter[Failure | None] = TypeAdapter(Failure | None)
+_TEXT, _SECONDS = TypeAdapter(str), TypeAdapter(float)
 
 
 class Recorder:
@@ -65,25 +67,30 @@ def episode_to_json(episode: Episode) -> dict[str, Any]:
     }
 
 
-def episode_from_json(data: dict[str, Any]) -> Episode:
+def episode_from_json(data: object) -> Episode:
     """Rebuild an episode.
 
     Raises:
-        DataError: The dictionary is no episode.
+        DataError: It is no episode.
     """
+    expected = "what write_episodes writes"
     try:
-        events = tuple(
-            _EVENTS[e["event"]].validate_python({k: v for k, v in e.items() if k != "event"}) for e in data["events"]
-        )
-        return Episode(
-            query_id=data["query_id"],
-            plan=Plan.from_json(data["plan"]),
-            latency_s=data["latency_s"],
-            failure=_FAILURE.validate_python(data["failure"]),
-            events=events,
-        )
-    except (KeyError, TypeError, AttributeError, ValidationError, ConfigError) as error:
-        raise DataError(f"not an episode: {str(error).splitlines()[0]}; expected what write_episodes writes") from None
+        return attempt(lambda: _rebuilt(table(data, "it", expected=expected)), "not an episode", expected=expected)
+    except ConfigError as error:  # of a plan
+        raise DataError(f"not an episode: {error}") from None
+
+
+def _rebuilt(data: Mapping[str, Any]) -> Episode:
+    events = tuple(
+        _EVENTS[e["event"]].validate_python({k: v for k, v in e.items() if k != "event"}) for e in data["events"]
+    )
+    return Episode(
+        query_id=_TEXT.validate_python(data["query_id"]),
+        plan=Plan.from_json(data["plan"]),
+        latency_s=_SECONDS.validate_python(data["latency_s"]),
+        failure=_FAILURE.validate_python(data["failure"]),
+        events=events,
+    )
 
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
@@ -99,9 +106,8 @@ def read_episodes(path: Path) -> Iterator[Episode]:
     Raises:
         DataError: A line is no episode; names the file and the line.
     """
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield episode_from_json(json.loads(line))
-            except (ValueError, DataError) as error:
-                raise DataError(f"{path}, line {number}: {error}") from None
+    for where, value in read_json_lines(path, expected="an episode", finite=False):
+        try:
+            yield episode_from_json(value)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None

@@ -5,7 +5,6 @@ The file's fields are those of `TaskFile`; paths in it are relative to it. `docs
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from mar.errors import ConfigError, DataError
 from mar.pool.simulated import SimItem, World, item_difficulties
+from mar.reading import read_toml
 from mar.runtime import Ledger
 from mar.runtime.sandbox import Sandbox
 from mar.tasks.grading import CodeTests, CustomItem, Grader, GraderSettings, Judge, Letter, Strict, make_grader
@@ -161,12 +161,7 @@ def read_task_file(path: Path) -> TaskFile:
     Raises:
         ConfigError: It cannot be read, is no TOML, or a field is unknown, missing or wrong.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}; expected a task's TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+    data = read_toml(path, expected="a task's TOML file", error=ConfigError)
     try:
         return TaskFile.model_validate(data)
     except ValidationError as error:

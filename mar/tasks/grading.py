@@ -36,6 +36,7 @@ from mar.errors import CallError, ConfigError, DataError, LimitReached
 from mar.pool.choose import configured_pool
 from mar.pool.pool import Pool
 from mar.pool.simulated import AnswerForm
+from mar.reading import read_text
 from mar.runtime import Ledger, Meter
 from mar.runtime.code import parses
 from mar.runtime.identity import digest
@@ -523,10 +524,7 @@ def make_grader(settings: GraderSettings, *, file: Path, pool: str) -> Grader:
 
 def _judge(settings: JudgeSettings, file: Path, pool: str) -> Judge:
     path = file.parent / settings.prompt
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: field grader.prompt: {path} cannot be read: {error}") from None
+    text = read_text(path, where=f"{file}: field grader.prompt: {path}", error=ConfigError)
     prompt = compile_template(text, VARIABLES, str(path))
     asked = configured_pool(pool)
     if asked is not None and settings.pool is not None:

@@ -20,12 +20,13 @@ import httpx
 
 from mar.errors import DataError
 from mar.files import write_atomically
+from mar.reading import read_json
+from mar.reading.archives import unpack
 from mar.tasks import reshape
 from mar.tasks.catalogue import HUB_ADDRESS, Archives, ByHand, DataSet, HubRows, Part, RemoteFiles
 from mar.tasks.download import Unreachable, Watch, fetch, host_of, sha256_of
 from mar.tasks.readers import Row
 from mar.tasks.sources import hub_reachable
-from mar.tasks.unpack import unpack
 
 CHECKSUMS = "checksums.json"
 PARTIAL = ".partial"
@@ -227,10 +228,7 @@ def read_checksums(into: Path) -> dict[str, str]:
     path = into / CHECKSUMS
     if not path.exists():
         return {}
-    try:
-        found = cast("object", json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+    found = read_json(path, expected="a table of checksums")
     if not isinstance(found, dict):
         raise DataError(f"{path} holds no table of checksums")
     return {str(name): str(digest) for name, digest in cast("dict[object, object]", found).items()}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import importlib
-import io
-import json
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from mar.errors import DataError
+from mar.reading import parse_json, read_json_lines, read_lines, read_text, table, tables
+from mar.reading.limits import DATA
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
+_EXPECTED = "a JSON object"
 
 
 def read_file(path: Path) -> tuple[Row, ...]:
@@ -52,7 +49,7 @@ def read_jsonl(path: Path) -> tuple[Row, ...]:
 def _json_rows(path: Path) -> tuple[tuple[str, Row], ...]:
     if not path.is_file():
         raise DataError(f"no data file {path}; expected a JSONL file")
-    return _some(path, tuple(_parse(_text(path), path)))
+    return _some(path, tuple(_parse(path)))
 
 
 def read_csv(path: Path) -> tuple[Row, ...]:
@@ -61,13 +58,7 @@ def read_csv(path: Path) -> tuple[Row, ...]:
     Raises:
         DataError: The file cannot be read as CSV; names the file and the line.
     """
-    lines = csv.reader(io.StringIO(_text(path)), strict=True)
-    rows: list[Row] = []
-    try:
-        rows.extend({"cells": cells} for cells in lines if cells)
-    except csv.Error as error:
-        raise DataError(f"{path}, line {lines.line_num}: {error}; expected comma-separated values") from None
-    return tuple(rows)
+    return tuple({"cells": cells} for cells in tables.read_cells(path))
 
 
 def read_parquet(path: Path) -> tuple[Row, ...]:
@@ -76,11 +67,7 @@ def read_parquet(path: Path) -> tuple[Row, ...]:
     Raises:
         DataError: The file cannot be read.
     """
-    parquet: Any = importlib.import_module("pyarrow.parquet")  # slow to import, seldom needed, and without types
-    try:
-        return tuple(cast("list[Row]", parquet.read_table(path).to_pylist()))
-    except (OSError, ValueError) as error:  # Arrow's errors about malformed files are ValueErrors
-        raise DataError(f"{path} cannot be read: {error}") from None
+    return tuple(cast("list[Row]", tables.read_parquet(path)))
 
 
 def _some(path: Path, rows: tuple[T, ...]) -> tuple[T, ...]:
@@ -89,42 +76,24 @@ def _some(path: Path, rows: tuple[T, ...]) -> tuple[T, ...]:
     return rows
 
 
-def _text(path: Path) -> str:
-    try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            return file.read()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+def _parse(path: Path) -> Iterator[tuple[str, Row]]:
+    whole = _whole(path)
+    found = read_json_lines(path, expected=_EXPECTED) if whole is None else whole
+    for where, row in found:
+        yield where, table(row, where, expected=_EXPECTED)
 
 
-def _parse(text: str, path: Path) -> Iterator[tuple[str, Row]]:
-    whole = _whole(text, path)
-    if whole is None:
-        lines = [(f"{path}, line {n}", line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    else:
-        lines = [(f"{path}, row {n}", row) for n, row in enumerate(whole, start=1)]
-    for where, line in lines:
-        try:
-            row = json.loads(line) if isinstance(line, str) and whole is None else line
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: {error}; expected a JSON object") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
-        yield where, cast(Row, row)
-
-
-def _whole(text: str, path: Path) -> list[Any] | None:
+def _whole(path: Path) -> list[tuple[str, Any]] | None:
     """The rows of a text that is one JSON list or, over several lines, one object; None: one row a line."""
-    if text.lstrip().startswith("["):
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}: {error}; expected a list of JSON objects") from None
-    if path.suffix == ".json":
-        try:
-            one = json.loads(text)
-        except (ValueError, RecursionError):
-            return None  # rows under the wrong ending; each line is tried
-        return [one] if isinstance(one, dict) else None
-    return None
+    _, first = next(read_lines(path, expected=_EXPECTED), ("", ""))
+    if not first.startswith("[") and path.suffix != ".json":
+        return None
+    text = read_text(path, expected=_EXPECTED, most=DATA)
+    if first.startswith("["):
+        rows = parse_json(text, str(path), expected="a list of JSON objects")
+        return [(f"{path}, row {n}", row) for n, row in enumerate(rows, start=1)]
+    try:
+        one = parse_json(text, str(path))
+    except DataError:
+        return None  # rows under the wrong ending; each line is tried
+    return [(f"{path}, row 1", one)] if isinstance(one, dict) else None

@@ -16,6 +16,9 @@ from typing import Any, cast
 
 from mar.errors import DataError
 from mar.files import write_atomically
+from mar.reading import read_json
+from mar.reading.limits import DATA
+from mar.reading.tables import read_named_cells
 from mar.tasks.readers import Row, read_jsonl
 
 _UNREADABLE = (KeyError, ValueError, SyntaxError, TypeError, AttributeError, IndexError, csv.Error, UnicodeDecodeError)
@@ -61,8 +64,7 @@ def write_routerbench_mbpp(sources: Sequence[Path], to: Path) -> None:
     for source in sources:
         split = source.stem.rpartition("_")[2]
         try:
-            lines = csv.DictReader(io.StringIO(source.read_text(encoding="utf-8"), newline=""))
-            rows += [_routerbench_row(line, split) for line in lines]
+            rows += [_routerbench_row(line, split) for line in read_named_cells(source)]
         except _UNREADABLE as error:
             raise _not_as_expected(source, error) from None
     write_rows(to, rows)
@@ -113,7 +115,7 @@ def write_mmlu_pro_outputs(folders: Mapping[str, Path], to: Path) -> None:
 def _outputs(folder: Path) -> list[Row]:
     try:
         names = sorted(p for p in folder.rglob("*.json") if "__MACOSX" not in p.parts)
-        found = [row for path in names for row in cast("list[Row]", json.loads(path.read_text(encoding="utf-8")))]
+        found = [row for path in names for row in cast("list[Row]", read_json(path, most=DATA))]
         rows: list[Row] = [
             {
                 "question_id": int(row["question_id"]),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from mar.errors import ConfigError
-from mar.types.query import DOMAINS, Domain
+from mar.reading import attempt
+from mar.types.query import Domain
 
 Decision = Literal[
     "final",  # a decider reads the agents' outputs and answers (published name: FinalRefer)
@@ -93,20 +97,19 @@ class Plan:
         Raises:
             ConfigError: A field is missing, unknown or has a value that no plan can have.
         """
-        try:
-            plan = cls(
-                mode=ModeSpec(**data["mode"]),
-                domain=data["domain"],
-                agents=tuple(_agent_from_json(a) for a in data["agents"]),
-                decision=data["decision"],
-                decider=data["decider"],
-                tie_break=data["tie_break"],
-            )
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f"not a plan: {error}; expected the fields that Plan.to_json writes") from None
-        if plan.domain not in DOMAINS or plan.decision not in DECISIONS or plan.tie_break not in TIE_BREAKS:
-            raise ConfigError(f"not a plan: domain {plan.domain!r}, decision {plan.decision!r}, {plan.tie_break!r}")
-        return plan
+        return attempt(lambda: _rebuilt(data), "not a plan", expected="what Plan.to_json writes", error=ConfigError)
+
+
+@cache
+def _checked() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)
+
+
+def _rebuilt(data: Mapping[str, Any]) -> Plan:
+    fields = {name: data[name] for name in ("domain", "decision", "decider", "tie_break")}
+    agents = tuple(_agent_from_json(a) for a in data["agents"])
+    plan = Plan(mode=ModeSpec(**data["mode"]), agents=agents, **fields)
+    return _checked().validate_python(asdict(plan))  # the dataclasses know their fields, and pydantic their types
 
 
 def _agent_to_json(agent: AgentSpec) -> dict[str, Any]:

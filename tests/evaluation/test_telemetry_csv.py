@@ -3,9 +3,10 @@
 import csv
 
 from mar.evaluation.options import RunOptions
-from mar.evaluation.telemetry_csv import COLUMNS, write_telemetry
+from mar.evaluation.telemetry_csv import COLUMNS, write_rows, write_telemetry
 from mar.learning.arrivals import Arrivals
 from mar.learning.rollouts import Outcome
+from mar.reading.tables import read_named_cells
 from mar.tasks.task import Score
 from mar.types import (
     AgentSpec,
@@ -151,3 +152,14 @@ def test_gold_is_never_written(tmp_path):
 
 def test_no_outcomes_leave_the_heading(tmp_path):
     assert written(tmp_path) == []
+
+
+def test_text_of_models_is_no_formula_and_numbers_stay_numbers(tmp_path):
+    path = tmp_path / "t.csv"
+    texts = ("=1+1", "+a", "-a", "@a", "\ta", "\ra")
+    write_rows(path, [{"query": text, "answer": "x=1", "quality": -0.5, "llm_itl_avg": "-0.5"} for text in texts])
+    for text, row in zip(texts, read_named_cells(path), strict=True):
+        assert (row["query"], row["answer"], row["quality"], row["llm_itl_avg"]) == (f"'{text}", "x=1", "-0.5", "-0.5")
+    before = path.read_bytes()
+    write_rows(path, read_named_cells(path))  # rows of a run's parts are read and written again
+    assert path.read_bytes() == before

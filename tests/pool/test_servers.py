@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -287,3 +288,29 @@ def httpx_refuses(url):
     except httpx.ConnectError:
         return True
     return False
+
+
+def test_ctrl_c_between_a_servers_start_and_its_record_leaves_nothing_running(tmp_path, state, monkeypatch):
+    spawned = []
+
+    def popen(*args, **kwargs):
+        spawned.append(subprocess.Popen(*args, **kwargs))
+        signal.raise_signal(signal.SIGINT)
+        return spawned[-1]
+
+    monkeypatch.setattr("mar.pool.servers.subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": popen}))
+    with pytest.raises(KeyboardInterrupt):
+        start(specs(tmp_path, "a"), state, timeout_s=30)
+    assert len(spawned) == 1
+    assert born_of(spawned[0].pid) is None
+    assert names_alive(state) == []
+
+
+def test_a_damaged_record_of_servers_is_one_line(state):
+    state.folder.mkdir()
+    for content in (b"\xff", b"[" * 100_000, b'[{"name": 1}]', b'{"a": 9', b'[{"pid": ' + b"9" * 5000 + b"}]"):
+        (state.folder / "servers.json").write_bytes(content)
+        with pytest.raises(ConfigError) as caught:
+            state.read()
+        assert len(str(caught.value).splitlines()) == 1
+    (state.folder / "servers.json").unlink()

@@ -12,12 +12,12 @@ from mar.errors import CheckpointError, ConfigError, DataError
 from mar.reading import (
     parse_json,
     parse_toml,
-    parse_yaml,
     read_json_lines,
     read_lines,
     read_text,
     validated,
 )
+from mar.reading.yaml_values import parse_yaml
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{b}: &{b} [{','.join(f'*{a}' for _ in range(9))}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)

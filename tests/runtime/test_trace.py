@@ -85,7 +85,6 @@ WHOLE = episode_to_json(run(plan_of("IO", 1)))
 @pytest.mark.parametrize(
     "line",
     [
-        "",
         "[]",
         "{}",
         "3",

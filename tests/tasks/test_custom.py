@@ -268,7 +268,7 @@ EXACT = 'kind = "exact"'
         (HEAD, 'kind = "function"\nfunction = "nosuch_module:f"', r"field grader\.function: nosuch_module cannot be"),
         (HEAD, 'kind = "function"\nfunction = "json:nosuch"', r"field grader\.function: json has no function nosuch"),
         (HEAD, JUDGE, r"field grader\.prompt: .*judge\.md\.j2 cannot be read"),
-        (HEAD, "= 1", "task.toml: not TOML"),
+        (HEAD, "= 1", "task.toml: malformed TOML"),
     ],
 )
 def test_a_wrong_file_is_named_with_the_field(tmp_path, head, grader, says):

@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from mar.errors import DataError
+from mar.reading.archives import unpack
 from mar.tasks import pull as pulling
 from mar.tasks.catalogue import Archives, ByHand, DataSet, HubRows, Remote, RemoteFiles
 from mar.tasks.download import Unreachable, fetch, open_client
 from mar.tasks.pull import present_files, pull, read_checksums
-from mar.tasks.unpack import unpack
 
 CONTENT = b"".join(b"%06d\n" % n for n in range(40_000))  # 280,000 bytes
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -10,6 +10,7 @@ from typing import Any
 
 from mar.controllers.routers.base import Router
 from mar.errors import ConfigError
+from mar.reading import parse_json
 
 HERE = "mar.controllers.routers"
 ROUTERS: dict[str, str] = {
@@ -66,14 +67,12 @@ def parse_parameters(text: str) -> tuple[str, Mapping[str, Any]]:
     Raises:
         ConfigError: It is written in another way.
     """
-    import json
-
     name, opened, rest = text.partition("(")
     if not opened:
         return name, {}
     try:
         pairs = [part.split("=", 1) for part in rest.removesuffix(")").split(",") if part.strip()]
-        return name, {key.strip(): json.loads(value) for key, value in pairs}
+        return name, {key.strip(): parse_json(value, text, error=ConfigError) for key, value in pairs}
     except ValueError:
         raise ConfigError(f"router {text!r}; expected a name, or name(parameter=value,...)") from None
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mar.errors import ConfigError
 from mar.evaluation.gmt.protocol import SplitKind
+from mar.reading.yaml_values import read_yaml
 
 DataName = Literal["chatbot_arena", "gsm8k", "mmlu", "mt_bench"]
 Variant = Literal["personal", "published"]
@@ -88,12 +88,12 @@ def load_config(path: Path, *, variant: Variant | None = None) -> GmtConfig:
     Raises:
         ConfigError: The file is missing, no YAML, or a field is wrong, unknown or without effect; names it.
     """
+    if not path.is_file():
+        raise ConfigError(f"--config {path}: no such file; expected a YAML file")
     try:
-        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"--config {path}: {error.strerror}; expected a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path} is no YAML: {str(error).splitlines()[0]}") from None
+        raw: Any = read_yaml(path, error=ConfigError)
+    except ConfigError as error:
+        raise ConfigError(f"--config {path} is no YAML: {error}") from None
     try:
         config = GmtConfig.model_validate(raw)
     except ValidationError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +29,7 @@ from mar.files import write_atomically
 from mar.learning.gmt import PublishedTraining, train_published
 from mar.learning.progress import Progress
 from mar.learning.rundir import RunDir
+from mar.reading import read_json, validated
 
 REFERENCE = "global Bradley-Terry"
 SWAPPED = "ours, users swapped"
@@ -67,6 +69,9 @@ def jobs_of(data: VoteData, encoder: Encoder) -> list[Job]:
     return jobs
 
 
+_SCORES = TypeAdapter(dict[str, list[float]])
+
+
 class GmtRun:
     """A run and its folder."""
 
@@ -100,7 +105,7 @@ class GmtRun:
         """Every router's scores on a split's test votes; what is done is read back when a run goes on."""
         path = self.run.path / f"split-{job.number}.json"
         if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
+            return validated(_SCORES, read_json(path), str(path), expected="scores as this run keeps them")
         found: dict[str, Floats] = self._ours(job)
         for name, baseline in BASELINES.items():
             found[name] = baseline(job.visible, job.test)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from mar.errors import DataError
 from mar.evaluation.report.facts import EpisodeFacts
 from mar.evaluation.results import ItemResult
+from mar.reading import read_json, read_json_lines, validated
 from mar.runtime import episode_from_json, read_episodes
 from mar.types import Episode
 
 EPISODES = "episodes-test.jsonl"
 T = TypeVar("T")
+_ITEMS = TypeAdapter(dict[str, tuple[ItemResult, ...]])
+_METRICS = TypeAdapter(dict[str, float])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,18 +157,16 @@ def load_episodes(run: Run, positions: Iterable[int]) -> dict[int, Episode]:
     wanted = set(positions)
     if not wanted:
         return {}
-    with (run.path / EPISODES).open(encoding="utf-8") as file:
-        return {i: episode_from_json(json.loads(line)) for i, line in enumerate(file) if i in wanted}
+    lines = read_json_lines(run.path / EPISODES, finite=False)
+    upto = islice(enumerate(lines), max(wanted) + 1)  # what comes after may be damaged
+    return {i: episode_from_json(value) for i, (_, value) in upto if i in wanted}
 
 
 def _arguments(path: Path) -> Arguments:
     file = path / "args.json"
     if not file.is_file():
         raise DataError(f"{path} is no run: it has no args.json; expected a folder that a benchmark script wrote")
-    try:
-        return TypeAdapter(Arguments).validate_json(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read: {_brief(error)}") from None
+    return validated(Arguments, read_json(file, finite=False), str(file))
 
 
 def _read(file: Path, reader: Callable[[Path], T], gaps: list[Gap]) -> T | None:
@@ -174,17 +175,17 @@ def _read(file: Path, reader: Callable[[Path], T], gaps: list[Gap]) -> T | None:
         return None
     try:
         return reader(file)
-    except (OSError, ValueError, DataError) as error:
-        gaps.append(Gap(file=file.name, why=f"cannot be read: {_brief(error)}"))
+    except DataError as error:
+        gaps.append(Gap(file=file.name, why=f"cannot be read: {_brief(error, file)}"))
         return None
 
 
 def _results(file: Path) -> Results:
-    return TypeAdapter(Results).validate_json(file.read_bytes())
+    return validated(Results, read_json(file, finite=False), file.name)
 
 
 def _items(file: Path, results: Results | None) -> dict[str, ItemResult]:
-    by_name = TypeAdapter(dict[str, tuple[ItemResult, ...]]).validate_json(file.read_bytes())
+    by_name = validated(_ITEMS, read_json(file, finite=False), file.name)
     learned = None if results is None else results.learned
     if learned is not None and learned.name not in by_name:
         raise DataError(f"it has no controller {learned.name!r}")
@@ -193,9 +194,7 @@ def _items(file: Path, results: Results | None) -> dict[str, ItemResult]:
 
 
 def _metrics(file: Path) -> tuple[dict[str, float], ...]:
-    lines = file.read_text(encoding="utf-8").splitlines()
-    adapter = TypeAdapter(dict[str, float])
-    return tuple(adapter.validate_python(json.loads(line)) for line in lines)
+    return tuple(validated(_METRICS, value, where) for where, value in read_json_lines(file, finite=False))
 
 
 def _facts(file: Path, number: int, gaps: list[Gap]) -> tuple[EpisodeFacts, ...]:
@@ -210,15 +209,9 @@ def _facts(file: Path, number: int, gaps: list[Gap]) -> tuple[EpisodeFacts, ...]
     return tuple(found)
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: Exception, file: Path) -> str:
     """What went wrong, without the folder it happened in."""
-    if isinstance(error, ValidationError):
-        first: Any = error.errors()[0]
-        return f"{'.'.join(str(p) for p in first['loc']) or 'content'}: {first['msg']}"
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    text = str(error).splitlines()[0]
-    return text[text.index(EPISODES) :] if EPISODES in text else text
+    return str(error).replace(str(file), file.name)
 
 
 def gaps_of(runs: Sequence[Run]) -> list[tuple[Run, Gap]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -15,8 +13,9 @@ from mar.evaluation.routereval.construct import RoutingSet
 from mar.evaluation.routereval.published import EMBEDDINGS, read_leaderboard, read_router_dataset
 from mar.evaluation.routereval.recorded import RECORDED, data_root
 from mar.evaluation.routereval.table import ABOUT, OutcomeTable
+from mar.reading.arrays import read_npz as read_arrays
 from mar.reading.pickles import read_pickle
-from mar.tasks.readers import read_parquet
+from mar.reading.tables import read_named_cells, read_parquet
 
 TEXT_COLUMNS = {"id": "ids", "prompt": "prompts", "group": "groups", "split": "splits"}
 """Columns of CSV and Parquet that are no LLM's scores, and what they are in a table."""
@@ -67,11 +66,7 @@ def read_npz(path: Path) -> OutcomeTable:
     Raises:
         DataError: An array is missing, of another shape or kind, or of objects.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+    arrays: dict[str, Any] = {**read_arrays(path)}
     known = {"scores", "models", "vectors", "costs", *TEXT_COLUMNS.values()}
     if unknown := sorted(arrays.keys() - known):
         raise DataError(f"{path} holds {unknown[0]!r}; expected {', '.join(sorted(known))}")
@@ -97,12 +92,7 @@ def read_csv_table(path: Path) -> OutcomeTable:
     Raises:
         DataError: A cell is no number, or the file cannot be read.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    return _from_rows(path, rows)
+    return _from_rows(path, read_named_cells(path))
 
 
 def _from_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> OutcomeTable:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mar.evaluation.cells import plain
 from mar.evaluation.plots import plt, save_figure
 from mar.evaluation.routereval.metrics import Metrics
 from mar.evaluation.routereval.results import SINGLE, Measured
@@ -100,7 +101,9 @@ def to_csv(lines: Sequence[Line]) -> str:
     for line in lines:
         values = [*asdict(line.metrics).values(), line.mu.low, line.mu.high, *asdict(line.gain).values()]
         cells = ["" if math.isnan(v) else f"{v:.6f}" for v in values]
-        writer.writerow([line.problem, line.router, *cells, line.seeds, f"{line.fit_s:.3f}", f"{line.score_s:.3f}"])
+        writer.writerow(
+            [plain(line.problem), plain(line.router), *cells, line.seeds, f"{line.fit_s:.3f}", f"{line.score_s:.3f}"]
+        )
     return text.getvalue()
 
 

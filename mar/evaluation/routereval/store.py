@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from mar.errors import DataError
 from mar.evaluation.routereval.metrics import Metrics
 from mar.evaluation.routereval.results import Measured
 from mar.files import write_atomically
 from mar.learning.rundir import claim_folder
+from mar.reading import attempt, parse_json
+from mar.reading.arrays import read_npz
+
+_METRICS = TypeAdapter(Metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,16 @@ class Store:
         Raises:
             DataError: Its file is damaged.
         """
-        try:
-            with np.load(self._path(key), allow_pickle=False) as file:
-                about, values = json.loads(str(file["about"])), file["values"]
+        path, expected = self._path(key), "a result; remove it to measure it again"
+        arrays = read_npz(path, expected=expected)
+
+        def measured() -> Measured:
+            about = parse_json(str(arrays["about"]), str(path), finite=False)
             times = {name: float(about.pop(name)) for name in ("fit_s", "score_s")}
-            return Measured(router=str(about.pop("router")), metrics=Metrics(**about), values=values, **times)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self._path(key)} is no result ({error}); remove it to measure it again") from None
+            router, metrics = str(about.pop("router")), _METRICS.validate_python(about)
+            return Measured(router=router, metrics=metrics, values=arrays["values"], **times)
+
+        return attempt(measured, f"{path} is no result", expected=expected)
 
     def _path(self, key: str) -> Path:
         return self.folder / "results" / f"{key}.npz"

@@ -6,18 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from mar.errors import DataError
 from mar.files import write_atomically
+from mar.reading import attempt, read_json, table
+from mar.reading.arrays import map_npy
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
 SCORES, VECTORS, ABOUT = "scores.npy", "vectors.npy", "table.json"
+_FILES = {"scores": SCORES, "vectors": VECTORS, "costs": "costs.npy"}
+_LISTS = ("ids", "prompts", "groups", "splits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,24 +122,17 @@ class OutcomeTable:
         Raises:
             DataError: The folder holds no whole table.
         """
-        try:
-            about = cast("dict[str, object]", json.loads((folder / ABOUT).read_text(encoding="utf-8")))
-            notes = cast("dict[str, str]", about.pop("notes"))
-            name = str(about.pop("name"))
-            lists = {key: tuple(map(str, cast("list[object]", values))) for key, values in about.items()}
-            return cls(
-                name=name, notes=notes, scores=_mapped(folder / SCORES), vectors=_optional(folder / VECTORS),
-                costs=_optional(folder / "costs.npy"), **lists,
-            )  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{folder} holds no outcome table ({error}); expected what OutcomeTable.save writes"
-            ) from None
+        expected = "what OutcomeTable.save writes"
+        about = table(read_json(folder / ABOUT, expected=expected), str(folder / ABOUT), expected=expected)
+
+        def opened() -> Self:
+            texts = {name: tuple(map(str, about.get(name, ()))) for name in ("models", *_LISTS)}
+            arrays = {name: _mapped(folder / file) for name, file in _FILES.items() if (folder / file).is_file()}
+            notes = {str(name): str(value) for name, value in about["notes"].items()}
+            return cls(name=str(about["name"]), notes=notes, **cast("dict[str, Any]", {**texts, **arrays}))
+
+        return attempt(opened, f"{folder} holds no outcome table", expected=expected)
 
 
 def _mapped(path: Path) -> Floats:
-    return cast(Floats, np.load(path, mmap_mode="r", allow_pickle=False))
-
-
-def _optional(path: Path) -> Floats | None:
-    return _mapped(path) if path.is_file() else None
+    return cast(Floats, map_npy(path))

@@ -22,10 +22,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from mar import clock
 from mar.controllers.cascal import (
@@ -41,7 +41,7 @@ from mar.controllers.cascal import (
 from mar.controllers.cascal.skills import Vectors
 from mar.controllers.embeddings import Encoder
 from mar.controllers.headers import header_of
-from mar.errors import ConfigError, DataError
+from mar.errors import CheckpointError, ConfigError, DataError
 from mar.files import write_atomically
 from mar.learning.generated.consensus import Consensus, Scored, families_of_cards, learn, score_responses
 from mar.learning.generated.filtering import FilterSettings, consistent_questions, separating_questions
@@ -51,6 +51,8 @@ from mar.learning.generated.records import Answered, Journal, Question, read_rec
 from mar.learning.generated.respond import RespondSettings, respond, to_responses
 from mar.learning.progress import Progress
 from mar.pool.pool import Pool
+from mar.reading import attempt, parse_json
+from mar.reading.weights import read_tensors
 
 Step = Literal["prepare", "split", "generate", "filter", "respond", "embed", "consensus", "train", "infer", "rank"]
 STEPS: tuple[Step, ...] = get_args(Step)
@@ -228,7 +230,7 @@ class Pipeline:
         """The controller; with `count`, from so many training questions drawn with the seed, and not written."""
         responses, vectors, subjects = self.training()
         if count is None:
-            scored = Scored(scores=load_file(self._there("scores.safetensors"))["scores"], copying={})
+            scored = Scored(scores=self._tensor("scores", "scores"), copying={})
         else:
             rows = np.sort(np.random.default_rng(seed or self._seed).permutation(len(vectors))[:count])
             responses, vectors = responses.take(rows), vectors[rows]
@@ -270,7 +272,7 @@ class Pipeline:
     def rank(self) -> dict[str, list[str]]:
         """The models by mean score, overall and by subject of the training questions."""
         responses, _, subjects = self.training()
-        scores = load_file(self._there("scores.safetensors"))["scores"]
+        scores = self._tensor("scores", "scores")
         names = np.asarray(subjects)
         rows = {"overall": np.arange(len(names))} | {s: np.flatnonzero(names == s) for s in sorted(set(subjects))}
         ranking = {
@@ -293,7 +295,7 @@ class Pipeline:
 
     def vectors(self, part: Part) -> Vectors:
         """Vectors of a part's questions."""
-        return load_file(self._there(f"vectors-{part}.safetensors"))["vectors"]
+        return self._tensor(f"vectors-{part}", "vectors")
 
     @property
     def simulated(self) -> bool:
@@ -307,7 +309,12 @@ class Pipeline:
         return None if None in stated else tuple(f or "" for f in stated)
 
     def _header(self, part: Part) -> dict[str, str]:
-        return json.loads(header_of(self._there(f"responses-{part}.safetensors")))["made_by"]
+        path = self._there(f"responses-{part}.safetensors")
+        return attempt(lambda: parse_json(header_of(path), str(path))["made_by"], str(path), error=CheckpointError)
+
+    def _tensor(self, file: str, name: str) -> Any:
+        path = self._there(f"{file}.safetensors")
+        return attempt(lambda: read_tensors(path)[1][name], str(path), error=CheckpointError)
 
     @property
     def _seed(self) -> int:

@@ -22,6 +22,7 @@ from mar.controllers.cascal import ABSTAINED, Responses
 from mar.errors import DataError
 from mar.learning.generated.records import Answered, Question, read_records
 from mar.learning.generated.respond import to_responses
+from mar.reading import attempt
 from mar.tasks.readers import Row, read_jsonl
 from mar.tasks.scoring.choices import LETTERS
 
@@ -73,20 +74,23 @@ def published_vectors(path: Path, questions: Sequence[Question]) -> npt.NDArray[
     Raises:
         DataError: The file holds something else, or a question has no vector.
     """
-    import pickle
-
     import torch
 
     if not path.is_file():
         raise DataError(f"no embeddings {path}; expected a dictionary of question_id and vector")
-    try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: {str(error).splitlines()[0]}; expected tensors by question_id and no code") from None
+    expected = "tensors by question_id and no code"
+    found: Any = attempt(lambda: torch.load(path, map_location="cpu", weights_only=True), str(path), expected=expected)
     if not isinstance(found, dict):
         raise DataError(f"{path} holds a {type(found).__name__}; expected a dictionary of question_id and vector")
     table = {str(k): v for k, v in cast("dict[Any, Any]", found).items()}
     missing = next((q.question_id for q in questions if q.question_id not in table), None)
     if missing is not None:
         raise DataError(f"{path}: question {missing} has no vector")
-    return np.stack([np.asarray(table[q.question_id], dtype=np.float32).reshape(-1) for q in questions])
+    vectors = attempt(
+        lambda: np.stack([np.asarray(table[q.question_id], dtype=np.float32).reshape(-1) for q in questions]),
+        str(path),
+        expected=expected,
+    )
+    if not np.isfinite(vectors).all():
+        raise DataError(f"{path}: a vector holds NaN or an infinity; expected {expected}")
+    return vectors

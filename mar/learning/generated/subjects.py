@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 from mar.errors import ConfigError, DataError
+from mar.reading import parse_toml, read_text
 
 TASKS = ("mmlu_pro", "super_gpqa", "medmcqa", "bbeh")
+_EXPECTED = "TOML with a description per subject"
 _PUBLISHED = {"mmlu-pro": "mmlu_pro", "mmlupro": "mmlu_pro", "supergpqa": "super_gpqa", "super-gpqa": "super_gpqa"}
 
 
@@ -41,12 +42,9 @@ def subject_descriptions(task: str, path: Path | None = None) -> Mapping[str, st
         text = files("mar.learning.generated").joinpath(f"subjects/{task_name(task)}.toml").read_text(encoding="utf-8")
     else:
         if not path.is_file():
-            raise DataError(f"no subject file {path}; expected TOML with a description per subject")
-        text = path.read_text(encoding="utf-8")
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path or task}: {error}; expected TOML with a description per subject") from None
+            raise DataError(f"no subject file {path}; expected {_EXPECTED}")
+        text = read_text(path, expected=_EXPECTED)
+    found = parse_toml(text, str(path or task), expected=_EXPECTED)
     if not found or not all(isinstance(v, str) and v.strip() for v in found.values()):
         raise DataError(f"{path or task}: expected at least one subject, each with a text as its description")
     return dict(sorted(found.items()))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mar import reading
 from mar.errors import ConfigError
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -69,10 +69,7 @@ def read_text(file: Traversable, path: str) -> str:
     Raises:
         ConfigError: It cannot be read, or is not UTF-8.
     """
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    return reading.read_text(file, where=path, error=ConfigError)
 
 
 def hash_texts(texts: Mapping[str, str]) -> str:
@@ -89,10 +86,7 @@ def parse(model: type[Record], file: PromptFile, **from_path: str) -> Record:
     Raises:
         ConfigError: The file is no TOML, or a field is unknown, missing or wrong.
     """
-    try:
-        data: dict[str, Any] = tomllib.loads(file.text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file.path}: not TOML: {error}") from None
+    data = reading.parse_toml(file.text, file.path, error=ConfigError)
     for name in from_path:
         if name in data:
             raise ConfigError(f"{file.path}: field '{name}' is not expected; the file's path states it")
