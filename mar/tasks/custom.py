@@ -19,7 +19,6 @@ from mar.runtime import Ledger
 from mar.runtime.sandbox import Sandbox
 from mar.tasks.grading import CodeTests, CustomItem, Grader, GraderSettings, Judge, Letter, Strict, make_grader
 from mar.tasks.options import OptionItem, option_texts, question_with_options
-from mar.tasks.readers import read_jsonl
 from mar.tasks.scoring.formats import no_answer
 from mar.tasks.sources import Located, Rows, once_each
 from mar.tasks.splits import of_split, shuffled
@@ -86,7 +85,7 @@ class CustomTask:
         settings = read_task_file(path)
         grader = make_grader(settings.grader, file=path, pool=pool)
         place = rows or path.parent / settings.rows
-        found = Rows.of(read_jsonl(place), source=f"file {place}", place=str(place))
+        found = Rows.read(place)
         ids = [_text(at, settings.fields.id) for at in found.located]
         once_each(ids, found.located, "item")
         splits = (

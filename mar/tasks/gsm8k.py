@@ -151,9 +151,14 @@ def _splits(ids: Sequence[str], found: Rows, own_train: bool) -> tuple[dict[str,
 def _item(at: Located, item_id: str, split: Split) -> Gsm8kItem:
     solution = at.text("answer")
     gold = read_number(solution.rpartition("####")[2]) if "####" in solution else None
+    stated = at.value("final_answer", "numeric_answer")
     if gold is None:
         raise DataError(f"{at.where}: field answer does not end in #### and a number")
-    question = at.text("question").strip()
+    if stated is not None and not same_number(str(stated), plain(gold)):
+        raise DataError(
+            f"{at.where}: the final answer {stated!r} contradicts field answer, which ends in {plain(gold)}"
+        )
+    question = at.text("question", "problem").strip()
     return Gsm8kItem(id=item_id, split=split, question=question, solution=solution, gold=plain(gold))
 
 

@@ -27,7 +27,10 @@ from mar.tasks.wrong_code import CodeItem, code_world
 from mar.types import Domain, Query, ShownTests
 
 HUB = "openai/openai_humaneval"
-FILES = layouts("humaneval/HumanEval.jsonl.gz", "humaneval/HumanEval.jsonl", "humaneval/humaneval-py.jsonl")
+FILES = layouts(
+    *("humaneval/HumanEval.jsonl.gz", "humaneval/HumanEval.jsonl", "humaneval/humaneval-py.jsonl"),
+    *("humaneval/test-*.parquet", "humaneval/openai_humaneval/test-*.parquet"),
+)
 RHO = 0.41
 """Correlation of difficulty (1 - mean solve rate of seven 7-8B models over ten tries, RouterDC's recordings) with
 `complexity`, corrected for the solve rate's reliability of 0.90; 164 tasks (benchmarks/fit_simulator.py)."""

@@ -187,15 +187,17 @@ def _splits(ids: Sequence[str], found: Rows) -> tuple[dict[str, Split], str]:
 
 def _item(at: Located, item_id: str, split: Split) -> MathItem:
     solution = at.text("solution")
-    stated = at.row.get("answer")
-    gold = stated if isinstance(stated, str) and stated.strip() else last_boxed(solution)
+    stated, boxed = at.value("answer", "final_answer"), last_boxed(solution)
+    gold = stated if isinstance(stated, str) and stated.strip() else boxed
     if gold is None:
         raise DataError(rf"{at.where}: field solution has no \boxed answer, and there is no field answer")
+    if boxed is not None and compare(gold, boxed) == "different":
+        raise DataError(rf"{at.where}: field answer is {gold!r}, which contradicts \boxed{{{boxed}}} in field solution")
     level = re.fullmatch(r"(?:Level )?([1-5])", str(at.row.get("level", "")))
     return MathItem(
         id=item_id,
         split=split,
-        problem=at.text("problem").strip(),
+        problem=at.text("problem", "question").strip(),
         solution=solution,
         gold=gold.strip(),
         level=int(level[1]) if level else None,

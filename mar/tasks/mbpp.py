@@ -14,14 +14,17 @@ from mar.runtime.code import parses
 from mar.runtime.sandbox import Sandbox, TestJob
 from mar.tasks.readers import Row
 from mar.tasks.scoring.programs import PythonFunction, asked_names, entry_points, judged
-from mar.tasks.sources import Rows, find_rows, layouts
+from mar.tasks.sources import Located, Rows, find_rows, layouts
 from mar.tasks.task import SPLITS, Score, Split
 from mar.tasks.wrong_code import CodeItem, code_world
 from mar.types import Domain, Query, ShownTests
 
 ShowTests = Literal["first", "all"]
 HUB = "google-research-datasets/mbpp"
-FILES = layouts("mbpp/mbpp.jsonl")
+FILES = layouts(
+    *("mbpp/mbpp.jsonl", "mbpp/sanitized-mbpp.json", "mbpp/{part}-*.parquet"),
+    *("mbpp/full/{part}-*.parquet", "mbpp/sanitized/{part}-*.parquet"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,7 @@ class Mbpp:
         found = find_rows(explicit=path, data_root=data, within=FILES, hub=_from_hub, sample="mbpp")
         items: dict[str, MbppItem] = {}
         for at in found.located:
-            item = _item(at.row, at.where)
+            item = _item(at)
             if item is None:
                 continue
             if item.id in items:
@@ -129,17 +132,19 @@ def published_split(task_id: int) -> Split | None:
     return "train" if 601 <= task_id <= 974 else None
 
 
-def _item(row: Row, where: str) -> MbppItem | None:
+def _item(at: Located) -> MbppItem | None:
+    """The item of a row of the full file, or of the sanitized one: text is prompt there, and tests have imports."""
+    row, where = at.row, at.where
     task_id = row.get("task_id")
     if type(task_id) is not int:
         raise DataError(f"{where}: task_id is {task_id!r}; expected a whole number")
-    text, code, tests = row.get("text"), row.get("code"), row.get("test_list")
+    text, code, tests = at.value("text", "prompt"), row.get("code"), row.get("test_list")
     for name, value in (("text", text), ("code", code)):
         if not isinstance(value, str) or not value.strip():
             raise DataError(f"{where} (task_id {task_id}): field {name} is {value!r}; expected a text")
     if not isinstance(tests, list) or not tests or not all(isinstance(t, str) for t in cast(list[Any], tests)):
         raise DataError(f"{where} (task_id {task_id}): test_list holds no tests; expected a list of assertions")
-    setup = row.get("test_setup_code") or ""
+    setup = _setup(at)
     for name, value in (("code", code), ("test_setup_code", setup)):
         if not isinstance(value, str) or (value.strip() and not parses(value)):
             raise DataError(f"{where} (task_id {task_id}): field {name} is no Python program")
@@ -157,6 +162,15 @@ def _item(row: Row, where: str) -> MbppItem | None:
         setup=setup,
         setup_after_code=bool(setup) and _builds_on(setup, cast(str, code)),
     )
+
+
+def _setup(at: Located) -> Any:
+    """The code that tests need: imports of the sanitized file, and the full file's setup."""
+    imports: Any = at.row.get("test_imports") or []
+    setup: Any = at.row.get("test_setup_code") or ""
+    if not isinstance(imports, list) or not all(isinstance(i, str) for i in cast(list[Any], imports)):
+        raise DataError(f"{at.where}: field test_imports is {imports!r}; expected a list of imports")
+    return "\n".join([*cast(list[str], imports), setup]).strip() if imports and isinstance(setup, str) else setup
 
 
 def _builds_on(setup: str, code: str) -> bool:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from mar.errors import DataError
-from mar.tasks.options import OptionItem, OptionTask, letter_of, option_texts, question_with_options
+from mar.tasks.options import (
+    ANSWERS,
+    OptionItem,
+    OptionTask,
+    gold_letter,
+    letter_of,
+    option_texts,
+    question_with_options,
+)
 from mar.tasks.scoring.choices import LETTERS
 from mar.tasks.sources import Located, Rows, find_rows, hub_rows, layouts, once_each
 from mar.tasks.splits import fifth_to_train, sampled, stated_splits, with_validation
 from mar.tasks.task import Split
 
 HUB = "cais/mmlu"
-FILES = layouts("MMLU/data/{part}/*.csv", "MMLU/{part}/*.csv", "mmlu/data/{part}/*.csv", "MMLU/mmlu.jsonl")
+FILES = layouts(
+    *("MMLU/data/{part}/*.csv", "MMLU/{part}/*.csv", "mmlu/data/{part}/*.csv", "MMLU/mmlu.jsonl"),
+    *(f"{folder}/{within}{{part}}-*.parquet" for folder in ("MMLU", "mmlu") for within in ("", "all/", "data/")),
+)
+_OPTION = re.compile(r"[a-j]|(?:choice|option)[ _]?[0-9a-j]")  # a header's name for an option's column
 TRAIN_ITEMS = 40 * 16  # published setting of MasRouter: at most 40 batches of 16
 TEST_ITEMS = 80 * 16  # and at most 80 to test
 VALIDATION_ITEMS = 20 * 16  # of the validation part, where there is one
@@ -49,7 +62,7 @@ class Mmlu(OptionTask):
             DataError: A file is missing or malformed, or a row's answer is no option.
         """
         found = find_rows(explicit=path, data_root=data, within=FILES, hub=_from_hub, sample="mmlu")
-        rows = [at for at in found.located if not _is_header(at)]
+        rows = list(_without_headers(found.located))
         ids = [_id(at) for at in rows]
         once_each(ids, rows, "question")
         splits, protocol = _splits(ids, rows, full_test)
@@ -61,9 +74,25 @@ def _cells(at: Located) -> list[str] | None:
     return cast("list[str] | None", at.row.get("cells"))
 
 
-def _is_header(at: Located) -> bool:
-    cells = _cells(at)
-    return cells is not None and at.number == 1 and cells[0] == "question" and cells[-1] == "answer"
+def _without_headers(located: Sequence[Located]) -> Iterator[Located]:
+    """The rows; those of a CSV file with a header, which may have more columns and another order, by its names."""
+    header: list[str] | None = None
+    for at in located:
+        cells = _cells(at)
+        if at.number == 1:
+            names = [c.strip().lower() for c in cells or ()]
+            header = names if "question" in names and any(name in names for name in ANSWERS) else None
+            if header:
+                continue
+        yield _named(at, header, cells) if header and cells else at
+
+
+def _named(at: Located, header: Sequence[str], cells: Sequence[str]) -> Located:
+    if len(cells) != len(header):
+        raise DataError(f"{at.where}: {len(cells)} cells; expected {len(header)}, as in the header")
+    row: dict[str, Any] = dict(zip(header, cells, strict=True))
+    options = [row.pop(name) for name in header if _OPTION.fullmatch(name)]
+    return replace(at, row=row | ({"choices": options} if options else {}))
 
 
 def _subject(at: Located) -> str:
@@ -104,10 +133,11 @@ def _item(at: Located, item_id: str, split: Split) -> OptionItem:
     if cells is not None:
         if len(cells) != 6:
             raise DataError(f"{at.where}: {len(cells)} cells; expected a question, four options and an answer")
-        question, options, answer = cells[0], tuple(cells[1:5]), cast(Any, cells[5])
+        question, options = cells[0], tuple(cells[1:5])
+        gold = letter_of(cells[5], LETTERS[:4], at)
     else:
-        question, options, answer = at.text("question"), option_texts(at, "choices"), at.row.get("answer")
-    gold = letter_of(answer, LETTERS[: len(options)], at)
+        question, options = at.text("question"), option_texts(at, "choices", "options")
+        gold = gold_letter(at, LETTERS[: len(options)])
     return OptionItem(
         id=item_id, split=split, question=question.strip(), options=options, gold=gold, category=_subject(at)
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mar.tasks.options import OptionItem, OptionTask, letter_of, option_texts
+from mar.tasks.options import OptionItem, OptionTask, gold_letter, option_texts
 from mar.tasks.scoring.choices import LETTERS
 from mar.tasks.sources import Located, Rows, find_rows, hub_rows, layouts, once_each
 from mar.tasks.splits import eighty_ten_ten, stated_splits
@@ -65,8 +65,8 @@ def _by_category(ids: Sequence[str], categories: Sequence[str]) -> dict[str, Spl
 
 
 def _item(at: Located, item_id: str, category: str, split: Split) -> OptionItem:
-    options = option_texts(at, "options")
-    gold = letter_of(at.row.get("answer"), LETTERS[: len(options)], at)
+    options = option_texts(at, "options", "choices")
+    gold = gold_letter(at, LETTERS[: len(options)])
     question = at.text("question").strip()
     return OptionItem(id=item_id, split=split, question=question, options=options, gold=gold, category=category)
 

@@ -17,6 +17,9 @@ from mar.tasks.splits import of_split, shuffled
 from mar.tasks.task import Score, Split
 from mar.types import Domain, Query
 
+ANSWERS = ("answer", "answer_index", "answer_idx", "label", "target")
+"""What published files call the field of the right option: a letter, or a position from 0."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionItem:
@@ -98,17 +101,37 @@ class OptionTask(ABC):
         )
 
 
-def option_texts(at: Located, name: str) -> tuple[str, ...]:
-    """The options of a row.
+def option_texts(at: Located, *names: str) -> tuple[str, ...]:
+    """The options of a row: a list under one of the names, or a field each called A, B, C and so on.
 
     Raises:
         DataError: The field is no list of 1 to 10 texts.
     """
-    value: Any = at.row.get(name)
+    value: Any = at.value(*names)
+    if value is None and "A" in at.row:
+        value = [at.row[letter] for letter in LETTERS if at.row.get(letter) is not None]
     options: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
     if not 1 <= len(options) <= len(LETTERS) or not all(isinstance(o, str) for o in options):
-        raise DataError(f"{at.where}: field {name} is no list of 1 to {len(LETTERS)} texts")
+        raise DataError(f"{at.where}: field {names[0]} is no list of 1 to {len(LETTERS)} texts")
     return tuple(cast("list[str]", options))
+
+
+def gold_letter(at: Located, letters: str) -> str:
+    """The letter of a row's answer.
+
+    Raises:
+        DataError: There is none, it is beyond the options, or the row's position of it is that of another letter.
+    """
+    stated = [(name, at.row[name]) for name in ANSWERS if at.row.get(name) is not None]
+    if not stated:
+        raise DataError(f"{at.where}: there is no field {' or '.join(ANSWERS)}; expected a letter or a position")
+    read = [(name, letter_of(value, letters, at)) for name, value in stated]
+    other = next((name for name, letter in read if letter != read[0][1]), None)
+    if other is not None:
+        raise DataError(
+            f"{at.where}: fields {stated[0][0]} and {other} contradict each other: {stated[0][1]!r}, {at.row[other]!r}"
+        )
+    return read[0][1]
 
 
 def letter_of(answer: Any, letters: str, at: Located) -> str:

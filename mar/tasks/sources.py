@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from mar.errors import DataError
-from mar.tasks.readers import Row, read_file
+from mar.tasks.readers import Row, read_located
 
 PARTS = ("train", "validation", "val", "dev", "test")
 """What published parts of a benchmark are called, in files and on the hub."""
 
+_SHARD = re.compile(r"-\d+-of-\d+$")
 _OFF = {"", "0", "false", "no", "off"}
 
 
@@ -25,20 +27,36 @@ class Located:
     """One raw row and where it stands."""
 
     row: Row
-    where: str  # for error messages: "/data/gsm8k/test.jsonl, row 3"
+    where: str  # for error messages: "/data/gsm8k/test.jsonl, line 3"
     number: int  # position within its file, from 1
     part: str = ""  # which of PARTS its file belongs to; empty when the file holds everything
     stem: str = ""  # the file's name without its ending
 
-    def text(self, name: str) -> str:
-        """A field that has to be a text with something in it.
+    def value(self, *names: str) -> Any:
+        """A field under the first of the names that published files give it; None where it has none.
 
         Raises:
-            DataError: It is not; names file, row and field.
+            DataError: It stands under two names with two values.
         """
-        value = self.row.get(name)
+        given = {name: self.row[name] for name in names if self.row.get(name) is not None}
+        first = next(iter(given.values()), None)
+        if other := next((name for name, value in given.items() if value != first), None):
+            raise DataError(
+                f"{self.where}: fields {next(iter(given))} and {other} contradict each other: {first!r:.80}, "
+                f"{given[other]!r:.80}"
+            )
+        return first
+
+    def text(self, *names: str) -> str:
+        """A field, by any of its names, that has to be a text with something in it.
+
+        Raises:
+            DataError: It is not, or has two values; names file, row and field.
+        """
+        value = self.value(*names)
         if not isinstance(value, str) or not value.strip():
-            raise DataError(f"{self.where}: field {name} is {value!r}; expected a text")
+            named = next((name for name in names if name in self.row), names[0])
+            raise DataError(f"{self.where}: field {named} is {value!r}; expected a text")
         return value
 
 
@@ -54,10 +72,25 @@ class Rows:
         """Rows of one place, which error messages name."""
         return cls(source=source, located=tuple(_locate(rows, place=place, part=part)))
 
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The rows of one file.
+
+        Raises:
+            DataError: It is missing or malformed; names the file and the line.
+        """
+        return cls(source=f"file {path}", located=tuple(_in_file(path, _part_of(path))))
+
 
 def _locate(rows: Iterable[Row], *, place: str, part: str = "", stem: str = "") -> Iterable[Located]:
     for number, row in enumerate(rows, start=1):
         yield Located(row=row, where=f"{place}, row {number}", number=number, part=part, stem=stem)
+
+
+def _in_file(path: Path, part: str) -> Iterable[Located]:
+    stem = path.name.partition(".")[0]
+    for number, (where, row) in enumerate(read_located(path), start=1):
+        yield Located(row=row, where=where, number=number, part=part, stem=stem)
 
 
 def once_each(ids: Sequence[str], located: Sequence[Located], what: str) -> None:
@@ -77,9 +110,19 @@ def once_each(ids: Sequence[str], located: Sequence[Located], what: str) -> None
 
 
 def layouts(*patterns: str) -> tuple[str, ...]:
-    """Where files may be below a data folder: each pattern below benchmarks/, as it is, and without its own folder."""
+    """Where files may be below a data folder: each pattern below benchmarks/, as it is, and without its own folder.
+
+    A pattern for {part}.jsonl stands for the hub's Parquet files of that part, too.
+    """
+    patterns = tuple(q for p in patterns for q in (p, *_hub_files(p)))
     own = [p.partition("/")[2] for p in patterns if "/" in p]
     return tuple(dict.fromkeys([*(f"benchmarks/{p}" for p in patterns), *patterns, *own]))
+
+
+def _hub_files(pattern: str) -> tuple[str, ...]:
+    """What the hub calls the files of a part, in the folder itself, in data/ or in a configuration's folder."""
+    folder, jsonl, _ = pattern.partition("/{part}.jsonl")
+    return tuple(f"{folder}/{within}{{part}}-*.parquet" for within in ("", "data/", "main/")) if jsonl else ()
 
 
 def _files(folder: Path, pattern: str) -> list[tuple[Path, str]]:
@@ -89,12 +132,8 @@ def _files(folder: Path, pattern: str) -> list[tuple[Path, str]]:
 
 
 def _read(files: Sequence[tuple[Path, str]], source: str) -> Rows:
-    located = [
-        at
-        for path, part in files
-        for at in _locate(read_file(path), place=str(path), part=part, stem=path.name.partition(".")[0])
-    ]
-    return Rows(source=source, located=tuple(located))
+    located = tuple(at for path, part in files for at in _in_file(path, part or _part_of(path)))
+    return Rows(source=source, located=located)
 
 
 def _below(folder: Path, within: Sequence[str]) -> Rows | None:
@@ -106,8 +145,8 @@ def _below(folder: Path, within: Sequence[str]) -> Rows | None:
 
 
 def _part_of(path: Path) -> str:
-    """The part that a single file is named after."""
-    stem = path.name.partition(".")[0]
+    """The part that a file is named after: test.jsonl, train-00000-of-00001.parquet."""
+    stem = _SHARD.sub("", path.name.partition(".")[0])
     return stem if stem in PARTS else ""
 
 
@@ -163,7 +202,7 @@ def find_rows(
         DataError: A file that was asked for is missing or malformed.
     """
     if explicit is not None and not explicit.is_dir():
-        return _read([(explicit, _part_of(explicit))], f"file {explicit}")
+        return Rows.read(explicit)
     root = explicit or data_root or (Path(os.environ["MAR_DATA"]) if os.environ.get("MAR_DATA") else None)
     if (found := _below(root or Path("Datasets"), within)) is not None:
         return found

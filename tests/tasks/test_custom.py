@@ -291,18 +291,18 @@ def test_a_judge_that_uses_another_variable_or_model_is_refused(tmp_path, monkey
 @pytest.mark.parametrize(
     ("grader", "row", "says"),
     [
-        (EXACT, {"id": "a", "question": "Q?"}, "row 1: field answer is None; expected a text"),
-        (EXACT, {"id": "a", "answer": "x"}, "row 1: field question is None"),
-        (EXACT, {"question": "Q?", "answer": "x"}, "row 1: field id is None"),
-        (EXACT, {"id": "a", "question": "Q?", "answer": "two\nlines"}, "row 1: .*expected a few words on one line"),
-        ('kind = "numeric"', {"id": "a", "question": "Q?", "answer": "many"}, "row 1: .*'many'; expected a number"),
-        ('kind = "choice"', {"id": "a", "question": "Q?", "answer": "A"}, "row 1: field options is no list"),
+        (EXACT, {"id": "a", "question": "Q?"}, "line 1: field answer is None; expected a text"),
+        (EXACT, {"id": "a", "answer": "x"}, "line 1: field question is None"),
+        (EXACT, {"question": "Q?", "answer": "x"}, "line 1: field id is None"),
+        (EXACT, {"id": "a", "question": "Q?", "answer": "two\nlines"}, "line 1: .*expected a few words on one line"),
+        ('kind = "numeric"', {"id": "a", "question": "Q?", "answer": "many"}, "line 1: .*'many'; expected a number"),
+        ('kind = "choice"', {"id": "a", "question": "Q?", "answer": "A"}, "line 1: field options is no list"),
         (
             'kind = "choice"',
             {"id": "a", "question": "Q?", "answer": "C", "options": ["x", "y"]},
-            "row 1: answer is 'C'",
+            "line 1: answer is 'C'",
         ),
-        ('kind = "code"', {"id": "a", "question": "Q?", "answer": "x = 1"}, "row 1: field tests holds no tests"),
+        ('kind = "code"', {"id": "a", "question": "Q?", "answer": "x = 1"}, "line 1: field tests holds no tests"),
         ('kind = "code"', {"id": "a", "question": "Q?", "answer": "x =", "tests": ["assert x"]}, "no Python program"),
     ],
 )
@@ -315,12 +315,12 @@ def test_rows_may_state_their_splits(tmp_path):
     head = HEAD + 'split = "field"\n[fields]\nsplit = "part"\n'
     rows = [row | {"part": part} for row, part in zip(ROWS, ("train", "validation", "test"), strict=True)]
     assert sizes(load(tmp_path, EXACT, rows, head=head)) == {"train": 1, "validation": 1, "test": 1}
-    with pytest.raises(DataError, match=r"row 3: field part is 'dev'; expected train, validation, test"):
+    with pytest.raises(DataError, match=r"line 3: field part is 'dev'; expected train, validation, test"):
         load(tmp_path, EXACT, [*rows[:2], rows[2] | {"part": "dev"}], head=head)
 
 
 def test_rows_of_one_id_and_missing_files_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"row 4: item 0 is given twice"):
+    with pytest.raises(DataError, match=r"line 4: item 0 is given twice"):
         load(tmp_path, EXACT, [*ROWS, ROWS[0]])
     with pytest.raises(DataError, match=r"no data file .*other\.jsonl"):
         load(tmp_path, EXACT, rows=ROWS, head=HEAD.replace("rows.jsonl", "other.jsonl"))

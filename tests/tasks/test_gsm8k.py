@@ -52,7 +52,7 @@ def test_a_bad_row_is_named_with_its_file_and_number(tmp_path, change, says):
     path = write(tmp_path / "rows.jsonl", ROW, ROW | change)
     with pytest.raises(DataError) as error:
         Gsm8k.load(path=path)
-    assert f"{path}, row 2: " in str(error.value)
+    assert f"{path}, line 2: " in str(error.value)
     assert says in str(error.value)
 
 

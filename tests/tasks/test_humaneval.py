@@ -113,7 +113,7 @@ def test_a_bad_row_is_named_with_its_file_and_number(tmp_path, change, says):
     path = write(tmp_path / "rows.jsonl", ROW, ROW | ({"task_id": "HumanEval/8"} if change else {}) | change)
     with pytest.raises(DataError) as error:
         HumanEval.load(path=path)
-    assert f"{path}, row 2: " in str(error.value)
+    assert f"{path}, line 2: " in str(error.value)
     assert says in str(error.value)
 
 

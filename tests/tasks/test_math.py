@@ -61,7 +61,7 @@ def test_a_named_folder_is_read(tmp_path):
 
 def test_a_solution_without_a_box_is_refused(tmp_path):
     path = write(tmp_path / "rows.jsonl", ROW, ROW | {"solution": "It is 3/4."})
-    with pytest.raises(DataError, match=r"row 2: field solution has no \\boxed answer"):
+    with pytest.raises(DataError, match=r"line 2: field solution has no \\boxed answer"):
         Math.load(path=path)
 
 

@@ -219,13 +219,13 @@ def test_a_bad_row_is_named_with_its_file_and_number(tmp_path, change, says):
     with pytest.raises(DataError) as error:
         load(tmp_path, ROW, {**ROW, "task_id": 602, **change})
     assert str(tmp_path / "rows.jsonl") in str(error.value)
-    assert "row 2" in str(error.value)
+    assert "line 2" in str(error.value)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_task_given_twice_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"row 2: task_id 601 is given twice"):
+    with pytest.raises(DataError, match=r"line 2: task_id 601 is given twice"):
         load(tmp_path, ROW, ROW)
 
 

@@ -82,7 +82,7 @@ def test_a_bad_row_of_mmlu_pro_is_named_with_its_file_and_number(tmp_path, chang
     path = write(tmp_path / "rows.jsonl", PRO, PRO | {"question_id": 2} | change)
     with pytest.raises(DataError) as error:
         MmluPro.load(path=path)
-    assert f"{path}, row 2: " in str(error.value)
+    assert f"{path}, line 2: " in str(error.value)
     assert says in str(error.value)
 
 
