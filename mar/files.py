@@ -1,19 +1,10 @@
-"""Files that are either whole or not there, and the folder for what can be made again."""
+"""Files that are either whole or not there."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
-
-import platformdirs
-
-CACHE_VARIABLE = "MAR_CACHE"
-
-
-def cache_folder() -> Path:
-    """Where mar keeps what it need not compute or pay again: the folder MAR_CACHE, else the user's cache folder."""
-    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("mar"))
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

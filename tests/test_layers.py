@@ -12,8 +12,9 @@ import mar
 
 ROOT = Path(mar.__file__).parent
 LAYERS = (  # lowest first; the parts of one layer must not import each other
-    {"errors", "files", "concurrency"},
+    {"errors", "files", "concurrency", "cachefile"},
     {"reading"},
+    {"environment"},
     {"types", "clock"},
     {"pool"},
     {"runtime"},

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mar.pool.cache_store import CacheStats, ResponseStore
-from mar.pool.settings import find_cache_path
+from mar.environment import cache_folder
+from mar.pool.cache_store import RESPONSES, CacheStats, ResponseStore
 
 cache_app = typer.Typer(help="Show or empty the response cache.", no_args_is_help=True)
 
@@ -57,7 +57,7 @@ def clear_command(
 
 def _open(path: Path | None, console: Console) -> ResponseStore | None:
     """The cache, or None, said on the console, when there is none yet: looking must not create one."""
-    path = path or find_cache_path()
+    path = path or cache_folder() / RESPONSES
     if path.exists():
         return ResponseStore(path)
     console.print(f"There is no response cache yet at {escape(str(path))}.")

@@ -17,9 +17,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from mar.concurrency import gather
+from mar.environment import read_environment
 from mar.errors import BadReply, ConfigError
 from mar.pool.cards import ModelCard
-from mar.pool.environment import read_environment
 from mar.pool.metrics import ServerMetrics
 from mar.pool.servers import Key, Server, State, Watch, start, stop
 from mar.pool.serving import DEVICES, Device, server_specs

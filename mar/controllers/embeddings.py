@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import threading
 from collections.abc import Sequence
 from importlib import resources
@@ -13,12 +12,17 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mar.cachefile import CacheFile
+from mar.environment import cache_folder
 from mar.errors import ConfigError
-from mar.files import cache_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+SETUP = (
+    "PRAGMA journal_mode=WAL",
+    "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)",
+)
 Vectors = npt.NDArray[np.float32]
 
 
@@ -115,11 +119,9 @@ class CachedEncoder:
         self.name = encoder.name
         self.width = encoder.width
         self._known: dict[str, Vectors] = {}
-        path = path or cache_folder() / "embeddings.sqlite"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, timeout=30)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+        self._file = CacheFile(
+            path or cache_folder() / "embeddings.sqlite", what="the cache of embeddings", setup=SETUP
+        )
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of all texts; only those never seen before reach the encoder."""
@@ -131,16 +133,15 @@ class CachedEncoder:
     def _fetch(self, texts: list[str]) -> None:
         keys = {t: self._key(t) for t in texts}
         for text, key in keys.items():
-            row = self._db.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
-            if row is not None and len(row[0]) == 4 * self.width:
-                self._known[text] = np.frombuffer(row[0], dtype=np.float32)
+            rows = self._file.rows("SELECT vector FROM vectors WHERE key = ?", (key,))
+            if rows and isinstance(rows[0][0], bytes) and len(rows[0][0]) == 4 * self.width:
+                self._known[text] = np.frombuffer(rows[0][0], dtype=np.float32)
         new = [t for t in texts if t not in self._known]
         if new:
             vectors = self.encoder.encode(new)
             self._known.update(zip(new, vectors, strict=True))
-            with self._db:
-                rows = [(keys[t], v.tobytes()) for t, v in zip(new, vectors, strict=True)]
-                self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+            rows = [(keys[t], v.tobytes()) for t, v in zip(new, vectors, strict=True)]
+            self._file.write("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
 
     def _key(self, text: str) -> bytes:
         return hashlib.blake2b(f"{self.name}\x1f{text}".encode(errors="surrogatepass"), digest_size=20).digest()

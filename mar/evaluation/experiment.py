@@ -26,6 +26,7 @@ from mar.controllers.masrouter import (
     save_router,
 )
 from mar.controllers.packaged import packaged_controller, packaged_controllers
+from mar.environment import cache_folder
 from mar.errors import ConfigError
 from mar.evaluation.comparison import Comparison
 from mar.evaluation.forecast import forecast
@@ -34,7 +35,7 @@ from mar.evaluation.plots import plot_curves, plot_trade_off
 from mar.evaluation.results import Row, as_markdown, as_table, oracle
 from mar.evaluation.session import SPENDING, Session
 from mar.evaluation.telemetry_csv import Tested, write_telemetry
-from mar.files import cache_folder, write_atomically
+from mar.files import write_atomically
 from mar.learning.arrivals import sweep
 from mar.learning.progress import Progress
 from mar.learning.reinforce import Trainer, TrainResult

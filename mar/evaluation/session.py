@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Generic
 
-from mar.files import cache_folder
+from mar.environment import cache_folder
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
 from mar.pool.choose import choose_pool

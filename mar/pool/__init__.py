@@ -5,7 +5,7 @@ used, since the client's SDK takes a second to load.
 """
 
 from mar.pool.cache import CachedModel
-from mar.pool.cache_store import CacheStats, ModelCacheStats, ResponseStore, cache_key, default_cache_path
+from mar.pool.cache_store import CacheStats, ModelCacheStats, ResponseStore, cache_key
 from mar.pool.cards import ModelCard
 from mar.pool.limits import ModelLimits, RateLimit
 from mar.pool.pool import Pool, PoolKind, ReportsTelemetry, StatesCosts
@@ -19,7 +19,7 @@ from mar.pool.recordings import (
 )
 from mar.pool.replay import Recording, RecordingKey, ReplayModel, replay_pool
 from mar.pool.scripted import ScriptedModel, scripted_pool
-from mar.pool.settings import PoolConfig, find_cache_path, find_pool_config, pool_from_env
+from mar.pool.settings import PoolConfig, find_pool_config, pool_from_env
 from mar.pool.watcher import TelemetryWatcher, WatchedModel, WatchSettings
 
 __all__ = [
@@ -45,8 +45,6 @@ __all__ = [
     "WatchSettings",
     "WatchedModel",
     "cache_key",
-    "default_cache_path",
-    "find_cache_path",
     "find_pool_config",
     "load_mmlu_pro",
     "load_routerbench",

@@ -9,8 +9,7 @@ answers: it is warned about, and the model is called.
 from __future__ import annotations
 
 import logging
-import sqlite3
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,16 +19,25 @@ from typing import Self, TypeVar
 import anyio
 import anyio.to_thread
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
+from mar.cachefile import FAILURES
 from mar.clock import real_work
 from mar.concurrency import PerLoop
+from mar.environment import cache_folder
 from mar.errors import CallError, Charge, ConfigError
-from mar.pool.cache_store import ResponseStore, cache_key, default_cache_path
+from mar.pool.cache_store import RESPONSES, ResponseStore, cache_key
+from mar.pool.cards import ModelCard
 from mar.pool.pool import ReportsTelemetry, StatesCosts, ask
 from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+UNUSABLE = (
+    *FAILURES,
+    ValidationError,
+    PydanticSerializationError,
+)  # of a file, of what it holds, of what cannot be kept
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,7 +53,7 @@ class _Flight:
 class _Open:
     """What is open in one event loop."""
 
-    store: ResponseStore
+    store: ResponseStore | None  # None: it cannot be opened
     flights: dict[bytes, _Flight] = field(default_factory=dict[bytes, _Flight])
 
 
@@ -54,17 +62,17 @@ class CachedModel:
 
     Args:
         model: The model that answers what the cache does not hold.
-        path: The cache's file; None: see `default_cache_path`.
-
-    Raises:
-        ConfigError: The file cannot be opened as a response cache (on entering).
+        path: The cache's file; None: in the cache folder.
+        cards: The models. What a card says about who answers is part of the key; without one it is the model's name.
     """
 
     books_tries = True
 
-    def __init__(self, model: ChatModel, path: Path | str | None = None) -> None:
+    def __init__(self, model: ChatModel, path: Path | str | None = None, *, cards: Iterable[ModelCard] = ()) -> None:
         self.model = model
-        self.path = default_cache_path() if path is None else Path(path)
+        self.path = cache_folder() / RESPONSES if path is None else Path(path)
+        self._cards = {card.name: card for card in cards}
+        self._warned = False
         self._here = PerLoop("response cache", self._open)
 
     async def __aenter__(self) -> Self:
@@ -79,8 +87,12 @@ class CachedModel:
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[_Open]:
         async with AsyncExitStack() as stack:
-            store = await _in_thread(lambda: ResponseStore(self.path))
-            stack.callback(store.close)
+            store = None
+            try:
+                store = await _in_thread(lambda: ResponseStore(self.path))
+                stack.callback(store.close)
+            except ConfigError as error:
+                self._warn(str(error))
             if isinstance(self.model, AbstractAsyncContextManager):
                 await stack.enter_async_context(self.model)
             yield _Open(store=store)
@@ -103,7 +115,7 @@ class CachedModel:
         here = self._here.get()
         if here is None:
             raise ConfigError("the response cache is not open; use it inside `async with`")
-        key = cache_key(request)
+        key = cache_key(request, self._cards.get(request.model))
         while True:
             flight = here.flights.get(key)
             if flight is None:
@@ -131,20 +143,26 @@ class CachedModel:
             del here.flights[key]
             flight.landed.set()
 
-    async def _get(self, store: ResponseStore, key: bytes) -> ChatReply | None:
+    async def _get(self, store: ResponseStore | None, key: bytes) -> ChatReply | None:
         try:
-            return await _in_thread(lambda: store.get(key))
-        except (sqlite3.Error, ValidationError) as error:
-            log.warning("response cache %s could not be read: %s", self.path, type(error).__name__)
+            return None if store is None else await _in_thread(lambda: store.get(key))
+        except UNUSABLE as error:
+            self._warn(f"response cache {self.path} could not be read: {error}")
             return None
 
-    async def _put(self, store: ResponseStore, key: bytes, reply: ChatReply) -> None:
+    async def _put(self, store: ResponseStore | None, key: bytes, reply: ChatReply) -> None:
         # A cancellation that comes now must not throw away an answer that has been paid for.
         with anyio.CancelScope(shield=True):
             try:
-                await _in_thread(lambda: store.put(key, reply))
-            except sqlite3.Error as error:
-                log.warning("response cache %s could not be written: %s", self.path, type(error).__name__)
+                if store is not None:
+                    await _in_thread(lambda: store.put(key, reply))
+            except UNUSABLE as error:
+                self._warn(f"response cache {self.path} could not be written: {error}")
+
+    def _warn(self, problem: str) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("%s; answers that are not kept have to be paid again", problem.splitlines()[0])
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -11,15 +11,19 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
+from mar.cachefile import open_private
+from mar.environment import CACHE_VARIABLE
 from mar.errors import ConfigError
-from mar.files import CACHE_VARIABLE, cache_folder
+from mar.pool.cards import ModelCard
 from mar.types import ChatReply, ChatRequest
 
+RESPONSES = "responses.sqlite"  # in the cache folder
 SCHEMA_VERSION = 1
-BUSY_S = 30.0  # how long a writer waits for another process's write
 
 _REPLY: TypeAdapter[ChatReply] = TypeAdapter(ChatReply)
 _SCHEMA = """
@@ -34,21 +38,46 @@ CREATE TABLE IF NOT EXISTS replies (
 """
 
 
-def default_cache_path() -> Path:
-    """Where the cache lies unless a path is given."""
-    return cache_folder() / "responses.sqlite"
+# What a card says that has no bearing on an answer, or is in the request.
+_NO_BEARING = frozenset(
+    {"name", "description", "price_in", "price_out", "price_gpu_second", "context_tokens", "key_env"}
+    | {"concurrency", "requests_per_minute", "timeout_s", "tags", "base_url", "served_name", "max_output_tokens"}
+)
 
 
-def cache_key(request: ChatRequest) -> bytes:
-    """blake2b over the canonical JSON of everything in a request that determines its answer.
+def who_answers(card: ModelCard) -> dict[str, Any]:
+    """What of a card determines an answer: endpoint, the server's name for the model, and how it is asked.
 
-    Left out are `priority` and `timeout_s`, which only say when an answer comes, and `context`, which models never
-    see. `sample` is in: two draws with one prompt are two answers.
+    A checkpoint that is exchanged behind the same address and name cannot be told from its predecessor (what servers
+    state about themselves changes without it, or does not change with it): `revision` of the card tells them apart.
+    """
+    shape = card.model_dump(mode="json", exclude=set(_NO_BEARING), exclude_defaults=True)
+    return shape | {"endpoint": _endpoint(card.base_url), "served": card.served_name or card.name}
+
+
+def _endpoint(url: str | None) -> str:
+    """An address in one spelling, without user and password."""
+    if url is None:
+        return ""
+    parts = urlsplit(url)
+    port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}{parts.path.rstrip('/')}"
+
+
+def cache_key(request: ChatRequest, card: ModelCard | None = None) -> bytes:
+    """blake2b over the canonical JSON of who answers and of everything in a request that determines the answer.
+
+    Left out are `priority` and `timeout_s`, which only say when an answer comes, and `context` and `meter`, which
+    models never see. `sample` is in: two draws with one prompt are two answers.
+
+    Args:
+        request: What is asked.
+        card: The model that is asked; None: whatever goes by the request's name for it.
     """
     determining = {
-        "model": request.model,
+        "model": request.model if card is None else who_answers(card),
         "messages": [[m.speaker, m.text] for m in request.messages],
-        "max_tokens": request.max_tokens,
+        "max_tokens": card.max_output_tokens if card and request.max_tokens is None else request.max_tokens,
         "temperature": float(request.temperature),
         "top_p": float(request.top_p),
         "stop": list(request.stop),
@@ -94,8 +123,7 @@ class ResponseStore:
         self.path = path
         self._lock = threading.Lock()
         with self._sqlite_errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+            self._db = open_private(path)
             try:
                 self._prepare()
             except BaseException:

@@ -24,6 +24,7 @@ class ModelCard(BaseModel):
     max_output_tokens: int = Field(default=1024, gt=0)
     base_url: str | None = None  # of an OpenAI-compatible server
     served_name: str | None = None  # the server's name for it; None: `name`
+    revision: str | None = None  # of the weights behind address and name: change it, and no earlier answer is reused
     key_env: str | None = None  # name of the environment variable that holds the key
     concurrency: int = Field(default=16, gt=0)  # calls under way at once
     requests_per_minute: Positive | None = None

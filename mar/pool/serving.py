@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
+from mar.environment import cache_folder
 from mar.errors import ConfigError
-from mar.files import cache_folder
 from mar.pool.files import PoolModel, ServeSettings, read_pool_file
 
 Device = Literal["cpu", "cuda"]

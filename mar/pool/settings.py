@@ -23,14 +23,14 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from mar.environment import DEFAULT_ENV_FILE, Environment, Setting, cache_folder, read_environment
 from mar.errors import ConfigError
-from mar.files import CACHE_VARIABLE
 from mar.pool.cache import CachedModel
-from mar.pool.cache_store import default_cache_path
+from mar.pool.cache_store import RESPONSES
 from mar.pool.cards import ModelCard
-from mar.pool.environment import DEFAULT_ENV_FILE, Environment, Setting, read_environment
 from mar.pool.files import VLLM_TAG, Source, check_url, parse_source, read_source
 from mar.pool.hosted import default_hosted_cards
+from mar.pool.keys import clean_key, shown_variable
 from mar.pool.pool import Pool
 from mar.pool.watcher import TelemetryWatcher, WatchedModel
 from mar.types import ChatModel
@@ -57,7 +57,7 @@ class PoolConfig:
         """
         for model, variable in self.missing_keys.items():
             raise ConfigError(
-                f"{self.found[0]}: model {model!r} takes its key from {variable}, which is not set; "
+                f"{self.found[0]}: model {model!r} takes its key from {shown_variable(variable)}, which is not set; "
                 f"set it in .env or in the environment"
             )
 
@@ -87,13 +87,7 @@ def pool_from_env(
         model = WatchedModel(model, TelemetryWatcher(served, config.keys))
     if cache is False:
         return Pool(config.cards, model, kind="live")
-    return Pool(config.cards, CachedModel(model, find_cache_path(env_file=env_file)), kind="live")
-
-
-def find_cache_path(*, env_file: str | Path | None = DEFAULT_ENV_FILE) -> Path:
-    """Where the response cache lies: in the folder MAR_CACHE of environment or .env, else the user's."""
-    given = read_environment(env_file).get(CACHE_VARIABLE)
-    return default_cache_path() if given is None else Path(given.text) / "responses.sqlite"
+    return Pool(config.cards, CachedModel(model, cache_folder(env_file) / RESPONSES, cards=config.cards), kind="live")
 
 
 def find_pool_config(
@@ -143,7 +137,7 @@ def _resolve(
         resolved.append(card.model_copy(update={"base_url": url}))
         if source.where not in found:
             found.append(source.where)
-        key = source.key if card.key_env is None else _named_key(card.key_env, environment)
+        key = _key_of(card, source, environment)
         if key is not None:
             keys[card.name] = key
         elif card.key_env is not None:
@@ -154,9 +148,16 @@ def _resolve(
 _ANY = "*"  # in a source's addresses: that of every model
 
 
-def _named_key(variable: str, environment: Environment) -> SecretStr | None:
-    setting = environment.get(variable)
-    return None if setting is None else setting.value
+def _key_of(card: ModelCard, source: Source, environment: Environment) -> SecretStr | None:
+    """The key that a model is called with.
+
+    Raises:
+        ConfigError: It is none that can be sent.
+    """
+    if card.key_env is None:
+        return None if source.key is None else clean_key(source.key, source.where)
+    setting = environment.get(card.key_env)
+    return None if setting is None else clean_key(setting.value, f"{shown_variable(card.key_env)} {setting.where}")
 
 
 def _from_variable(environment: Environment) -> Source | None:

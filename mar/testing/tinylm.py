@@ -35,8 +35,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from mar.environment import cache_folder
 from mar.errors import ConfigError
-from mar.files import cache_folder, write_atomically
+from mar.files import write_atomically
 from mar.learning.generated.blocks import read_blocks
 from mar.learning.generated.respond import response_prompt
 from mar.testing.tinyquiz import SUBJECTS, Subject, draw_question, truth, writing_prompt, written

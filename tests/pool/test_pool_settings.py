@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mar.environment import cache_folder
 from mar.errors import ConfigError
-from mar.pool import CachedModel, WatchedModel, find_cache_path, find_pool_config, pool_from_env
+from mar.pool import CachedModel, WatchedModel, find_pool_config, pool_from_env
 from mar.pool.files import check_url, parse_source, read_pool_file
 from mar.pool.hosted import default_hosted_cards
 from mar.pool.openai_client import OpenAIModel
@@ -174,7 +175,7 @@ def test_live_pools_are_cached_unless_told_otherwise(empty_folder):
     write(empty_folder / ".env", "MAR_CACHE=here\n")
     pool = pool_from_env()
     assert isinstance(pool.model, CachedModel)
-    assert str(pool.model.path) == str(find_cache_path()) == "here/responses.sqlite"
+    assert str(pool.model.path) == str(cache_folder() / "responses.sqlite") == "here/responses.sqlite"
     assert pool.kind == "live"
     assert isinstance(pool_from_env(cache=False).model, OpenAIModel)
 

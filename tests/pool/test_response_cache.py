@@ -207,16 +207,67 @@ def test_the_cost_of_a_cached_reply_is_what_was_once_paid(tmp_path):
     assert run(main) == 3.0  # 1 prompt word and 2 answer words, 1 USD each
 
 
-@pytest.mark.parametrize("content", [b"this is no database, but long enough to look at" * 30])
-def test_a_file_that_is_no_cache_is_said_to_be_none(tmp_path, content):
-    (tmp_path / "c.sqlite").write_bytes(content)
+@pytest.mark.parametrize("damage", ["no database", "a folder", "another version", "no folder"])
+def test_a_cache_that_cannot_be_used_is_said_once_and_gone_on_without(tmp_path, caplog, damage):
+    path = tmp_path / "c.sqlite"
+    if damage == "no database":
+        path.write_bytes(b"this is no database, but long enough to look at" * 30)
+    elif damage == "a folder":
+        path.mkdir()
+    elif damage == "another version":
+        with sqlite3.connect(path) as db:
+            db.execute("PRAGMA user_version=99")
+    else:
+        (tmp_path / "file").touch()
+        path = tmp_path / "file" / "c.sqlite"
 
     async def main():
-        async with cached(tmp_path):
-            pass
+        async with CachedModel(ScriptedModel(lambda _: "hi"), path) as model:
+            return [(await model.chat(HELLO)).text for _ in range(2)]
 
-    with pytest.raises(ConfigError, match="expected a writable SQLite file"):
-        run(main)
+    assert run(main) == ["hi", "hi"]
+    assert len(caplog.records) == 1
+    assert "c.sqlite" in caplog.text
+
+
+@pytest.mark.parametrize("reply", [{"text": "half \ud83d"}, {"prompt_tokens": 2**63}, {"reasoning": "\udfff"}])
+def test_a_reply_that_cannot_be_kept_is_an_answer_all_the_same(tmp_path, caplog, reply):
+    async def main():
+        answer = ChatReply(**({"text": "hi", "model": "m"} | reply))
+        async with CachedModel(ScriptedModel(lambda _: answer), tmp_path / "c.sqlite") as model:
+            return [await model.chat(HELLO) for _ in range(2)]
+
+    first, again = run(main)
+    assert first == again
+    assert not again.cached
+    assert "could not be written" in caplog.text
+
+
+def test_only_the_owner_may_read_what_is_kept(tmp_path):
+    ResponseStore(tmp_path / "new" / "c.sqlite").close()
+    assert (tmp_path / "new" / "c.sqlite").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+CARD = ModelCard(name="m", base_url="https://Host.org:443/v1/", max_output_tokens=100)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"name": "another name", "served_name": "m"}, True),  # what the card is called is no matter
+        ({"base_url": "https://host.org/v1"}, True),  # the same address in another spelling
+        ({"price_in": 1.0, "price_out": 1.0, "concurrency": 3, "description": "x"}, True),
+        ({"base_url": "https://host.org:8443/v1"}, False),
+        ({"base_url": "http://host.org:443/v1"}, False),
+        ({"served_name": "m2"}, False),
+        ({"revision": "2"}, False),
+        ({"max_output_tokens": 99}, False),  # it is what is sent when a request states no limit
+    ],
+)
+def test_a_cached_answer_is_one_of_the_same_server_s_same_model(change, same):
+    other = CARD.model_copy(update=change)
+    assert (cache_key(HELLO, other) == cache_key(HELLO, CARD)) is same
 
 
 def test_a_cache_of_another_version_is_left_alone(tmp_path):
@@ -234,7 +285,7 @@ def test_a_cache_that_breaks_midway_costs_no_answer(tmp_path, caplog):
             return await model.chat(HELLO)
 
     assert run(main).text == "hi"
-    assert "could not be written" in caplog.text
+    assert "could not be read" in caplog.text
 
 
 def test_two_that_enter_at_once_open_the_cache_once(tmp_path):

@@ -8,9 +8,9 @@ from collections import deque
 import pytest
 from pydantic import SecretStr
 
+from mar.environment import read_environment
 from mar.errors import CallError, ConfigError
 from mar.pool import CachedModel, ModelCard, find_pool_config, pool_from_env
-from mar.pool.environment import read_environment
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.testing import FAULTS, ChatServer
 from mar.types import ChatRequest, Message

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mar.environment import CACHE_VARIABLE, cache_folder
 from mar.errors import ConfigError, DataError
-from mar.files import CACHE_VARIABLE, cache_folder
 
 SCHEMA_VERSION = 1
 BUSY_S = 30.0  # how long a writer waits for another one

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 import sys
 from collections import OrderedDict
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from mar.runtime.sandbox.records import Fence, Isolation, Limits, TestJob, TestReport, TestResult
+from mar.cachefile import CacheFile
+from mar.runtime.sandbox.records import Isolation, Limits, TestJob, TestReport, TestResult
 
 _FORMAT = 2  # part of every key: raise it when verdicts are reached differently
+
+
+SETUP = (
+    "PRAGMA synchronous = OFF",  # losing the last verdicts in a power failure costs a repetition and nothing else
+    "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, report TEXT NOT NULL)",
+)
 
 
 def key_of(job: TestJob, limits: Limits, isolation: Isolation) -> str:
@@ -33,14 +39,14 @@ class Memo:
     def __init__(self, path: Path | None, size: int) -> None:
         self._size = size
         self._recent: OrderedDict[str, TestReport] = OrderedDict()
-        self._file = None if path is None else _open(path)
+        self._file = CacheFile(path, what="the store of verdicts", setup=SETUP)
 
     def get(self, key: str) -> TestReport | None:
         """The report for the key, marked as memoised."""
         report = self._recent.get(key)
-        if report is None and self._file is not None:
-            row = self._file.execute("SELECT report FROM verdicts WHERE key = ?", (key,)).fetchone()
-            report = None if row is None else _parse(row[0])
+        if report is None:
+            rows = self._file.rows("SELECT report FROM verdicts WHERE key = ?", (key,))
+            report = _parse(rows[0][0]) if rows else None
         if report is None:
             return None
         self._remember(key, report)
@@ -49,14 +55,11 @@ class Memo:
     def put(self, key: str, report: TestReport) -> None:
         """Keep a report."""
         self._remember(key, report)
-        if self._file is not None:
-            with self._file:
-                self._file.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", (key, json.dumps(asdict(report))))
+        self._file.write("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", [(key, json.dumps(asdict(report)))])
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
+        self._file.close()
 
     def _remember(self, key: str, report: TestReport) -> None:
         self._recent[key] = report
@@ -65,18 +68,11 @@ class Memo:
             self._recent.popitem(last=False)
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = sqlite3.connect(path)
-    # Losing the last verdicts in a power failure costs a repetition and nothing else.
-    file.execute("PRAGMA synchronous = OFF")
-    file.execute("CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, report TEXT NOT NULL)")
-    return file
-
-
-def _parse(text: str) -> TestReport:
-    fields = json.loads(text)
-    results = tuple(TestResult(**result) for result in fields.pop("results"))
-    fence = fields.pop("fence")
-    held_by = Fence(isolation=fence["isolation"], gaps=tuple(fence["gaps"]), instead=fence["instead"])
-    return TestReport(results=results, fence=held_by, **fields)
+def _parse(text: object) -> TestReport | None:
+    """A kept report; None where the file holds something else."""
+    try:
+        fields = json.loads(str(text))
+        results = tuple(TestResult(**result) for result in fields.pop("results"))
+        return TestReport(results=results, **fields)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None

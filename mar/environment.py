@@ -1,4 +1,7 @@
-"""Settings from environment variables and a .env file, with where each came from and no way to print its value."""
+"""Settings from environment variables and a .env file, with where each came from and no way to print its value.
+
+One of them concerns all of mar: `cache_folder`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+import platformdirs
 from dotenv.parser import parse_stream
 from pydantic import SecretStr
 
@@ -15,6 +19,7 @@ from mar.errors import ConfigError
 from mar.reading import read_text
 
 DEFAULT_ENV_FILE = ".env"
+CACHE_VARIABLE = "MAR_CACHE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,3 +79,18 @@ def _read_file(path: Path) -> dict[str, Setting]:
             where = f"in {path} line {line}"
             settings[binding.key] = Setting(name=binding.key, value=SecretStr(binding.value), where=where)
     return settings
+
+
+def cache_folder(env_file: str | Path | None = DEFAULT_ENV_FILE) -> Path:
+    """Where mar keeps what it need not compute or pay again: the folder MAR_CACHE, else the user's cache folder.
+
+    Raises:
+        ConfigError: The environment file cannot be read.
+    """
+    given = read_environment(env_file).get(CACHE_VARIABLE)
+    if given is None:
+        return Path(platformdirs.user_cache_dir("mar"))
+    try:
+        return Path(given.text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{given}: ~ stands for a home that is not known; expected the path of a folder") from None

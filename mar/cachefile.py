@@ -1,0 +1,91 @@
+"""A SQLite file of what can be made again: where it cannot be used, mar says so once and goes on without it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+BUSY_S = 5.0  # how long another process's write is waited for, until that was in vain once
+FAILURES = (
+    sqlite3.Error,
+    OSError,
+    OverflowError,
+    ValueError,
+)  # what SQLite and Python raise for unusable files and values
+
+
+def open_private(path: Path) -> sqlite3.Connection:
+    """Open a SQLite file that only its owner may read; folders and file are made when absent.
+
+    Raises:
+        OSError, sqlite3.Error: It cannot be opened.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    return sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+
+
+class CacheFile:
+    """Rows on disk that several threads and processes may share.
+
+    Args:
+        path: The file; None: nothing is kept.
+        what: It holds, for the warning.
+        setup: Statements that make its tables and set it up.
+    """
+
+    def __init__(self, path: Path | None, *, what: str, setup: Sequence[str]) -> None:
+        self._path, self._what = path, what
+        self._lock = threading.Lock()
+        self._warned = False
+        self._db: sqlite3.Connection | None = None
+        if path is None:
+            return
+        try:
+            self._db = open_private(path)
+            for statement in setup:
+                self._db.execute(statement)
+        except FAILURES as error:
+            self._warn(error)
+            self.close()
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query; none where the file cannot be read."""
+        with self._lock:
+            try:
+                return [] if self._db is None else self._db.execute(query, values).fetchall()
+            except FAILURES as error:
+                self._warn(error)
+                return []
+
+    def write(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Write rows; they are lost where the file cannot be written."""
+        with self._lock:
+            try:
+                if self._db is not None:
+                    self._db.execute("BEGIN")
+                    self._db.executemany(statement, rows)
+                    self._db.execute("COMMIT")
+            except FAILURES as error:
+                self._warn(error)
+                if self._db is not None and self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _warn(self, error: Exception) -> None:
+        if self._db is not None:
+            self._db.execute("PRAGMA busy_timeout=0")
+        if not self._warned:
+            self._warned = True
+            log.warning("%s: %s cannot be used (%s); going on without", self._path, self._what, error)
