@@ -173,7 +173,7 @@ async def _in_thread(work: Callable[[], T]) -> T:
 def _served(reply: ChatReply, on_delta: DeltaHandler | None) -> ChatReply:
     if on_delta is not None:
         on_delta(reply.text)
-    return replace(reply, cached=True)
+    return replace(reply, cached=True, learned=())
 
 
 def _copy(error: CallError) -> CallError:

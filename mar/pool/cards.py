@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mar.pool.dialect import Dialect
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -30,6 +32,7 @@ class ModelCard(BaseModel):
     requests_per_minute: Positive | None = None
     timeout_s: Positive = 120.0  # of one try
     tags: tuple[str, ...] = ()
+    dialect: Dialect = Dialect()  # what its server takes, as far as that is known beforehand
 
     @model_validator(mode="after")
     def _one_way_to_price(self) -> ModelCard:

@@ -18,32 +18,35 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from json import JSONDecodeError
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import anyio
 import httpx
 import openai
-from openai.types.chat import ChatCompletionChunk
 from pydantic import SecretStr
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from mar.concurrency import PerLoop
-from mar.errors import BadReply, CallError, CallTimeout, ConfigError, ConnectionLost, ServerFault
+from mar.errors import BadReply, BadRequest, CallError, CallTimeout, ConfigError, ConnectionLost, ServerFault
 from mar.pool.cards import ModelCard
+from mar.pool.dialect import Dialect
+from mar.pool.faults import Where, fault
+from mar.pool.lessons import learn
 from mar.pool.limits import CallTiming, ModelLimits
 from mar.pool.network import http_client, proxy_of
 from mar.pool.openai_errors import from_openai
-from mar.pool.openai_reply import ReplyBuilder, WireCompletion, parse
+from mar.pool.openai_reply import NoCompletion, ReplyBuilder, mapping
+from mar.pool.openai_request import request_body, stream_fields
+from mar.pool.reasoning import Splitter
+from mar.pool.server_words import Said
 from mar.types import ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
 
 log = logging.getLogger(__name__)
 LONG_PAUSE_S = 5.0  # a pause before another try is worth a line from here on
 NO_KEY = "EMPTY"  # what servers that want no key are sent: the SDK insists on one
-VLLM = "vllm"  # tag of a model whose server takes `priority`
-REASONING = "reasoning"  # tag of a hosted reasoning model: it takes max_completion_tokens and no sampling settings
+MOST_LESSONS = 10  # requests of one try whose refusals teach something
 UNANSWERED = (ConnectionLost, CallTimeout, ServerFault)  # failures after which a server is not taken for idle
 # Whose reply this task awaits: a connection pool that all models share cannot tell its hook otherwise.
 _UNDER_WAY: ContextVar[ModelLimits] = ContextVar("mar_call_under_way")
@@ -144,6 +147,8 @@ class OpenAIModel:
         self._retry = retry or RetryPolicy()
         self._window_s = window_s
         self._here = PerLoop("connections", self._open)
+        self._dialects = {name: card.dialect for name, card in self._cards.items()}
+        self._unsaid: dict[str, list[str]] = {}  # what was learned of a model and no reply has said yet
 
     async def __aenter__(self) -> Self:
         await self._here.__aenter__()
@@ -244,80 +249,91 @@ class OpenAIModel:
         raise AssertionError("unreachable: the scope returns or is cancelled")
 
     async def _guarded(self, card: ModelCard, request: ChatRequest, on_delta: DeltaHandler | None) -> ChatReply:
-        """One try, with whatever the SDK raises turned into our errors."""
-        try:
-            return await (self._whole(card, request) if on_delta is None else self._stream(card, request, on_delta))
-        except CallError:
-            raise
-        except openai.OpenAIError as error:
-            failure = from_openai(error, model=card.name, host=_host(card), key=self._key(card.name))
-        except (JSONDecodeError, UnicodeDecodeError):  # the SDK lets these through
-            failure = BadReply(f"{card.name} at {_host(card)}: the reply is no chat completion")
-        # Raised out here so that the SDK's exception, whose request carries the key, is no context of ours.
-        raise failure
+        """One try: the request in the server's words, and again where a refusal teaches what those are."""
+        where = Where(model=card.name, host=_host(card), key=self._key(card.name))
+        room: int | None = None  # for the answer, where the server has said how much the prompt leaves
+        shortened: list[str] = []
+        for _ in range(MOST_LESSONS):
+            dialect = self._dialects[card.name]
+            body = request_body(card, request, dialect, room=room)
+            body |= {} if on_delta is None else stream_fields(dialect)
+            answer = await self._ask(card, body, on_delta, where)
+            if isinstance(answer, ChatReply):
+                return replace(answer, learned=(*self._unsaid.pop(card.name, ()), *shortened))
+            if self._dialects[card.name] != dialect:
+                continue  # another call has learned something meanwhile
+            lesson = learn(answer, body, dialect)
+            if lesson is None:
+                raise fault(answer, where)
+            if lesson.room is None:
+                self._remember(card.name, lesson.dialect, lesson.text)
+            else:
+                room, shortened = lesson.room, [lesson.text]
+        raise BadRequest(f"{where}: the server refuses every form of the request")
 
-    async def _whole(self, card: ModelCard, request: ChatRequest) -> ChatReply:
-        began = anyio.current_time()
-        # The SDK's own `create` would check and copy the body and build a completion from the reply, a third of the
-        # processor time of a call; `parse` validates what arrives.
-        payload = await self._clients[card.name].post("/chat/completions", body=_body(card, request), cast_to=object)
-        latency_s = anyio.current_time() - began
-        wire = _wire(payload)
-        if not wire.choices:
-            raise BadReply(f"{card.name}: the reply holds no choice")
-        builder = ReplyBuilder()
-        builder.add(wire)
-        return builder.build(model=card.name, latency_s=latency_s, ttft_s=None)
+    def _remember(self, name: str, dialect: Dialect, text: str) -> None:
+        """Keep what was learned about a model's server, to be said once."""
+        if dialect != self._dialects[name]:
+            self._dialects[name] = dialect
+            self._unsaid.setdefault(name, []).append(text)
 
-    async def _stream(self, card: ModelCard, request: ChatRequest, on_delta: DeltaHandler) -> ChatReply:
-        builder, ttft_s = ReplyBuilder(on_delta=on_delta), None
-        began = anyio.current_time()
-        body = _body(card, request) | {"stream": True, "stream_options": {"include_usage": True}}
-        stream = await self._clients[card.name].post(
-            "/chat/completions",
-            body=body,
-            cast_to=ChatCompletionChunk,
-            stream=True,
-            stream_cls=openai.AsyncStream[ChatCompletionChunk],
+    async def _ask(
+        self, card: ModelCard, body: dict[str, Any], on_delta: DeltaHandler | None, where: Where
+    ) -> ChatReply | Said:
+        """Send one request. Gives the reply, or what the server said in its place before it generated anything."""
+        client = self._clients[card.name]
+        builder = ReplyBuilder(
+            on_delta=on_delta, splitter=Splitter(unopened=self._dialects[card.name].begins_reasoning)
         )
-        async with stream as chunks:
-            async for chunk in chunks:
-                has_text = builder.add(_wire(chunk))
-                if has_text and ttft_s is None:
-                    ttft_s = anyio.current_time() - began
-        latency_s = anyio.current_time() - began
-        if builder.finish_reason is None:
-            raise BadReply(f"{card.name}: the stream ended before the answer was finished")
-        return builder.build(model=card.name, latency_s=latency_s, ttft_s=ttft_s)
+        began, ttft_s = anyio.current_time(), None
+        failure: CallError | Said | None
+        try:
+            if on_delta is None:
+                await _whole(client, body, builder)
+            else:
+                ttft_s = await _stream(client, body, builder)
+            failure = builder.error
+        except openai.OpenAIError as error:
+            failure = from_openai(error, where)
+        except (ValueError, RecursionError) as error:  # ours, and those of decoders, which the SDK lets through
+            failure = BadReply(f"{where}: the reply is no chat completion: {where.quote(str(error))}")
+        # Dealt with out here so that the SDK's exception, whose request carries the key, is no context of ours.
+        if isinstance(failure, CallError):
+            raise failure
+        if failure is not None and builder.has_text:
+            raise fault(failure, where, charge=builder.charge)
+        if failure is not None:
+            return failure
+        reply = builder.build(model=card.name, where=str(where), latency_s=anyio.current_time() - began, ttft_s=ttft_s)
+        if builder.unopened:
+            text = "its replies begin inside reasoning; streams are held back until that ends"
+            self._remember(card.name, self._dialects[card.name].changed(begins_reasoning=True), text)
+        return reply
 
 
-def _body(card: ModelCard, request: ChatRequest) -> dict[str, Any]:
-    """The body of the HTTP request. `context` and `sample` are ours and stay here."""
-    max_tokens = request.max_tokens or card.max_output_tokens
-    body: dict[str, Any] = {
-        "model": card.served_name or card.name,
-        "messages": [{"role": m.speaker, "content": m.text} for m in request.messages],
-    }
-    if REASONING in card.tags:
-        body["max_completion_tokens"] = max_tokens
-    else:
-        body |= {"max_tokens": max_tokens, "temperature": request.temperature, "top_p": request.top_p}
-    if request.stop:
-        body["stop"] = list(request.stop)
-    if request.logprobs:
-        body["logprobs"] = True
-    if VLLM in card.tags and request.priority:  # 0 is the server's own default
-        body["priority"] = request.priority
-    return body
+async def _whole(client: openai.AsyncOpenAI, body: dict[str, Any], builder: ReplyBuilder) -> None:
+    # The SDK's own `create` would check and copy the body and build a completion from the reply, a third of the
+    # processor time of a call; the builder reads what arrives.
+    builder.add_whole(await client.post("/chat/completions", body=body, cast_to=object))
 
 
-def _wire(payload: object) -> WireCompletion:
-    """Validate what arrived: the SDK takes any JSON for a completion, and passes other bodies on as text."""
-    if isinstance(payload, ChatCompletionChunk):
-        return parse(payload.to_dict(warnings=False))
-    if isinstance(payload, dict):
-        return parse(cast("dict[str, Any]", payload))
-    raise BadReply("the reply is no chat completion: it is not JSON")
+async def _stream(client: openai.AsyncOpenAI, body: dict[str, Any], builder: ReplyBuilder) -> float | None:
+    """Read a stream; gives the seconds to its first text."""
+    began, ttft_s = anyio.current_time(), None
+    stream = await client.post(
+        "/chat/completions", body=body, cast_to=object, stream=True, stream_cls=openai.AsyncStream[object]
+    )
+    async with stream as chunks:
+        if any(kind in stream.response.headers.get("content-type", "") for kind in ("json", "html")):
+            builder.add_whole((await stream.response.aread()).decode())  # a server that does not stream
+            return None
+        async for chunk in chunks:
+            builder.add(mapping(chunk))
+            if builder.has_text and ttft_s is None:
+                ttft_s = anyio.current_time() - began
+    if builder.finish is None and builder.error is None:
+        raise NoCompletion("the stream ended before the answer was finished")
+    return ttft_s
 
 
 def _timing(reply: ChatReply, queued_s: float) -> CallTiming:

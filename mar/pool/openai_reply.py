@@ -1,61 +1,52 @@
 """From what an OpenAI-compatible server sends to a ChatReply: the answer, its reasoning, its usage.
 
-Servers differ in what they add, so unknown fields are let through here; what is read is validated. Reasoning comes in
-three forms, all kept apart from the answer: a field `reasoning_content` or `reasoning`, or a `<think>…</think>` block
-at the start of the text.
+Servers differ in what they add and in how they spell it. A reply is rejected for its text and its finish reason and
+for nothing else: every other field is read if it can be read and is unknown otherwise. Nothing here knows a transport;
+replies and the chunks of streams are decoded JSON.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
-
-from mar.errors import BadReply, Charge, Refused
+from mar.errors import BadReply, Charge, Refused, ServerFault
+from mar.pool.reasoning import Splitter
+from mar.pool.server_words import Said, decode, error_in, read_error
 from mar.types import ChatReply, DeltaHandler
 
 MOST_TOKENS = 2**53  # beyond which a count is no count
-OPEN, CLOSE = "<think>", "</think>"
+MOST_DEPTH = 6  # of parts within parts
+LEAST_LOGPROB = -9999.0  # what vLLM sends for minus infinity
+
+# How an answer may end, by the names that servers give it.
+STOP = ("stop", "eos", "eos_token", "end", "end_turn", "end_of_text", "end_of_turn", "stop_sequence", "stop_token",
+        "stopped", "complete", "completed", "finished", "done")  # fmt: skip
+LENGTH = ("length", "max_tokens", "max_output_tokens", "max_new_tokens", "max_length", "model_length", "length_limit",
+          "token_limit", "context_length", "context_length_exceeded", "model_context_window_exceeded")  # fmt: skip
+FILTERED = ("content_filter", "content-filter", "content_filtered", "safety", "recitation", "blocklist", "spii",
+            "prohibited_content", "sensitive", "refusal", "guardrail_intervened")  # fmt: skip
+TOOLS = ("tool_calls", "tool_call", "tool_use", "function_call")
+
+TEXT_PARTS = ("text", "output_text", "")
+REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+REASONING_TEXTS = ("text", "thinking", "content", "reasoning", "summary", "value")
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class NoCompletion(ValueError):
+    """What arrived is no chat completion; says why."""
 
 
-class WireText(_Wire):
-    """A message, or a piece of one."""
+class Hopeless(BadReply):
+    """An answer of no use that asking again would only pay for again."""
 
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None  # DeepSeek, older vLLM
-    reasoning: str | None = None  # newer vLLM, OpenRouter
-
-    @property
-    def thinking(self) -> str:
-        """Reasoning reported apart from the content."""
-        return self.reasoning_content or self.reasoning or ""
+    retryable: ClassVar[bool] = False
 
 
-class WireToken(_Wire):
-    """Log-probability of one token."""
-
-    logprob: float
-
-
-class WireLogprobs(_Wire):
-    """Log-probabilities of a choice's tokens."""
-
-    content: tuple[WireToken, ...] | None = None
-
-
-class WireChoice(_Wire):
-    """One choice of a completion or of a chunk of it."""
-
-    message: WireText = WireText()
-    delta: WireText = WireText()
-    finish_reason: str | None = None
-    logprobs: WireLogprobs | None = None
+def mapping(value: object) -> dict[str, Any]:
+    """A JSON object; empty for anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def read_count(value: object) -> int | None:
@@ -65,82 +56,38 @@ def read_count(value: object) -> int | None:
     return int(value) if 0 <= value < MOST_TOKENS and value == int(value) else None
 
 
-Count = Annotated[int | None, BeforeValidator(read_count)]
+def mend(text: str) -> str:
+    """A text whose halves of surrogate pairs are joined, and replaced by U+FFFD where the other half is missing."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-class WireUsage(_Wire):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
     """Tokens as counted by the server."""
 
-    prompt_tokens: Count = None
-    completion_tokens: Count = None
+    prompt: int | None = None
+    completion: int | None = None  # reasoning included
 
+    @classmethod
+    def read(cls, usage: object) -> Tokens:
+        """Read a usage record, whichever names it uses.
 
-class WireCompletion(_Wire):
-    """A chat completion, or a chunk of one."""
+        Some servers leave reasoning out of the completion's count and charge for it in the total.
+        """
+        fields = mapping(usage)
+        prompt = read_count(fields.get("prompt_tokens", fields.get("input_tokens")))
+        completion = read_count(fields.get("completion_tokens", fields.get("output_tokens")))
+        total = read_count(fields.get("total_tokens"))
+        if prompt is not None and total is not None and total - prompt > (completion or 0):
+            completion = total - prompt
+        return cls(prompt=prompt, completion=completion)
 
-    choices: tuple[WireChoice, ...]
-    usage: WireUsage | None = None
-
-
-class EmptyForGood(BadReply):
-    """An empty text that asking again would only pay for again: the output limit was spent on reasoning."""
-
-    retryable: ClassVar[bool] = False
-
-
-def parse(payload: object) -> WireCompletion:
-    """Validate a decoded reply.
-
-    Raises:
-        BadReply: It is no chat completion.
-    """
-    try:
-        return WireCompletion.model_validate(payload)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the reply"
-    raise BadReply(f"the reply is no chat completion ({where}: {first['msg']})")
-
-
-class ThinkSplitter:
-    """Tells a `<think>…</think>` block at the start of a text, arriving in pieces, from the answer after it."""
-
-    def __init__(self) -> None:
-        self._held = ""  # not yet known to be reasoning or answer
-        self._state = "start"
-        self.reasoning = ""
-
-    def feed(self, piece: str) -> str:
-        """Take the next piece; gives the part that is known to be answer."""
-        self._held += piece
-        if self._state == "start":
-            text = self._held.lstrip()
-            if OPEN.startswith(text[: len(OPEN)]) and len(text) < len(OPEN):
-                return ""
-            thinks = text.startswith(OPEN)
-            self._state = "think" if thinks else "answer"
-            self._held = text[len(OPEN) :] if thinks else self._held
-        if self._state == "think":
-            inside, close, after = self._held.partition(CLOSE)
-            if not close:
-                return ""
-            self.reasoning = inside.strip()
-            self._state, self._held = "trim", after
-        if self._state == "trim":
-            self._held = self._held.lstrip()
-            if not self._held:
-                return ""
-            self._state = "answer"
-        answer, self._held = self._held, ""
-        return answer
-
-    def finish(self) -> str:
-        """The text is over; gives what was held back of the answer. An unclosed block is all reasoning."""
-        held, self._held = self._held, ""
-        if self._state == "think":
-            self.reasoning = held.strip()
-            return ""
-        return held
+    def updated(self, later: Tokens) -> Tokens:
+        """These, or where a later chunk states one, its."""
+        return Tokens(
+            prompt=self.prompt if later.prompt is None else later.prompt,
+            completion=self.completion if later.completion is None else later.completion,
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,74 +95,179 @@ class ReplyBuilder:
     """Gathers a reply from one completion or from the chunks of a stream."""
 
     on_delta: DeltaHandler | None = None
-    splitter: ThinkSplitter = field(default_factory=ThinkSplitter)
-    answer: list[str] = field(default_factory=list[str])
-    thinking: list[str] = field(default_factory=list[str])
+    splitter: Splitter = field(default_factory=Splitter)
+    thinking: list[str] = field(default_factory=list[str])  # reasoning reported apart from the text
     refusal: str = ""
-    finish_reason: str | None = None
+    called_tool: bool = False
+    finish: str | None = None  # as the server calls it
     logprobs: list[float] = field(default_factory=list[float])
-    usage: WireUsage = field(default_factory=WireUsage)
+    tokens: Tokens = field(default_factory=Tokens)
+    error: Said | None = None  # that came in the place of an answer, or in the middle of it
+    has_text: bool = False  # whether any text has arrived, reasoning included
+    has_choice: bool = False
+    unopened: bool = False  # once built: whether reasoning was closed that nothing had opened
+    _half: str = ""  # a high surrogate whose other half may come with the next piece
 
-    def add(self, part: WireCompletion) -> bool:
-        """Take one completion or chunk; says whether it carried any text."""
-        self.usage = part.usage or self.usage
-        if not part.choices:
-            return False
-        choice = part.choices[0]
-        self.finish_reason = choice.finish_reason or self.finish_reason
-        if choice.logprobs is not None:
-            self.logprobs += [token.logprob for token in choice.logprobs.content or ()]
-        texts = [self._take(text) for text in (choice.message, choice.delta)]
-        return any(texts)
+    def add_whole(self, body: object) -> None:
+        """Take the body of a whole reply: decoded, or as text where the server did not call it JSON.
 
-    def _take(self, text: WireText) -> bool:
-        self.refusal += text.refusal or ""
-        if text.thinking:
-            self.thinking.append(text.thinking)
-        if text.content:
-            self._emit(self.splitter.feed(text.content))
-        return bool(text.thinking or text.content)
+        Raises:
+            NoCompletion: It is none.
+        """
+        if isinstance(body, str):
+            if (said := read_error(body)).page:
+                self.error = said
+                return
+            if body.startswith(("data:", "event:", ":")):  # a stream that nobody asked for
+                lines = (line.removeprefix("data:").strip() for line in body.splitlines() if line.startswith("data:"))
+                for line in lines:
+                    self.add(mapping(decode(line)))
+                return
+            body = decode(body.removeprefix("\ufeff"))
+        if not isinstance(body, dict):
+            raise NoCompletion("it is not JSON")
+        self.add(mapping(cast("object", body)))
 
-    def _emit(self, piece: str) -> None:
-        if piece:
-            self.answer.append(piece)
-            if self.on_delta is not None:
-                self.on_delta(piece)
+    def add(self, part: Mapping[str, Any]) -> None:
+        """Take one completion or chunk."""
+        choices = part.get("choices")
+        choice = mapping(cast("list[object]", choices)[0]) if isinstance(choices, list) and choices else {}
+        self.has_choice = self.has_choice or bool(choice)
+        for usage in (part.get("usage"), choice.get("usage"), mapping(part.get("x_groq")).get("usage")):
+            self.tokens = self.tokens.updated(Tokens.read(usage))
+        if isinstance(finish := choice.get("finish_reason"), str) and finish:
+            self.finish = finish
+        self.logprobs += _logprobs(choice.get("logprobs"))
+        said = mapping(choice.get("message") or choice.get("delta"))
+        self._take(said or {"content": choice.get("text")})
+        error = error_in(part) or (error_in({"error": choice["error"]}) if choice.get("error") else None)
+        if error is not None:
+            self.error = self.error or replace(error, generated=self.has_text)
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        self.called_tool = self.called_tool or bool(message.get("tool_calls") or message.get("function_call"))
+        self.refusal += "".join(_texts(message.get("refusal")))
+        self._think(_first_texts(message, REASONING_FIELDS))
+        content = message.get("content")
+        for item in cast("list[object]", content) if isinstance(content, list) else [content]:
+            self._take_part(item)
+
+    def _take_part(self, item: object) -> None:
+        fields = mapping(item)
+        kind = str(fields.get("type", ""))
+        if isinstance(item, str):
+            self._say(item)
+        elif "reason" in kind or "think" in kind:
+            self._think(_texts(fields))
+        elif kind == "refusal":
+            self.refusal += "".join(_texts(fields.get("refusal")))
+        elif kind in TEXT_PARTS:
+            self._say("".join(_texts(fields.get("text"))))
+
+    def _think(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.thinking.append(text)
+            self.has_text = True
+
+    def _say(self, text: str) -> None:
+        if not text:
+            return
+        self.has_text = True
+        text = self._half + text
+        self._half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+        self._hand_on(self.splitter.feed(mend(text.removesuffix(self._half) if self._half else text)))
+
+    def _hand_on(self, piece: str) -> None:
+        if piece and self.on_delta is not None:
+            self.on_delta(piece)
 
     @property
     def charge(self) -> Charge:
         """What a provider takes for what arrived, if it turns out to be of no use."""
         return Charge(
-            charged="yes",
-            prompt_tokens=self.usage.prompt_tokens,
-            completion_tokens=self.usage.completion_tokens,
+            charged="yes" if self.has_choice or self.tokens.completion else "unknown",
+            prompt_tokens=self.tokens.prompt,
+            completion_tokens=self.tokens.completion,
         )
 
-    def build(self, *, model: str, latency_s: float, ttft_s: float | None) -> ChatReply:
+    def build(self, *, model: str, where: str, latency_s: float, ttft_s: float | None) -> ChatReply:
         """The finished reply.
 
         Raises:
-            BadReply: There is no text.
+            BadReply: There is no answer, or it is known to be half of one.
             Refused: The content filter stopped it.
+            ServerFault: The server says that it broke off.
         """
-        self._emit(self.splitter.finish())
-        text = "".join(self.answer)
-        reasoning = "".join(self.thinking) or self.splitter.reasoning
-        if self.finish_reason == "content_filter" or (self.refusal and not text):
-            raise Refused(f"{model}: the content filter refused to answer", charge=self.charge)
-        if not text.strip():
-            if self.finish_reason == "length":
-                reason = "the output limit was spent before any answer; raise max_output_tokens"
-                raise EmptyForGood(f"{model}: {reason}", charge=self.charge)
-            raise BadReply(f"{model}: the answer is empty", charge=self.charge)
+        if self._half:
+            self._hand_on(self.splitter.feed("\ufffd"))
+        said, rest = self.splitter.finish()
+        finish = (self.finish or "stop").lower()
+        reasoning = "\n".join(filter(None, (mend("".join(self.thinking)), said.reasoning)))
+        self._check(where, said.answer, reasoning, finish)
+        self._hand_on(rest)
+        self.unopened = said.unopened
         return ChatReply(
-            text=text,
+            text=said.answer,
             model=model,
             reasoning=reasoning,
-            prompt_tokens=self.usage.prompt_tokens,
-            completion_tokens=self.usage.completion_tokens,
-            finish_reason=self.finish_reason or "stop",
+            prompt_tokens=self.tokens.prompt,
+            completion_tokens=self.tokens.completion,
+            finish_reason="length" if finish in LENGTH else "stop",
             mean_logprob=sum(self.logprobs) / len(self.logprobs) if self.logprobs else None,
             latency_s=latency_s,
             ttft_s=ttft_s,
         )
+
+    def _check(self, where: str, answer: str, reasoning: str, finish: str) -> None:
+        if not self.has_choice:
+            raise BadReply(f"{where}: the reply holds no choice", charge=self.charge)
+        if finish in FILTERED or (self.refusal and not answer):
+            raise Refused(f"{where}: the content filter refused to answer", charge=self.charge)
+        if finish in TOOLS and (self.called_tool or not answer.strip()):
+            raise BadReply(f"{where}: the model called a tool instead of answering", charge=self.charge)
+        if finish not in (*STOP, *LENGTH, *TOOLS):
+            reason = f"the server broke the answer off (finish_reason {finish[:40]!r})"
+            raise ServerFault(f"{where}: {reason}", charge=self.charge)
+        if answer.strip():
+            return
+        if finish in LENGTH:
+            reason = "the output limit was spent before any answer; raise max_output_tokens"
+            raise Hopeless(f"{where}: {reason}", charge=self.charge)
+        if reasoning.strip():
+            raise Hopeless(f"{where}: only reasoning came and no answer after it", charge=self.charge)
+        if self.called_tool:
+            raise BadReply(f"{where}: the model called a tool instead of answering", charge=self.charge)
+        raise BadReply(f"{where}: the answer is empty", charge=self.charge)
+
+
+def _texts(value: object, depth: int = 0) -> list[str]:
+    """The texts in a field that may be a text, a part, or a list of parts within parts."""
+    if isinstance(value, str):
+        return [value] if value else []
+    if depth == MOST_DEPTH:
+        return []
+    if isinstance(value, list):
+        return [text for item in cast("list[object]", value) for text in _texts(item, depth + 1)]
+    fields = mapping(value)
+    return _first_texts(fields, REASONING_TEXTS, depth + 1) if fields else []
+
+
+def _first_texts(fields: Mapping[str, Any], names: Iterable[str], depth: int = 0) -> list[str]:
+    """The texts in the first of some fields that holds any: servers repeat them under several names."""
+    for name in names:
+        if texts := _texts(fields.get(name), depth):
+            return texts
+    return []
+
+
+def _logprobs(value: object) -> list[float]:
+    """Log-probabilities of tokens. What is none (null, minus infinity) belongs to no mean and is left out."""
+    fields = mapping(value)
+    content = fields.get("content")
+    if isinstance(content, list):
+        stated = [mapping(token).get("logprob") for token in cast("list[object]", content)]
+    else:
+        older = fields.get("token_logprobs")
+        stated = cast("list[object]", older) if isinstance(older, list) else []
+    numbers = [float(n) for n in stated if isinstance(n, int | float) and LEAST_LOGPROB < n < 1e-3]
+    return [min(n, 0.0) for n in numbers]

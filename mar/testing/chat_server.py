@@ -84,6 +84,8 @@ class ChatServer:
     seed: int = 0
     key: str | None = None  # when set, any other key is refused with 401
     models: tuple[str, ...] = ()  # when given, any other model is refused with 404
+    refuse: Callable[[ServedRequest], str | None] = lambda _: None  # words of a 400, where it gives any
+    streams: bool = True  # else every answer is a whole one
     metrics: Callable[[], str] | None = None  # gives the text of /metrics; None: there is none
     headers: str = ""  # further headers of completions, a line each
     retry_after_s: float = 0.02  # what a 429 with a wait asks for
@@ -152,6 +154,8 @@ class ChatServer:
             await asyncio.sleep(self.delay_s)
             if self.models and served.model not in self.models:
                 fault = "unknown_model"
+            if (words := self.refuse(served)) is not None:
+                return await self._fail(writer, 400, words)
             if fault is None:
                 return await self._complete(served, writer)
             return await self._inject(fault, served, reader, writer)
@@ -186,7 +190,7 @@ class ChatServer:
     ) -> bool:
         answer = self.answer(served)
         answer = ServedAnswer(text=answer) if isinstance(answer, str) else answer
-        if served.stream:
+        if served.stream and self.streams:
             return await self._stream(served, answer, writer, pieces)
         body = json.dumps(_completion(served, answer))
         await send(writer, 200, body, headers=self.headers, cut=None if pieces is None else len(body) // 2)
@@ -226,7 +230,7 @@ class ChatServer:
             case "filtered":
                 return await self._fail(writer, 400, "rejected by our safety system", code="content_filter")
             case "garbage":
-                await send(writer, 200, "<html>{not json")
+                await send(writer, 200, "{not json")
                 return True
             case "no_choices":
                 await send(writer, 200, json.dumps(_completion(served, ServedAnswer(text="")) | {"choices": []}))

@@ -202,8 +202,8 @@ class _Greedy(CachedModel):
     """A response cache for temperature 0, where all draws of one request are the same."""
 
     async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
-        if request.temperature:
-            raise ConfigError(f"the temperature is {request.temperature:g}; a memo of replies needs 0")
+        if request.temperature != 0:
+            raise ConfigError(f"the temperature is {request.temperature}; a memo of replies needs 0")
         return await super().chat(replace(request, sample=""), on_delta)
 
 

@@ -57,8 +57,8 @@ class ChatRequest:
     model: str  # name of the model card
     messages: tuple[Message, ...]
     max_tokens: int | None = None  # None: the card's maximum output
-    temperature: float = 0.7
-    top_p: float = 1.0
+    temperature: float | None = None  # None: the server's own
+    top_p: float | None = None  # None: the server's own
     stop: tuple[str, ...] = ()
     logprobs: bool = False  # ask for the mean token log-probability
     priority: int = 0  # lower runs first where the server schedules by priority
@@ -88,6 +88,7 @@ class ChatReply:
     ttft_s: float | None = None  # time to first token; observed only when the reply was streamed
     attempts: int = 1  # tries it took, retries included
     cost_usd: float | None = None  # when the source itself states it; None: by the model card's price
+    learned: tuple[str, ...] = ()  # what the server turned out not to take, where this call found out; in words
     cached: bool = False  # answered from the response cache: nothing was paid this time
     lost: Usage = ZERO_USAGE  # what the failed tries before it used and cost
 

@@ -8,6 +8,7 @@ from tenacity import RetryCallState
 from mar.errors import (
     BadKey,
     BadReply,
+    BadRequest,
     CallError,
     CallTimeout,
     ConfigError,
@@ -21,6 +22,7 @@ from mar.errors import (
     UnknownModel,
 )
 from mar.pool import ModelCard, Pool
+from mar.pool.dialect import Dialect
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.testing import FAULTS, ChatServer, ServedAnswer, evenly
 from mar.types import CallContext, ChatRequest, Message
@@ -83,22 +85,127 @@ async def test_context_and_sample_are_never_sent_and_priority_to_vllm_only():
     context = CallContext(item="secret-item", message_id="secret-message")
     request = ask(sample="secret-sample", context=context, priority=3, stop=("END",), max_tokens=7, temperature=0.2)
     async with ChatServer() as server:
-        for tags in ((), ("vllm",), ("reasoning",)):
+        for tags in ((), ("vllm",)):
             async with client(server, tags=tags, served_name="real", max_output_tokens=99) as model:
                 await model.chat(request)
-        plain, vllm, reasoning = (r.body for r in server.requests)
+        plain, vllm = (r.body for r in server.requests)
     assert "secret" not in str(server.requests)
     assert (plain["model"], plain["max_tokens"], plain["stop"], plain["temperature"]) == ("real", 7, ["END"], 0.2)
     assert "priority" not in plain
     assert vllm["priority"] == 3
-    assert reasoning["max_completion_tokens"] == 7
-    assert "temperature" not in reasoning
 
 
 async def test_no_limit_in_the_request_means_the_cards():
     async with ChatServer() as server, client(server, max_output_tokens=99) as model:
         await model.chat(ask())
         assert server.requests[0].body["max_tokens"] == 99
+
+
+SYSTEM = Message(speaker="system", text="be brief")
+
+
+def no_system(served):
+    return "System role not supported" if served.body["messages"][0]["role"] == "system" else None
+
+
+def reasoning_model(served):
+    """Refuses what hosted reasoning models refuse, one at a time."""
+    if "max_tokens" in served.body:
+        return (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        )
+    for name in ("temperature", "top_p", "stop", "logprobs"):
+        if name in served.body:
+            return f"Unsupported parameter: '{name}' is not supported with this model."
+    return None
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+async def test_a_refused_role_is_learned_once_and_said_once(stream):
+    on_delta = (lambda _: None) if stream else None
+    request = ChatRequest(model="m", messages=(SYSTEM, *ask().messages))
+    async with ChatServer(refuse=no_system) as server, client(server, ONCE) as model:
+        first = await model.chat(request, on_delta)
+        second = await model.chat(request, on_delta)
+    assert first.text == second.text == "answer to be brief\n\nwhy"
+    assert (first.attempts, len(server.requests)) == (1, 3)  # the refusal, the answer, and the second call's answer
+    assert len(first.learned) == 1
+    assert second.learned == ()
+
+
+async def test_everything_that_a_reasoning_model_refuses_is_learned_within_one_try():
+    request = ask(temperature=0.5, top_p=0.5, stop=("x",), logprobs=True)
+    async with ChatServer(refuse=reasoning_model) as server, client(server, ONCE) as model:
+        reply = await model.chat(request)
+        await model.chat(request)
+    assert len(reply.learned) == 5
+    assert len(server.requests) == 7
+    assert set(server.requests[-1].body) == {"model", "messages", "max_completion_tokens"}
+
+
+async def test_what_a_card_states_needs_no_refusal():
+    dialect = Dialect(system_role=False, output_limit="max_completion_tokens", leave_out=("temperature",))
+    request = ChatRequest(model="m", messages=(SYSTEM, *ask().messages), temperature=0.5)
+    async with ChatServer() as server, client(server, ONCE, dialect=dialect) as model:
+        assert (await model.chat(request)).learned == ()
+    (served,) = server.requests
+    assert [m["role"] for m in served.body["messages"]] == ["user"]
+    assert set(served.body) == {"model", "messages", "max_completion_tokens"}
+
+
+async def test_calls_at_once_learn_one_lesson_together():
+    request = ChatRequest(model="m", messages=(SYSTEM, *ask().messages))
+    replies = []
+
+    async def one(model):
+        replies.append(await model.chat(request))
+
+    server = ChatServer(refuse=no_system, delay_s=0.02)
+    async with server, client(server, ONCE) as model, anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(one, model)
+    assert sum(len(r.learned) for r in replies) == 1
+
+
+async def test_a_prompt_that_fits_is_asked_again_with_the_room_that_is_left():
+    def full(served):
+        sent = served.body["max_tokens"]
+        words = (
+            "This model's maximum context length is 4096 tokens, and you requested {} tokens (3608 in the messages)."
+        )
+        return words.format(3608 + sent) if 3608 + sent > 4096 else None
+
+    async with ChatServer(refuse=full) as server, client(server, ONCE, max_output_tokens=1500) as model:
+        reply = await model.chat(ask())
+        await model.chat(ask(max_tokens=100))
+    assert [r.body["max_tokens"] for r in server.requests] == [1500, 488, 100]  # 4096 - 3608; it holds for that call
+    assert len(reply.learned) == 1
+
+
+@pytest.mark.parametrize("words", ["'temperature' is not supported", "'max_tokens' is not supported", "no"])
+async def test_a_server_that_refuses_everything_is_not_asked_for_ever(words):
+    async with ChatServer(refuse=lambda _: words) as server, client(server, ONCE) as model:
+        with pytest.raises(BadRequest):
+            await model.chat(ask(temperature=0.5))
+    assert len(server.requests) <= 10
+
+
+async def test_reasoning_that_nothing_opened_is_corrected_at_first_and_held_back_from_then_on():
+    first, second = [], []
+    answer = ServedAnswer(text="6 * 7 = 42\n</think>\n\nIt is 42")
+    async with ChatServer(answer=lambda _: answer) as server, client(server, ONCE) as model:
+        replies = [await model.chat(ask(), heard.append) for heard in (first, second)]
+    assert [(r.text, r.reasoning) for r in replies] == [("It is 42", "6 * 7 = 42")] * 2
+    assert "".join(first) == answer.text  # nobody could know
+    assert "".join(second) == "It is 42"
+    assert (len(replies[0].learned), replies[1].learned) == (1, ())
+
+
+async def test_a_server_that_does_not_stream_is_heard_all_the_same():
+    heard = []
+    async with ChatServer(streams=False) as server, client(server, ONCE) as model:
+        reply = await model.chat(ask(), heard.append)
+    assert "".join(heard) == reply.text == "answer to why"
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])

@@ -6,7 +6,12 @@ import pytest
 from openai import _exceptions
 
 from mar import errors
-from mar.pool.openai_errors import error_class, from_openai
+from mar.pool.faults import Where
+from mar.pool.openai_errors import from_openai
+from mar.pool.server_words import Said
+
+WHERE = Where(model="m", host="h:1", key="sk-canary")
+REQUEST = httpx.Request("POST", "http://h/v1", headers={"Authorization": "Bearer sk-canary"})
 
 
 def vendor_exceptions():
@@ -18,96 +23,45 @@ def vendor_exceptions():
     )
 
 
+def made(kind):
+    """An exception of a class, whatever its constructor wants."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, "vendor words")
+    error.body = {"message": "vendor words"}
+    error.response = httpx.Response(500, content=b"vendor words", request=REQUEST)
+    return error
+
+
 @pytest.mark.parametrize("kind", vendor_exceptions(), ids=lambda c: c.__name__)
-def test_every_vendor_exception_is_mapped_to_a_named_error(kind):
-    assert issubclass(error_class(kind), errors.CallError)
-    assert error_class(kind) is not errors.CallError
+def test_every_vendor_exception_is_words_of_the_server_or_a_named_error(kind):
+    found = from_openai(made(kind), WHERE)
+    if isinstance(found, Said):
+        assert found.words == "vendor words"
+    else:
+        assert type(found) not in (errors.CallError, Exception)
+        assert str(found).startswith("m at h:1: ")
 
 
-def status_error(status, message="no", code=None, headers=None, kind=None):
-    response = httpx.Response(status, headers=headers or {}, request=httpx.Request("POST", "http://h/v1"))
-    kind = kind or {
-        400: openai.BadRequestError,
-        401: openai.AuthenticationError,
-        403: openai.PermissionDeniedError,
-        404: openai.NotFoundError,
-        409: openai.ConflictError,
-        422: openai.UnprocessableEntityError,
-        429: openai.RateLimitError,
-        500: openai.InternalServerError,
-        503: openai.InternalServerError,
-    }.get(status, openai.APIStatusError)
-    return kind(message, response=response, body={"message": message, "code": code})
-
-
-def mapped(*args, **kwargs):
-    return from_openai(status_error(*args, **kwargs), model="m", host="h:1", key="sk-canary")
+def test_a_status_error_is_read_from_its_body_and_headers():
+    response = httpx.Response(429, headers={"retry-after": "7"}, json={"error": {"message": "slow"}}, request=REQUEST)
+    error = openai.RateLimitError("Error code: 429", response=response, body=None)
+    assert from_openai(error, WHERE) == Said(status=429, words="slow", retry_after_s=7)
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "code", "expected"),
+    ("cause", "charged"),
     [
-        (400, "bad parameter", None, errors.BadRequest),
-        (422, "bad parameter", None, errors.BadRequest),
-        (418, "teapot", None, errors.BadRequest),
-        (401, "no", None, errors.BadKey),
-        (403, "no", None, errors.BadKey),
-        (404, "no", None, errors.UnknownModel),
-        (400, "The model `x` does not exist", "model_not_found", errors.UnknownModel),
-        (408, "slow", None, errors.CallTimeout),
-        (409, "locked", None, errors.ServerFault),
-        (429, "too many", None, errors.RateLimited),
-        (429, "You exceeded your current quota", "insufficient_quota", errors.BadKey),
-        (500, "died", None, errors.ServerFault),
-        (503, "overloaded", None, errors.ServerFault),
-        (413, "too large", None, errors.ContextOverflow),
-        # OpenAI's wording
-        (
-            400,
-            "This model's maximum context length is 4097 tokens. However, your messages resulted in 6988 tokens.",
-            "context_length_exceeded",
-            errors.ContextOverflow,
-        ),
-        # vLLM's, before and after 0.16
-        (
-            400,
-            "This model's maximum context length is 131072 tokens. However, you requested 156632 tokens "
-            "(152536 in the messages, 4096 in the completion).",
-            "400",
-            errors.ContextOverflow,
-        ),
-        (
-            400,
-            "You passed 1015 input tokens and requested 10 output tokens. However, the model's context length is "
-            "only 1024 tokens, resulting in a maximum input length of 1014 tokens.",
-            "400",
-            errors.ContextOverflow,
-        ),
-        # llama.cpp's
-        (400, "the request exceeds the available context size, try increasing it", None, errors.ContextOverflow),
-        (400, "The response was filtered", "content_filter", errors.Refused),
-        (400, "Your request was rejected by our safety system", "x", errors.Refused),
+        (httpx.ConnectError("refused"), "no"),
+        (httpx.ConnectTimeout("slow"), "no"),
+        (httpx.LocalProtocolError("Illegal header value b'Bearer sk-canary'"), "no"),
+        (httpx.ReadError("reset"), "unknown"),
+        (httpx.RemoteProtocolError("closed"), "unknown"),
     ],
 )
-def test_statuses_and_wordings_get_the_right_error(status, message, code, expected):
-    assert type(mapped(status, message, code)) is expected
-
-
-def test_retry_after_is_read_in_seconds_milliseconds_and_dates():
-    assert mapped(429, headers={"retry-after": "7"}).retry_after_s == 7
-    assert mapped(429, headers={"retry-after-ms": "250"}).retry_after_s == 0.25
-    assert mapped(429, headers={"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}).retry_after_s == 0  # long past
-    assert mapped(429, headers={"retry-after": "soon"}).retry_after_s is None
-    assert mapped(429).retry_after_s is None
-
-
-def test_messages_say_where_and_what_in_one_short_line():
-    error = mapped(500, "it\nbroke " + "x" * 1000)
-    assert str(error).startswith("m at h:1: the server failed (500): it broke x")
-    assert "\n" not in str(error)
-    assert len(str(error)) < 400
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
-def test_a_server_that_repeats_the_key_is_not_quoted_on_it(status):
-    assert "canary" not in str(mapped(status, "your key sk-canary is bad", "sk-canary"))
+def test_a_connection_that_was_never_made_costs_nothing_and_one_that_broke_may(cause, charged):
+    error = openai.APIConnectionError(request=REQUEST)
+    error.__cause__ = cause
+    found = from_openai(error, WHERE)
+    assert isinstance(found, errors.ConnectionLost)
+    assert found.charge.charged == charged
+    assert "canary" not in str(found)

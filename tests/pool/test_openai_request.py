@@ -1,0 +1,71 @@
+import pytest
+
+from mar.pool import ModelCard
+from mar.pool.dialect import Dialect
+from mar.pool.openai_request import request_body, stream_fields
+from mar.types import CallContext, ChatRequest, Message
+
+PLAIN = Dialect()
+CARD = ModelCard(name="m", served_name="real", max_output_tokens=99)
+SYSTEM, USER = Message(speaker="system", text="be brief"), Message(speaker="user", text="why")
+
+
+def ask(*messages, **fields):
+    return ChatRequest(model="m", messages=messages or (USER,), **fields)
+
+
+def turns(body):
+    return [(m["role"], m["content"]) for m in body["messages"]]
+
+
+def test_only_what_was_asked_for_is_sent():
+    assert request_body(CARD, ask(), PLAIN) == {
+        "model": "real",
+        "messages": [{"role": "user", "content": "why"}],
+        "max_tokens": 99,
+    }
+    context = CallContext(item="secret", message_id="secret")
+    wanted = ask(temperature=0.0, top_p=1.0, stop=("END",), logprobs=True, max_tokens=7, sample="s", context=context)
+    assert request_body(CARD, wanted, PLAIN) == {
+        "model": "real",
+        "messages": [{"role": "user", "content": "why"}],
+        "max_tokens": 7,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "stop": ["END"],
+        "logprobs": True,
+    }
+
+
+def test_a_priority_goes_to_vllm_only():
+    vllm = CARD.model_copy(update={"tags": ("vllm",)})
+    assert "priority" not in request_body(CARD, ask(priority=3), PLAIN)
+    assert request_body(vllm, ask(priority=3), PLAIN)["priority"] == 3
+    assert "priority" not in request_body(vllm, ask(), PLAIN)
+
+
+def test_what_a_server_refuses_is_left_out():
+    dialect = Dialect(output_limit="max_completion_tokens", leave_out=("temperature", "logprobs"))
+    body = request_body(CARD, ask(temperature=0.5, top_p=0.5, logprobs=True), dialect)
+    assert set(body) == {"model", "messages", "max_completion_tokens", "top_p"}
+
+
+@pytest.mark.parametrize(("most", "room", "sent"), [(None, None, 99), (50, None, 50), (None, 20, 20), (50, 60, 50)])
+def test_the_output_limit_is_the_least_of_those_known(most, room, sent):
+    assert request_body(CARD, ask(), Dialect(most_output_tokens=most), room=room)["max_tokens"] == sent
+
+
+def test_without_a_system_role_speakers_take_turns():
+    assistant = Message(speaker="assistant", text="so")
+    messages = (SYSTEM, USER, assistant, USER, USER)
+    assert turns(request_body(CARD, ask(*messages), PLAIN))[0] == ("system", "be brief")
+    assert turns(request_body(CARD, ask(*messages), Dialect(system_role=False))) == [
+        ("user", "be brief\n\nwhy"),
+        ("assistant", "so"),
+        ("user", "why\n\nwhy"),
+    ]
+
+
+def test_a_stream_asks_for_its_usage_unless_that_is_refused():
+    assert stream_fields(PLAIN) == {"stream": True, "stream_options": {"include_usage": True}}
+    assert stream_fields(Dialect(leave_out=("stream_options",))) == {"stream": True}
