@@ -27,6 +27,7 @@ from mar.errors import (
     ServerFault,
     UnknownModel,
 )
+from mar.pool.keys import scrub
 from mar.pool.server_words import Said
 
 QUOTE_CHARS = 300  # of a server's own words, at most
@@ -118,7 +119,7 @@ class Where:
     def quote(self, text: str) -> str:
         """Words of others in one short line without control characters, free of the key and of what looks like one."""
         line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-        line = line.replace(self.key, "[key]") if self.key else line
+        line = scrub(line, self.key)
         line = _LIKE_A_KEY.sub("[key]", line)
         return line if len(line) <= QUOTE_CHARS else line[:QUOTE_CHARS] + "…"
 
