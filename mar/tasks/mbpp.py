@@ -99,7 +99,8 @@ class Mbpp:
         """The task's text with the tests that may be shown."""
         tests = item.tests if self.show_tests == "all" else item.tests[:1]
         shown = ShownTests(setup=item.setup, tests=tests, setup_after_code=item.setup_after_code)
-        form = PythonFunction(names=asked_names(tests))
+        asked = asked_names([*tests, item.setup])
+        form = PythonFunction(names=tuple(n for n in asked if n not in _defined(item.setup)))
         return Query(id=f"mbpp/{item.id}", domain=self.domain, text=item.text, shown_tests=shown, answer_format=form)
 
     async def score(self, item: MbppItem, answer: str | None, sandbox: Sandbox) -> Score:

@@ -98,6 +98,25 @@ def test_an_answer_stands_after_the_prompt(tmp_path, answer, solved):
     assert score.solved is solved
 
 
+@pytest.mark.parametrize("number", ["32", "38", "50"])
+def test_helpers_of_the_prompt_cannot_be_redefined_under_the_test(original, number):
+    """The tests of these three compare with a helper that the prompt defines."""
+    item = next(i for i in original.all_items if i.id == number)
+    helper = {"32": "poly", "38": "encode_cyclic", "50": "encode_shift"}[number]
+    forged = f"def {helper}(*args):\n    return 0\n\ndef {item.entry_point}(x):\n    return x\n"
+    always = "class A(str):\n    __eq__ = lambda *a: True\n\n" + forged.replace("return 0", "return A()")
+    scores = score_all(original, [(item, forged), (item, always), (item, item.reference)])
+    assert [s.solved for s in scores] == [False, False, True]
+
+
+def test_the_format_completes_a_body_before_anybody_runs_it(original):
+    item = original.all_items[0]
+    form = original.query(item).answer_format
+    answers = [form.extract(text) for text in (item.solution, f"```\n{item.solution}\n```", item.solution.strip())]
+    assert all(a is not None and a.startswith("from typing import List") for a in answers)
+    assert all(s.solved for s in score_all(original, [(item, a) for a in answers]))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -196,6 +196,13 @@ def test_the_answer_format_reads_a_fenced_program():
     assert PythonFunction().extract("I do not know.") is None
 
 
+def test_what_a_setup_that_runs_after_the_answer_needs_is_asked_for_as_well(real):
+    item = next(i for i in real.all_items if i.id == "927")  # its setup builds a tree of the answer's class Node
+    blocks = item.code.replace("\r", "").replace("\ndef ", "\n```\n```python\ndef ", 1)
+    answer = real.query(item).answer_format.extract(f"```python\n{blocks}\n```")
+    assert score(real, item, answer).solved
+
+
 # Rows that cannot be used -------------------------------------------------------------------------------------
 
 

@@ -14,16 +14,20 @@ changed by the candidate, down to the interpreter's memory. So three processes t
   from it tells what the tests of this or an earlier job are.
 * The *candidate's process* loads the code and answers requests: call this, get that attribute.
 * The *judge* evaluates the tests, with the names that the candidate defines bound to stand-ins. Plain values cross by
-  copy over a tagged codec (`inside.codec`), everything else by handle (`inside.proxy`, which states the rules that keep
-  comparisons sound). A judge serves the next job as well, but only if the tests were nothing but assertions over the
-  candidate's names and pure builtins, so that nothing can have changed in it.
+  copy over a tagged codec (`inside.codec`); lists and other containers that can change are kept alike on both sides
+  (`inside.shared`); everything else goes by handle (`inside.proxy`, which states the rules that keep comparisons
+  sound). A judge serves the next job as well, but only if the tests were nothing but assertions over the candidate's
+  names and pure builtins, so that nothing can have changed in it.
 
 All that the candidate can send is a value or an exception, and a forged reply is worth no more than the same value
 returned. If it ends, closes the channel or sends nonsense, the test is `crashed`. Values that the codec does not carry
 and comparisons that only the candidate's own code could decide make a test `unsupported`; that verdict sticks even if
-the test swallows the exception. The names of builtins and standard modules keep their meaning in tests, unless a test
-is about nothing else (`inside.names`). Arguments are copied, so a test does not see what a function does to them;
-a function that a test passes can be called back, and nothing else can be asked of it.
+the test swallows the exception. The names of builtins and standard modules keep their meaning in tests, unless they are
+entry points or a test is about nothing else (`inside.names`). The test sees what a function does to its arguments, what
+it prints, its globals as they are at each use, and its classes and exceptions as classes; a function or iterator that a
+test passes can be called back, and nothing else can be asked of it. What a candidate's code could use to leave out a
+part of the test (a `StopIteration` out of a call, an `__exit__` that swallows) makes it `unsupported`, and so does a
+failure that may be due to the two processes (a test that seeds `random` or replaces `sys.stdin` does so for itself).
 
 **What is defended.** `Sandbox.fence` says which of two fences is in force and what it does not hold here; so does
 every report. A fence that is not the stronger one, which was tried first, says why.

@@ -12,7 +12,7 @@ from pathlib import Path
 from mar.cachefile import CacheFile
 from mar.runtime.sandbox.records import Isolation, Limits, TestJob, TestReport, TestResult
 
-_FORMAT = 2  # part of every key: raise it when verdicts are reached differently
+_FORMAT = 3  # part of every key: raise it when verdicts are reached differently
 
 
 SETUP = (

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mar.runtime.sandbox.inside.codec import MAX_DEPTH, Decoder, Encoder
-from mar.runtime.sandbox.inside.wire import Gone, Unsupported
+from mar.runtime.sandbox.inside.errors import Gone, Unsupported
 
 
 def refuse(value: Any, encoder: Encoder) -> Any:
@@ -119,9 +119,9 @@ def test_depth_and_size_are_bounded() -> None:
     deep: list[Any] = []
     for _ in range(MAX_DEPTH + 5):
         deep = [deep]
-    wide: Any = [0]
+    wide: Any = (0,)  # a list would cross once, however often it is named
     for _ in range(40):
-        wide = [wide, wide]
+        wide = (wide, wide)
     for value in (deep, wide, 1 << 10_000_000):
         with pytest.raises(Unsupported):
             Encoder(refuse).encode(value)

@@ -170,18 +170,123 @@ async def test_what_cannot_be_judged_is_unsupported_even_if_the_test_swallows_it
     assert report.count("unsupported") == 5
 
 
-async def test_arguments_are_copies() -> None:
-    report = await judge("def f(items): items.append(1); return items", "a = []\nassert f(a) == [1] and a == []")
-    assert report.passed
+async def test_what_a_function_does_to_its_arguments_is_seen_and_they_keep_their_identity() -> None:
+    code = """
+kept = []
+def grow(items): items.append(1); return items
+def deep(rows): rows[0]["a"].add(2); return rows[0]
+def keep(items): kept.append(items)
+def later(): kept[0].extend("ab"); return kept
+def same(x): return x
+def first(items): return next(items)
+loop = []
+loop.append(loop)
+"""
+    test = """
+a = []
+assert grow(a) is a and a == [1]
+rows = [{"a": {1}}]
+assert deep(rows) is rows[0] and rows == [{"a": {1, 2}}]
+b = [0]
+keep(b)
+assert later()[0] is b and b == [0, "a", "b"]
+b.append(3)
+assert later() == [[0, "a", "b", 3, "a", "b"]] and kept[0] is b
+t, s = (1, [2]), "text"
+assert same(t) is t and same(s) is s and same(first) is first
+i = iter([5, 6, 7])
+assert first(i) == 5 and next(i) == 6
+assert loop[0] is loop
+"""
+    report = await judge(code, test, "x = [1]\nassert grow(list(x)) == [1, 1] and x == [1]")
+    assert report.passed, report
+
+
+async def test_a_changed_global_is_seen() -> None:
+    code = "n = 0\nlog = []\ndef bump():\n    global n, log\n    n += 1\n    log = [*log, n]\n    return n\n"
+    check = (
+        "def check(f):\n    assert n == 0 and f() == 1 and n == 1 and log == [1]\n    f()\n    assert log == [1, 2]\n"
+    )
+    assert (await judge(code, check + "check(bump)")).passed
+
+
+async def test_the_candidates_exceptions_and_classes_are_its_own() -> None:
+    code = """
+from collections import namedtuple
+from dataclasses import dataclass
+class Short(ValueError):
+    \"\"\"Not enough.\"\"\"
+    def __init__(self, missing):
+        super().__init__(f"{missing} short")
+        self.missing = missing
+class Shorter(Short, KeyError): pass
+Point = namedtuple("Point", "x y")
+@dataclass(frozen=True)
+class Pair:
+    a: int
+    b: int = 0
+class Dog(Pair): pass
+def pay(n):
+    error = Short if n < 5 else Shorter
+    raise error(n) from LookupError("why")
+def at(): return Point(1, 2)
+"""
+    test = """
+for n, kinds in ((1, (Short,)), (9, (Shorter, Short, KeyError, LookupError))):
+    for kind in kinds:
+        try:
+            pay(n)
+        except kind as error:
+            assert error.missing == n and error.args == (f"{n} short",) and isinstance(error, ValueError)
+            assert type(error).__name__ == ("Short" if n == 1 else "Shorter")
+            assert isinstance(error.__cause__, LookupError) and Short.__doc__ == "Not enough."
+p = at()
+assert type(p) is Point and isinstance(p, tuple) and p == Point(1, 2) == (1, 2) and p.__class__.__name__ == "Point"
+assert Pair(1) == Pair(1, 0) and Pair(1) != Pair(2) and len({Pair(1), Pair(1, 0), Pair(2)}) == 2
+assert issubclass(Dog, Pair) and isinstance(Dog(1), Pair) and type(Dog(1)) is not Pair and Dog(1) != Pair(1)
+assert pay.__name__ == "pay" and pay.__doc__ is None
+"""
+    report = await judge(code, test)
+    assert report.passed, report
+
+
+async def test_what_is_printed_can_be_captured() -> None:
+    test = "import contextlib, io\nout = io.StringIO()\nwith contextlib.redirect_stdout(out):\n    hello()\n"
+    report = await judge("def hello(): print('hi', 3)", test + "assert out.getvalue() == 'hi 3\\n'")
+    assert report.passed, report
+
+
+async def test_helpers_of_the_setup_are_the_judges_and_a_copied_module_can_be_changed() -> None:
+    code = "import builtins\ndef twice(x): return 5\ndef f(x): return 5\ndef module(): return builtins\n"
+    setup = "def twice(x): return 2 * x"
+    patch = "m = module()\nm.len = m.all = m.abs = lambda *a: True\nassert len([1, 2]) == 1"
+    report = await judge(code, "assert f(1) == twice(1)", patch, setup=setup)
+    assert "passed" not in outcomes(report)
+
+
+@pytest.mark.parametrize(
+    ("code", "test"),
+    [
+        ("class C:\n    def __enter__(self): 0\n    def __exit__(self, *e): return True\n", "with C():\n    assert 0"),
+        ("def f(x): raise StopIteration\n", "assert all(map(lambda x: f(x) == x, [1, 2]))"),
+        ("def f(x): raise StopIteration\n", "for x, y in zip(map(f, [1]), [2]):\n    assert x == y"),
+        ("class C:\n    def __contains__(self, x): return True\ndef f(x): return C()\n", "assert 1 in f(1)"),
+        ("class C:\n    def __add__(self, o): return o\ndef f(x): return C()\n", "assert f(1) + 2 == 2"),
+    ],
+    ids=["exit", "map", "zip", "in", "add"],
+)  # fmt: skip
+async def test_what_would_let_a_candidate_decide_is_unsupported(code: str, test: str) -> None:
+    assert outcomes(await judge(code, test)) == ["unsupported"]
 
 
 async def test_a_builtin_name_is_the_candidates_only_if_the_test_is_about_it() -> None:
     code = "def sum(a, b): return a + b\ndef abs(x): return 0\ndef f(x): return 0\n"
     report = await judge(code, "assert sum(1, 2) == 3", "assert abs(f(1) - 1) < 0.1", "assert abs(-5) == 0")
-    assert outcomes(report) == ["passed", "failed", "passed"]
+    assert outcomes(report) == ["passed", "unsupported", "passed"]  # which `abs` is meant is not known
     assert (await judge(code, "assert abs(f(1) - 1) < 0.1", entry_points=("abs", "f"))).passed
+    assert outcomes(await judge(code, "assert abs(f(1) - 1) < 0.1", entry_points=("f",))) == ["failed"]
     modules = "class math:\n    isclose = staticmethod(lambda a, b: True)\ndef f(): return 0\n"
-    assert outcomes(await judge(modules, "assert math.isclose(f(), 1)")) == ["failed"]
+    assert outcomes(await judge(modules, "assert math.isclose(f(), 1)")) == ["unsupported"]
 
 
 async def test_setup_before_and_after_the_code() -> None:

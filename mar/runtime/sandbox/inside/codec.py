@@ -3,6 +3,7 @@
 `None`, `True`, `False`, 64-bit ints, floats, strings and lists are themselves; everything else is an object with
 one key, the tag. Types are matched exactly: an instance of a subclass is an *odd* object and goes to the `odd`
 hook, as does everything else this file does not know. Dictionaries are lists of pairs, so keys keep their types.
+Containers that can change cross once and by number from then on (`inside.shared`).
 """
 
 # Values of any type pass through here by design.
@@ -18,9 +19,11 @@ import datetime
 import decimal
 import fractions
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .wire import Gone, Unsupported
+from .errors import Gone, Unsupported
+from .shared import Shared
 
 Wire: TypeAlias = Any
 MAX_DEPTH = 100
@@ -46,10 +49,12 @@ class Encoder:
 
     Args:
         odd: Called for every object that is no plain value; returns its wire form or raises `Unsupported`.
+        shared: The containers that both sides hold.
     """
 
-    def __init__(self, odd: Callable[[Any, Encoder], Wire]) -> None:
+    def __init__(self, odd: Callable[[Any, Encoder], Wire], shared: Shared | None = None) -> None:
         self._odd = odd
+        self.shared = shared or Shared(1)
         self._depth = 0
         self._nodes = 0
 
@@ -74,6 +79,15 @@ class Encoder:
     def odd(self, value: Any) -> Wire:
         """The wire form of an object that is no plain value."""
         return self._odd(value, self)
+
+    def container(self, value: Any) -> Wire:
+        """The wire form of a container that can change: its number, with its content the first time."""
+        known = self.shared.number(value)
+        if known is not None:
+            return {"=": known}
+        number = self.shared.add(value)
+        form = FORMS[type(value)]
+        return {"&": [number, form.tag, form.content(value, self)]}
 
     def many(self, values: Iterable[Any]) -> list[Wire]:
         """The wire forms of several values."""
@@ -127,13 +141,9 @@ _PACKERS: dict[type, Callable[[Any, Encoder], Wire]] = {
     float: _itself,
     int: _int,
     str: _str,
-    list: lambda value, encoder: encoder.many(value),
     tuple: lambda value, encoder: {"t": encoder.many(value)},
-    set: lambda value, encoder: {"S": encoder.many(value)},
     frozenset: lambda value, encoder: {"F": encoder.many(value)},
-    dict: lambda value, encoder: {"d": encoder.pairs(value.items())},
     bytes: lambda value, encoder: {"b": value.hex()},
-    bytearray: lambda value, encoder: {"B": value.hex()},
     complex: lambda value, encoder: {"c": [value.real, value.imag]},
     range: lambda value, encoder: {"r": encoder.many((value.start, value.stop, value.step))},
     slice: lambda value, encoder: {"sl": encoder.many((value.start, value.stop, value.step))},
@@ -145,14 +155,9 @@ _PACKERS: dict[type, Callable[[Any, Encoder], Wire]] = {
     datetime.time: lambda value, encoder: {"ti": _time_fields(value, encoder)},
     datetime.timedelta: lambda value, encoder: {"td": _delta_fields(value)},
     datetime.timezone: _timezone,
-    collections.Counter: lambda value, encoder: {"C": encoder.pairs(value.items())},
-    collections.OrderedDict: lambda value, encoder: {"O": encoder.pairs(value.items())},
-    collections.defaultdict: lambda value, encoder: {
-        "df": [encoder.encode(value.default_factory), encoder.pairs(value.items())]
-    },
-    collections.deque: lambda value, encoder: {"q": [value.maxlen, encoder.many(value)]},
-    array.array: lambda value, encoder: {"a": [value.typecode, encoder.many(value)]},
     type({}.keys()): lambda value, encoder: {"dk": encoder.many(value)},
+    type({}.values()): lambda value, encoder: {"dv": encoder.many(value)},
+    type({}.items()): lambda value, encoder: {"di": encoder.pairs(value)},
     type: lambda value, encoder: _type(value, encoder),  # noqa: PLW0108 (defined below)
 }
 
@@ -162,15 +167,84 @@ def _type(value: type, encoder: Encoder) -> Wire:
     return encoder.odd(value) if name is None else {"T": name}
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a container that can change crosses."""
+
+    tag: str
+    content: Callable[[Any, Encoder], Wire]
+    empty: Callable[[Wire, Decoder], Any]  # what is filled, made of the content
+    fill: Callable[[Any, Wire, Decoder], object]  # make an object's content this
+
+
+def _fill_list(value: list[Any], content: Wire, decoder: Decoder) -> None:
+    value[:] = decoder.many(content)
+
+
+def _fill_dict(value: dict[Any, Any], content: Wire, decoder: Decoder) -> None:
+    items = decoder.pairs(content)
+    value.clear()
+    for key, part in items:
+        value[key] = part  # noqa: PERF403 (`update` of a Counter adds)
+
+
+def _fill_set(value: set[Any], content: Wire, decoder: Decoder) -> None:
+    items = decoder.many(content)
+    value.clear()
+    value.update(items)
+
+
+def _fill_bytes(value: bytearray, content: Wire, decoder: Decoder) -> None:
+    value[:] = bytes.fromhex(content)
+
+
+def _fill_deque(value: Any, content: Wire, decoder: Decoder) -> None:
+    items = decoder.many(content[1])
+    value.clear()
+    value.extend(items)
+
+
+def _fill_array(value: Any, content: Wire, decoder: Decoder) -> None:
+    value[:] = array.array(content[0], decoder.many(content[1]))
+
+
+def _items(value: dict[Any, Any], encoder: Encoder) -> Wire:
+    return encoder.pairs(value.items())
+
+
+FORMS: dict[type, Form] = {
+    list: Form("l", lambda v, e: e.many(v), lambda c, d: [], _fill_list),
+    dict: Form("d", _items, lambda c, d: {}, _fill_dict),
+    set: Form("S", lambda v, e: e.many(v), lambda c, d: set(), _fill_set),
+    bytearray: Form("B", lambda v, e: v.hex(), lambda c, d: bytearray(), _fill_bytes),
+    collections.Counter: Form("C", _items, lambda c, d: collections.Counter(), _fill_dict),
+    collections.OrderedDict: Form("O", _items, lambda c, d: collections.OrderedDict(), _fill_dict),
+    collections.defaultdict: Form(
+        "df",
+        lambda v, e: [e.encode(v.default_factory), _items(v, e)],
+        lambda c, d: collections.defaultdict(d.decode(c[0])),
+        lambda v, c, d: _fill_dict(v, c[1], d),
+    ),
+    collections.deque: Form(
+        "q", lambda v, e: [v.maxlen, e.many(v)], lambda c, d: collections.deque(maxlen=c[0]), _fill_deque
+    ),
+    array.array: Form("a", lambda v, e: [v.typecode, e.many(v)], lambda c, d: array.array(c[0]), _fill_array),
+}
+_FORM_OF_TAG = {form.tag: form for form in FORMS.values()}
+_PACKERS.update(dict.fromkeys(FORMS, lambda value, encoder: encoder.container(value)))
+
+
 class Decoder:
     """Turns a wire form back into a value.
 
     Args:
         odd: Called with the tag and the content of everything that the encoder's hook made.
+        shared: The containers that both sides hold.
     """
 
-    def __init__(self, odd: Callable[[str, Wire], Any]) -> None:
+    def __init__(self, odd: Callable[[str, Wire], Any], shared: Shared | None = None) -> None:
         self._odd = odd
+        self.shared = shared or Shared(2)
 
     def decode(self, wire: Wire) -> Any:
         """The value of a wire form.
@@ -183,10 +257,32 @@ class Decoder:
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
             raise Gone(f"a value that cannot be read ({type(error).__name__})") from error
 
+    def update(self, number: Wire, content: Wire) -> None:
+        """Make the container of that number what the other side has made of it.
+
+        Raises:
+            Gone: There is no such container, or this is no content of it.
+        """
+        try:
+            value = self.shared.get(number)
+            FORMS[type(value)].fill(value, content, self)
+            self.shared.settle(number)
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, AttributeError) as error:
+            raise Gone(f"a change that cannot be read ({type(error).__name__})") from error
+
+    def container(self, number: Wire, tag: Wire, content: Wire) -> Any:
+        """A container that crosses for the first time."""
+        form = _FORM_OF_TAG[tag]
+        value = form.empty(content, self)
+        self.shared.learn(number, value)
+        form.fill(value, content, self)
+        self.shared.settle(number)
+        return value
+
     def _decode(self, wire: Wire) -> Any:
-        if isinstance(wire, list):
-            return self.many(wire)
         if not isinstance(wire, dict):
+            if isinstance(wire, list):
+                raise ValueError("a list without a number")
             return wire
         ((tag, content),) = wire.items()
         unpack = _UNPACKERS.get(tag)
@@ -216,20 +312,12 @@ def _untimezone(content: list[Wire], decoder: Decoder) -> datetime.timezone:
     return datetime.timezone(datetime.timedelta(*delta), *name)
 
 
-def _undefaultdict(content: list[Wire], decoder: Decoder) -> Any:
-    factory, items = content
-    return collections.defaultdict(decoder.decode(factory), decoder.pairs(items))
-
-
 _UNPACKERS: dict[str, Callable[[Wire, Decoder], Any]] = {
     "i": lambda content, decoder: int(content, 16),
     "s": lambda content, decoder: bytes.fromhex(content).decode("utf-8", "surrogatepass"),
     "t": lambda content, decoder: tuple(decoder.many(content)),
-    "S": lambda content, decoder: set(decoder.many(content)),
     "F": lambda content, decoder: frozenset(decoder.many(content)),
-    "d": lambda content, decoder: dict(decoder.pairs(content)),
     "b": lambda content, decoder: bytes.fromhex(content),
-    "B": lambda content, decoder: bytearray.fromhex(content),
     "c": lambda content, decoder: complex(*content),
     "r": lambda content, decoder: range(*decoder.many(content)),
     "sl": lambda content, decoder: slice(*decoder.many(content)),
@@ -241,11 +329,10 @@ _UNPACKERS: dict[str, Callable[[Wire, Decoder], Any]] = {
     "ti": _untime,
     "td": lambda content, decoder: datetime.timedelta(*content),
     "tz": _untimezone,
-    "C": lambda content, decoder: collections.Counter(dict(decoder.pairs(content))),
-    "O": lambda content, decoder: collections.OrderedDict(decoder.pairs(content)),
-    "df": _undefaultdict,
-    "q": lambda content, decoder: collections.deque(decoder.many(content[1]), content[0]),
-    "a": lambda content, decoder: array.array(content[0], decoder.many(content[1])),
     "dk": lambda content, decoder: dict.fromkeys(decoder.many(content)).keys(),
+    "dv": lambda content, decoder: dict(enumerate(decoder.many(content))).values(),
+    "di": lambda content, decoder: dict(decoder.pairs(content)).items(),
+    "=": lambda content, decoder: decoder.shared.get(content),
+    "&": lambda content, decoder: decoder.container(*content),
     "T": lambda content, decoder: NAMED_TYPES[content],
 }

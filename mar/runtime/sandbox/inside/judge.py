@@ -13,48 +13,50 @@ import ast
 import builtins
 import importlib
 import json
+import operator
 import os
 import reprlib
 import socket
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from .codec import Decoder, Encoder, Wire
-from .names import bound_names, leaves_no_trace, names_in, record_left_sides
+from .codec import Encoder, Wire
+from .errors import Gone, Unsupported
+from .names import CLASS_OF, SEEN, Binding, Names, changes_state, instrumented, leaves_no_trace, names_in
 from .preload import MODULES
-from .proxy import Proxy, stand_in
-from .wire import Gone, Peer, Unsupported
+from .proxy import Kind, Mirror, Proxy, Raised, exception, mirror, stand_in
+from .wire import Peer
 
 # What the judge tells the template after a job.
 DONE, DONE_AND_STAYS, GONE, GONE_AND_STAYS = b"done", b"done, next", b"gone", b"gone, next"
 CANDIDATE_GONE = (GONE, GONE_AND_STAYS)
 STAYS = (DONE_AND_STAYS, GONE_AND_STAYS)
 MAX_DETAIL = 300
-_ITERATORS = tuple(type(iter(empty)) for empty in ([], (), "", {}, set(), range(0), range(1 << 70)))
-_DRAINED = (*_ITERATORS, map, filter, zip, enumerate, reversed, types.GeneratorType)
-_SEEN = "__mar_seen__"
-
-
-class Opaque:
-    """A value of the candidate that tests cannot use."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
 
 
 class JudgePeer(Peer):
     """Asks the candidate's process; serves it nothing but calls of functions that the tests passed to it."""
 
     def __init__(self, stream: socket.socket) -> None:
-        super().__init__(stream)
+        super().__init__(stream, first=2)
         self.muted = False
         self.refused = ""
         self.gone = False
-        self._proxies: dict[int, Proxy] = {}
-        self._functions: list[types.FunctionType] = []
+        self._fresh = True
+        self._objects: dict[int, Proxy | BaseException] = {}
+        self._kinds: dict[int, Mirror] = {}
+        self._functions: list[Callable[..., object]] = []
+        self._streams = (sys.stdout, sys.stderr)
+
+    def begin(self) -> None:
+        """Another test begins, which shares nothing with the last."""
+        self.refused = ""
+        self._fresh = True
+        self.shared.clear()
 
     def refuse(self, reason: str) -> Unsupported:
         """Note why the current test cannot be judged; it stays so even if the test swallows the exception."""
@@ -70,6 +72,33 @@ class JudgePeer(Peer):
         except Gone:
             self.gone = True
             raise
+        except (StopIteration, StopAsyncIteration, GeneratorExit) as error:
+            if name == "next":
+                raise
+            # Out of anything else it could end a loop of the test before its time.
+            raise self.refuse(f"a {type(error).__name__} out of a {name}") from None
+
+    def unreached(self) -> list[int]:
+        """Containers that the test can no longer reach."""
+        return self.shared.unreached()
+
+    def along(self) -> dict[str, Wire]:
+        """Whether this is the first message of a test."""
+        return {"new": 1} if self._fresh else {}
+
+    def take_along(self, along: dict[str, Wire]) -> None:
+        """New classes, and what the candidate printed, for a test that captures it."""
+        self._fresh = False
+        for kind in along.get("k", ()):
+            self._learn(kind)
+        for name, before, wire in zip(("stdout", "stderr"), self._streams, along.get("o", ()), strict=False):
+            now = getattr(sys, name)
+            if now is not before:
+                match wire:
+                    case [str(text), False]:
+                        now.write(text)
+                    case _:
+                        self.refuse("more output than is kept")
 
     def load(self) -> set[str]:
         """Have the candidate's code run; returns the names it defines."""
@@ -90,27 +119,45 @@ class JudgePeer(Peer):
             raise Gone("a call of a function that was not passed")
         return self._functions[number](*args, **kwargs)
 
-    def encode(self, value: object) -> Wire:
-        """The wire form of an argument."""
-        return Encoder(self._odd).encode(value)
-
-    def decode(self, wire: Wire) -> Any:
-        """The value of a wire form, with stand-ins for handles."""
-        return Decoder(self._resolve).decode(wire)
-
-    def _odd(self, value: Any, encoder: Encoder) -> Wire:
-        if isinstance(value, Proxy):
+    def odd(self, value: Any, encoder: Encoder) -> Wire:
+        """What the candidate gave goes back; classes and builtins go by name; functions can be called back."""
+        if isinstance(value, Mirror):
+            return {"H": value._mar_kind.number}  # pyright: ignore[reportPrivateUsage]
+        if isinstance(value, (Proxy, Raised)):
             return {"H": value._mar_handle}  # pyright: ignore[reportPrivateUsage]
-        if type(value) is types.FunctionType:
-            self._functions.append(value)
-            return {"f": len(self._functions) - 1}
-        if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType, type)):
+        if isinstance(value, type):
             return self._by_name(value)
         if type(value) is types.ModuleType:
             return {"m": value.__name__}
-        if type(value) in _DRAINED:
-            return {"it": encoder.many(value)}
+        if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)) and self._is_named(value):
+            return self._by_name(value)
+        if isinstance(value, Iterator):
+            return {"it": self._passed(partial(_next, value))}
+        if isinstance(value, _FUNCTIONS):
+            return {"f": self._passed(value)}
         raise Unsupported(f"an argument of type {type(value).__name__}")
+
+    def _passed(self, function: Callable[..., object]) -> int:
+        known = next((i for i, f in enumerate(self._functions) if f is function), None)
+        if known is None:
+            self._functions.append(function)
+        return len(self._functions) - 1 if known is None else known
+
+    def _is_named(self, value: Any) -> bool:
+        owner = getattr(value, "__objclass__", value)
+        return (owner.__module__ or "") in MODULES
+
+    def pack_exception(self, error: BaseException) -> Wire:
+        """The wire form of an exception of the test: the candidate's own, or its classes, arguments and text."""
+        if isinstance(error, Raised):
+            return {"H": error._mar_handle}  # pyright: ignore[reportPrivateUsage]
+        classes = [[c.__module__, c.__qualname__] for c in type(error).__mro__[:-1]]
+        try:
+            with self.shared.attempt():
+                args = self.encode(error.args)
+        except Unsupported:
+            args = None
+        return [classes, args, str(error)[:300]]
 
     def _by_name(self, value: Any) -> Wire:
         owner = getattr(value, "__objclass__", value)
@@ -123,55 +170,113 @@ class JudgePeer(Peer):
             raise Unsupported(f"{name} of {module} as an argument")
         return {"N": [module, name]}
 
-    def _resolve(self, tag: str, content: Wire) -> object:
+    def resolve(self, tag: str, content: Wire) -> object:
+        """The stand-in for an object, a class or an exception; a copy of a module."""
         match tag, content:
-            case "h", [int(handle), str(kind), str(claims), plain]:
-                return self._stand_in(handle, kind[:80], claims[:16], plain)
+            case "h", [int(handle), int(kind), plain]:
+                return self._stand_in(handle, kind, plain)
+            case "K", int(kind):
+                return self._kinds[kind]
+            case "K", [str(module), str(name)]:
+                return _exception_class(module, name)
+            case "X", [int(handle), kind, args, str(text), attributes, cause]:
+                return self._exception(handle, kind, args, text, attributes, cause)
+            case "cb", int(number) if 0 <= number < len(self._functions):
+                return self._functions[number]
             case "m", str(name) if name in MODULES:
-                return importlib.import_module(name)
-            case "m", str(name):
-                return Opaque(f"the module {name[:80]}")
+                return _copy(importlib.import_module(name))
             case _:
                 raise Gone("an unknown tag")
 
-    def _stand_in(self, handle: int, kind: str, claims: str, plain: Wire) -> Proxy:
-        proxy = self._proxies.get(handle)
-        if proxy is None:
-            content: tuple[Any, ...] = ()
-            if plain == "mutable":
-                claims += "m"
-            elif isinstance(plain, list):
-                content = (self.decode(plain[0]),)
-            proxy = self._proxies[handle] = stand_in(self, handle, kind, claims, content)
-        return proxy
+    def _learn(self, kind: Wire) -> None:
+        match kind:
+            case [int(number), str(name), list(bases), real, str(can), str(own), bool(raised)]:
+                name = "".join(c for c in name if c.isprintable())[:80] or "?"
+                found = tuple(self._base(b) for b in bases)
+                kept = Kind(
+                    session=self, number=number, name=name, bases=found, real=_real(real), can=can[:32], own=own[:32]
+                )
+                self._kinds.setdefault(number, mirror(kept, exception=raised))
+            case _:
+                raise Gone("a class that cannot be read")
+
+    def _base(self, base: Wire) -> type:
+        match base:
+            case int(number) if number in self._kinds:
+                return self._kinds[number]
+            case [str(module), str(name)]:
+                return _exception_class(module, name)
+            case _:
+                raise Gone("a base that is not known")
+
+    def _stand_in(self, handle: int, kind: int, plain: Wire) -> Proxy:
+        known = self._objects.get(handle)
+        if known is None:
+            content = (self.decode(plain[0]),) if isinstance(plain, list) else ()
+            known = self._objects[handle] = stand_in(self._kinds[kind], handle, content)
+        if isinstance(known, BaseException):
+            raise Gone("an exception that became another object")
+        return known
+
+    def _exception(self, handle: int, kind: Wire, args: Wire, text: str, attributes: Wire, cause: Wire) -> object:
+        known = self._objects.get(handle)
+        if isinstance(known, BaseException):
+            return known
+        given = None if args is None else self.decode(args)
+        error = exception(self._base(kind), handle, given if type(given) is tuple else (text,), text)
+        self._objects[handle] = error
+        found = None if attributes is None else self.decode(attributes)
+        if type(found) is dict:
+            error.__dict__.update(found)
+        if cause is not None:
+            further = self.decode(cause)
+            error.__cause__ = further if isinstance(further, BaseException) else None
+        return error
 
     def rebuild_exception(self, wire: Wire) -> BaseException:
-        """The nearest exception class that both processes have, with the candidate's arguments."""
-        match wire:
-            case [list(classes), args, str(text)]:
-                cls = next((found for entry in classes if (found := _exception_class(entry))), Exception)
-                return _instance(cls, self.decode(args) if args is not None else (text,), text)
-            case _:
-                raise Gone("an exception that cannot be read")
+        """What stands in for the candidate's exception."""
+        error = self.decode(wire)
+        if not isinstance(error, BaseException):
+            raise Gone("an exception that cannot be read")
+        return error
 
 
-def _exception_class(entry: Any) -> type[BaseException] | None:
+def _next(values: Iterator[object]) -> object:
+    return next(values)
+
+
+_FUNCTIONS = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    partial,
+    operator.itemgetter,
+    operator.attrgetter,
+    operator.methodcaller,
+)
+
+
+def _copy(module: types.ModuleType) -> types.ModuleType:
+    """A module that a test may change without changing the one that the judge works with."""
+    copied = types.ModuleType(module.__name__, module.__doc__)
+    copied.__dict__.update(module.__dict__)
+    return copied
+
+
+def _real(entry: Wire) -> type | None:
     match entry:
         case [str(module), str(name)] if module.partition(".")[0] in MODULES:
             found = getattr(sys.modules.get(module), name, None)
-            return found if isinstance(found, type) and issubclass(found, BaseException) else None
+            return found if isinstance(found, type) else None
         case _:
             return None
 
 
-def _instance(cls: type[BaseException], args: Any, text: str) -> BaseException:
-    args = args if type(args) is tuple else (text,)
-    try:
-        return cls(*args)
-    except Exception:
-        error = cls.__new__(cls, "", [ValueError()]) if issubclass(cls, BaseExceptionGroup) else cls.__new__(cls)
-        error.args = (text,)
-        return error
+def _exception_class(module: str, name: str) -> type[BaseException]:
+    found = _real([module, name])
+    if found is None or not issubclass(found, BaseException):
+        raise Gone("no class of exceptions")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,11 +325,12 @@ class Judge:
         """Have the candidate loaded; a verdict when that failed, which then is every test's."""
         try:
             if self._setup and not self._after:
-                exec(compile(self._setup, "<setup>", "exec"), self._own)
+                exec(compile(self._setup, "<setup>", "exec", dont_inherit=True), self._own)
             self._defined = self._peer.load()
             if self._setup and self._after:
-                self._own.update(self._visible(ast.parse(self._setup)))
-                exec(compile(self._setup, "<setup>", "exec"), self._own)
+                tree = ast.parse(self._setup)
+                self._own.update({name: self._value(name) for name in self._binding(tree).given})
+                exec(compile(tree, "<setup>", "exec", dont_inherit=True), self._own)
         except BaseException as error:
             verdict = self._explain(error)
             outcome = "error" if verdict.outcome == "failed" else verdict.outcome
@@ -234,27 +340,41 @@ class Judge:
     def run(self, test: str) -> Verdict:
         """Run one test."""
         self._seen.clear()
-        self._peer.refused = ""
+        self._peer.begin()
+        binding = None
         try:
             tree = ast.parse(test, "<test>")
-            namespace = {**self._own, **self._visible(tree), _SEEN: self._see}
-            exec(compile(record_left_sides(tree, _SEEN), "<test>", "exec"), namespace)
+            binding = self._binding(tree)
+            kept = {name: value for name, value in self._own.items() if name not in binding.given}
+            namespace = Names({**kept, **binding.modules, SEEN: self._see, CLASS_OF: type}, binding, self._value)
+            exec(compile(instrumented(tree), "<test>", "exec", dont_inherit=True), namespace)
         except BaseException as error:
-            return self._explain(error)
+            return self._doubted(self._explain(error), test, binding)
         if self._peer.gone:
             raise Gone("the test went on without the candidate")
         if self._peer.refused:
             return Verdict(outcome="unsupported", detail=self._peer.refused[:MAX_DETAIL])
         return Verdict(outcome="passed", detail="")
 
-    def _visible(self, tree: ast.Module) -> dict[str, Any]:
-        names = bound_names(names_in(tree), self._defined, self._value, self._entry_points)
-        for value in names.values():
-            if isinstance(value, Opaque):
-                raise self._peer.refuse(value.reason)
-        # What the setup made in this process stays, but for classes: instances of those must be the candidate's.
-        mine = {name for name, value in self._own.items() if not isinstance(value, type)}
-        return {name: value for name, value in names.items() if name not in mine}
+    def _binding(self, tree: ast.Module) -> Binding:
+        # What the setup made in this process stays, but for its own classes: their instances must be the candidate's.
+        mine = {name for name, value in self._own.items() if not _is_own_class(value)}
+        return Binding.of(names_in(tree), self._defined, mine, self._entry_points)
+
+    def _doubted(self, verdict: Verdict, test: str, binding: Binding | None) -> Verdict:
+        """A verdict against the candidate, unless the test may have meant what it could not have here."""
+        if verdict.outcome not in ("failed", "error") or binding is None:
+            return verdict
+        if changes_state(test):
+            return Verdict(outcome="unsupported", detail="the test changes its own process, not the candidate's")
+        doubtful = next((name for name in binding.doubtful if self._is_definition(name)), None)
+        if doubtful is not None:
+            return Verdict(outcome="unsupported", detail=f"{doubtful} may mean the builtin or the candidate's")
+        return verdict
+
+    def _is_definition(self, name: str) -> bool:
+        value = self._value(name)
+        return isinstance(value, Mirror) or (isinstance(value, Proxy) and type(value).__name__ == "function")
 
     def _value(self, name: str) -> Any:
         return self._peer.request("value", name)
@@ -286,6 +406,10 @@ class Judge:
             self._peer.muted = False
         name = type(error).__name__
         return " ".join((f"{name}: {text}" if text else name).split())[:MAX_DETAIL]
+
+
+def _is_own_class(value: object) -> bool:
+    return isinstance(value, type) and value.__module__ == "tests"
 
 
 _short = reprlib.Repr()

@@ -7,6 +7,7 @@ import builtins
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .preload import MODULES
@@ -22,24 +23,55 @@ def is_reserved(name: str) -> bool:
     return hasattr(builtins, name) or name in sys.stdlib_module_names
 
 
-def bound_names(
-    used: set[str], defined: set[str], value_of: Callable[[str], Any], entry_points: list[str]
-) -> dict[str, Any]:
-    """The candidate's values for the names that a test mentions.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What the names of a test mean.
 
-    A candidate must not redefine `abs` or `math` under a test that measures with them, yet some tasks ask for a
-    function called `sum`. So a builtin's or a module's name is the candidate's only if it is an entry point, or,
-    where no entry points are given, if the test mentions no other name that the candidate defines.
+    Attributes:
+        given: Names that the candidate gives a meaning.
+        modules: Standard modules that tests lean on because the reference solution imports them.
+        doubtful: Builtins' and modules' names that keep their meaning, though the candidate defines them as well.
     """
-    found = used & defined
-    own = {name for name in found if not is_reserved(name)}
-    taken = set(entry_points) if entry_points else (set[str]() if own else found)
-    values: dict[str, Any] = {name: value_of(name) for name in own | (found & taken)}
-    for name in used - taken:
-        # Tests lean on imports that the reference solution makes; the real module is given whoever imports it.
-        if name in MODULES and not hasattr(builtins, name):
-            values[name] = importlib.import_module(name)
-    return values
+
+    given: frozenset[str]
+    modules: dict[str, Any]
+    doubtful: frozenset[str]
+
+    @classmethod
+    def of(cls, used: set[str], defined: set[str], mine: set[str], entry_points: list[str]) -> Binding:
+        """The meaning of the names that a test uses.
+
+        A candidate must not redefine `abs` or `math` under a test that measures with them, yet some tasks ask for a
+        function called `sum`. So a builtin's or a module's name is the candidate's only if it is an entry point, or,
+        where no entry points are given, if the test mentions no other name that the candidate defines.
+        """
+        found = (used & defined) - mine
+        own = {name for name in found if not is_reserved(name)}
+        taken = set(entry_points) if entry_points else (set[str]() if own else found)
+        names = {name for name in used - taken - mine if name in MODULES and not hasattr(builtins, name)}
+        given = own | (found & taken)
+        doubtful = set[str]() if entry_points else found - given
+        return cls(
+            given=frozenset(given - names),
+            modules={name: importlib.import_module(name) for name in names},
+            doubtful=frozenset(doubtful),
+        )
+
+
+class Names(dict[str, Any]):
+    """The global names of a test. The candidate's values are asked for at each use: they may have changed."""
+
+    def __init__(self, values: dict[str, Any], binding: Binding, value_of: Callable[[str], Any]) -> None:
+        super().__init__(values)
+        self._given, self._value_of = binding.given, value_of
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self._given:
+            raise KeyError(name)
+        value = self._value_of(name)
+        if callable(value):  # functions and classes stay what they are
+            self[name] = value
+        return value
 
 
 # Calling these changes nothing in the judge's process.
@@ -63,18 +95,49 @@ def leaves_no_trace(test: str, defined: set[str]) -> bool:
     return plain and names_in(tree) <= defined | _PURE
 
 
-class _RecordLeft(ast.NodeTransformer):
-    def __init__(self, function: str) -> None:
-        self._function = function
+_SETTERS = frozenset(
+    ("seed", "patch", "setattr", "delattr", "setenv", "setrecursionlimit", "setlocale", "chdir", "getcontext")
+)
+
+
+def changes_state(test: str) -> bool:
+    """Whether a test sets something in its process that it may mean to hold for the candidate (`random.seed`)."""
+    for node in ast.walk(ast.parse(test)):
+        match node:
+            case ast.Attribute(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()) if name in sys.stdlib_module_names:
+                return True
+            case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in _SETTERS:
+                return True
+            case _:
+                continue
+    return False
+
+
+SEEN, CLASS_OF = "__mar_seen__", "__mar_class__"
+
+
+class _Instrument(ast.NodeTransformer):
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        self.generic_visit(node)
+        if node.attr != "__class__" or not isinstance(node.ctx, ast.Load):
+            return node
+        return ast.copy_location(_call(CLASS_OF, node.value), node)
 
     def visit_Assert(self, node: ast.Assert) -> ast.Assert:
+        self.generic_visit(node)
         if isinstance(node.test, ast.Compare):
             left = node.test.left
-            call = ast.Call(func=ast.Name(id=self._function, ctx=ast.Load()), args=[left], keywords=[])
-            node.test.left = ast.copy_location(call, left)
+            node.test.left = ast.copy_location(_call(SEEN, left), left)
         return node
 
 
-def record_left_sides(tree: ast.Module, function: str) -> ast.Module:
-    """Pass the left side of every asserted comparison through the function of that name."""
-    return ast.fix_missing_locations(_RecordLeft(function).visit(tree))
+def _call(function: str, argument: ast.expr) -> ast.Call:
+    return ast.Call(func=ast.Name(id=function, ctx=ast.Load()), args=[argument], keywords=[])
+
+
+def instrumented(tree: ast.Module) -> ast.Module:
+    """A test in which the left side of every asserted comparison is noted, and `x.__class__` is `type(x)`.
+
+    The latter since a stand-in has to name a class of this process there, for `isinstance`.
+    """
+    return ast.fix_missing_locations(_Instrument().visit(tree))

@@ -46,7 +46,7 @@ def _execute(text: str) -> int:
     sys.modules["__main__"] = module
     sys.argv[:] = ["program.py"]
     try:
-        exec(compile(text, _FILE, "exec"), module.__dict__)
+        exec(compile(text, _FILE, "exec", dont_inherit=True), module.__dict__)
     except SystemExit as error:
         return _exit_code(error.code)
     except MemoryError:

@@ -11,7 +11,7 @@ import threading
 
 from . import judge
 from .candidate import CandidatePeer
-from .wire import Gone
+from .errors import Gone
 
 _CODE = """
 import math, re

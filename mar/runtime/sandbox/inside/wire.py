@@ -16,15 +16,11 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from .codec import FORMS, Decoder, Encoder, Wire
+from .errors import Gone, Unsupported
+from .shared import Shared
+
 MAX_FRAME = 8 * 1024 * 1024
-
-
-class Gone(BaseException):
-    """The other side ended, or spoke something that is no frame of ours."""
-
-
-class Unsupported(BaseException):
-    """A value or an operation that cannot be carried soundly; says which."""
 
 
 class FrameSocket:
@@ -77,39 +73,110 @@ class FrameSocket:
 
 
 class Peer:
-    """One end of the conversation. Subclasses say how values cross and which requests are served."""
+    """One end of the conversation. Subclasses say how odd objects cross and which requests are served.
 
-    def __init__(self, stream: socket.socket) -> None:
+    A message is a list: its kind, what it says, and last what comes along, or None: the containers that have changed
+    ("u") or are forgotten ("g"), and what a subclass adds.
+
+    Args:
+        stream: The socket to the other end.
+        first: The first number this end gives to a container it shares.
+    """
+
+    def __init__(self, stream: socket.socket, first: int) -> None:
         self._frames = FrameSocket(stream)
+        self._forgotten: list[int] = []  # containers that the other end has not yet been told to forget
+        self.shared = Shared(first)
 
-    def encode(self, value: object) -> Any:
-        """The wire form of a value."""
+    def odd(self, value: Any, encoder: Encoder) -> Wire:
+        """The wire form of an object that is no plain value."""
         raise NotImplementedError
 
-    def decode(self, wire: Any) -> Any:
-        """The value of a wire form."""
+    def resolve(self, tag: str, content: Wire) -> Any:
+        """The value of a wire form that the other end's `odd` made."""
         raise NotImplementedError
 
     def operation(self, name: str) -> Callable[..., object]:
         """The function that serves requests called `name`."""
         raise NotImplementedError
 
-    def rebuild_exception(self, wire: Any) -> BaseException:
+    def rebuild_exception(self, wire: Wire) -> BaseException:
         """An exception of this process for one that the other side raised."""
         raise NotImplementedError
 
+    def pack_exception(self, error: BaseException) -> Wire:
+        """The wire form of an exception that a request ended in."""
+        raise NotImplementedError
+
+    def unreached(self) -> list[int]:
+        """Containers that this end forgets."""
+        return []
+
+    def along(self) -> dict[str, Wire]:
+        """What else comes along with a message of this end."""
+        return {}
+
+    def take_along(self, along: dict[str, Wire]) -> None:
+        """Take in what came along with a message of the other end."""
+
+    def encode(self, value: object) -> Wire:
+        """The wire form of a value."""
+        return Encoder(self.odd, self.shared).encode(value)
+
+    def decode(self, wire: Wire) -> Any:
+        """The value of a wire form."""
+        return Decoder(self.resolve, self.shared).decode(wire)
+
     def request(self, name: str, *args: object, **kwargs: object) -> Any:
         """Ask the other side to do something, and return or raise what it did."""
-        packed = {key: self.encode(value) for key, value in kwargs.items()}
-        self._frames.send(["q", name, [self.encode(value) for value in args], packed])
-        return self._await_answer()
 
-    def _await_answer(self) -> Any:
+        def question() -> list[Wire]:
+            packed = {key: self.encode(value) for key, value in kwargs.items()}
+            return ["q", name, [self.encode(value) for value in args], packed]
+
+        self._send(question)
+        return self._await_answer(args)
+
+    def _send(self, message: Callable[[], list[Wire]]) -> None:
+        """Send a message after the changes it builds on. If it cannot be sent, it is as if it had not been made."""
+        self._forgotten += self.unreached()
+        with self.shared.attempt():
+            changes = [[number, self._content(value)] for number, value in self.shared.changed()]
+            parts = message()
+            along = self.along()
+            if self._forgotten:
+                along["g"] = self._forgotten
+            if changes:
+                along["u"] = changes
+            self._frames.send([*parts, along or None])
+        self._forgotten = []
+        self.shared.sent()
+
+    def _content(self, value: Any) -> Wire:
+        return FORMS[type(value)].content(value, Encoder(self.odd, self.shared))
+
+    def _receive(self) -> list[Wire]:
+        match self._frames.receive():
+            case [*parts, None]:
+                return parts
+            case [*parts, dict(along)]:
+                self.take_along(along)
+                for number in along.get("g", ()):
+                    self.shared.forget(number)
+                decoder = Decoder(self.resolve, self.shared)
+                for number, content in along.get("u", ()):
+                    decoder.update(number, content)
+                return parts
+            case _:
+                raise Gone("a message of no known kind")
+
+    def _await_answer(self, args: tuple[object, ...]) -> Any:
         while True:
-            message = self._frames.receive()
-            match message:
-                case ["q", str(name), list(args), dict(kwargs)]:
-                    self._serve(name, args, kwargs)
+            match self._receive():
+                case ["q", str(name), list(values), dict(kwargs)]:
+                    self._serve(name, values, kwargs)
+                case ["r", {"A": int(number)}]:
+                    return args[number] if 0 <= number < len(args) else None
                 case ["r", wire]:
                     return self.decode(wire)
                 case ["x", wire]:
@@ -122,42 +189,39 @@ class Peer:
     def serve_forever(self) -> None:
         """Serve requests until the other side closes."""
         while True:
-            match self._frames.receive():
+            match self._receive():
                 case ["q", str(name), list(args), dict(kwargs)]:
                     self._serve(name, args, kwargs)
                 case _:
                     raise Gone("a message of no known kind")
 
-    def _serve(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    def _serve(self, name: str, args: list[Wire], kwargs: dict[str, Wire]) -> None:
         try:
             values = [self.decode(arg) for arg in args]
             named = {key: self.decode(value) for key, value in kwargs.items()}
-            answer = ["r", self.encode(self.operation(name)(*values, **named))]
+            result = self.operation(name)(*values, **named)
+            self._send(lambda: ["r", self._answer(result, values)])
         except Gone:
             raise
         except Unsupported as error:
-            answer = ["u", str(error)]
+            reason = str(error)
+            self._frames.send(["u", reason, None])
         except BaseException as error:
-            answer = ["x", self.pack_exception(error)]
-        try:
-            self._frames.send(answer)
-        except (Unsupported, MemoryError) as error:
-            self._frames.send(["u", str(error) or "a value too large to send"])
+            self._fail(error)
 
-    def pack_exception(self, error: BaseException) -> Any:
-        """The wire form of an exception: its classes, most derived first, its arguments, its text."""
+    def _fail(self, error: BaseException) -> None:
         try:
-            classes = [[str(cls.__module__), str(cls.__qualname__)] for cls in type(error).__mro__[:-1]]
-        except BaseException:
-            classes = [["builtins", "Exception"]]
-        try:
-            text = str(error)[:300]
-        except BaseException:
-            text = ""
-        try:
-            args = self.encode(tuple(BaseException.args.__get__(error)))  # pyright: ignore
-            if len(json.dumps(args)) > MAX_FRAME // 2:
-                args = None
-        except BaseException:
-            args = None
-        return [classes, args, text.encode("utf-8", "replace").decode("utf-8")]
+            self._send(lambda: ["x", self.pack_exception(error)])
+        except (Unsupported, MemoryError) as why:
+            self._frames.send(["u", str(why) or "a value too large to send", None])
+
+    def _answer(self, result: object, values: list[object]) -> Wire:
+        """A result's wire form: which argument it is, for what cannot change and yet has an identity."""
+        if type(result) in _KEEPS_IDENTITY:
+            for number, value in enumerate(values):
+                if value is result:
+                    return {"A": number}
+        return self.encode(result)
+
+
+_KEEPS_IDENTITY = (tuple, str, bytes, frozenset, float, complex)

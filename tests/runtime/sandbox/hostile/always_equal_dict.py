@@ -1,4 +1,4 @@
-# Returns an instance of a subclass of dict that equals everything; expect: failed
+# Returns an instance of a subclass of dict that equals everything; expect: unsupported
 class Anything(dict):
     def __eq__(self, other):
         return True

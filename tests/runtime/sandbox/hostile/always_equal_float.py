@@ -1,4 +1,4 @@
-# Returns an instance of a subclass of float that equals everything; expect: failed
+# Returns an instance of a subclass of float that equals everything; expect: unsupported
 class Anything(float):
     def __eq__(self, other):
         return True

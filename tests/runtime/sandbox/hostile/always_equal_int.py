@@ -1,4 +1,4 @@
-# Returns an instance of a subclass of int that equals everything; expect: failed
+# Returns an instance of a subclass of int that equals everything; expect: unsupported
 class Anything(int):
     def __eq__(self, other):
         return True

@@ -1,4 +1,4 @@
-# Returns a list that contains itself; expect: unsupported
+# Returns a list that contains itself; expect: failed
 def solve(x):
     value = [1]
     value.append(value)

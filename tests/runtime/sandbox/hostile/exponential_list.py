@@ -1,4 +1,4 @@
-# Returns lists that share their parts: small here, 2**60 parts when copied; expect: unsupported timeout memory
+# Returns lists that share their parts: small here, 2**60 parts when copied one by one; expect: failed
 def solve(x):
     value = [0]
     for _ in range(60):

@@ -1,0 +1,1 @@
+"""Collections of programs for `benchmarks/program_reading.py`."""
