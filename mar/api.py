@@ -79,8 +79,17 @@ def load_checkpoint(name: str | Path, *, encoder: Encoder | None = None) -> Load
 
 
 def as_query(query: str | Query) -> Query:
-    """A text as a query of its own."""
-    return query if isinstance(query, Query) else Query(text=query, id=f"ask/{digest(query)}")
+    """A text as a query of its own.
+
+    Raises:
+        ConfigError: It holds half a character, as bytes that are no text become when they are read.
+    """
+    found = query if isinstance(query, Query) else Query(text=query, id=f"ask/{digest(query)}")
+    try:
+        found.text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"the query: character {error.start + 1} is no text; expected UTF-8 text") from None
+    return found
 
 
 def plan(query: str | Query, controller: Controller, pool: Pool) -> Planned:

@@ -22,6 +22,7 @@ from mar.reading import attempt, decoded
 from mar.runtime.engine import Runtime
 from mar.runtime.modes import get_mode
 from mar.runtime.trace import episode_to_json
+from mar.terminal import Terminal
 from mar.types import (
     Budget,
     CallAnswered,
@@ -70,7 +71,7 @@ def plan_command(
     """Show how a query would be worked on; nothing is run."""
     from mar import api
 
-    console = Console()
+    console = Terminal()
     chosen = chosen_pool(pool, allow, deny)
     controller = _controller(router, cost_rate, embedding, router_class)
     planned = api.plan(_text(query), controller, chosen)
@@ -96,7 +97,7 @@ def ask_command(
     """Work on one query; show the plan, the conversation, the answer and the cost."""
     from mar import api
 
-    console = Console()
+    console = Terminal()
     chosen = chosen_pool(pool, allow, deny)
     controller = _controller(router, cost_rate, embedding, router_class)
     budget = Budget(usd=max_usd, seconds=max_seconds)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from mar.environment import cache_folder
 from mar.pool.cache_store import RESPONSES, CacheStats, ResponseStore
+from mar.terminal import Terminal
 
 cache_app = typer.Typer(help="Show or empty the response cache.", no_args_is_help=True)
 
@@ -23,7 +24,7 @@ PathOption = Annotated[
 @cache_app.command("stats")
 def stats_command(path: PathOption = None) -> None:
     """Show how many replies are kept, their size and their tokens, by model."""
-    console = Console()
+    console = Terminal()
     store = _open(path, console)
     if store is None:
         return
@@ -40,7 +41,7 @@ def clear_command(
     path: PathOption = None,
 ) -> None:
     """Forget the replies that are kept. What they cost will have to be paid again."""
-    console = Console()
+    console = Terminal()
     store = _open(path, console)
     if store is None:
         return

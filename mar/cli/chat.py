@@ -20,6 +20,7 @@ from rich.panel import Panel
 
 from mar.cli.ask import AllowOption, DenyOption, PoolOption, chosen_pool
 from mar.errors import ConfigError, MarError
+from mar.terminal import Terminal
 from mar.types import Episode, Query, Turn
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def chat_command(
     user = user.strip()
     if not user:
         raise ConfigError("--user is empty; expected a name")
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if forget:
         _forget(user, store, console)
         return

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Annotated, Self
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -16,6 +15,7 @@ from mar.errors import ConfigError, DataError
 from mar.tasks.catalogue import CATALOGUE, DataSet
 from mar.tasks.download import Unreachable, open_client
 from mar.tasks.pull import Pulled, by_hand_line, hosts, present_files, pull
+from mar.terminal import Terminal
 
 data_app = typer.Typer(help="Fetch public data sets, or list them.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def list_command(into: IntoOption = Path("Datasets")) -> None:
         there = "yes" if present_files(entry, into) else "no"
         about = "\n".join((entry.what, f"{entry.rows}; {entry.size}; {entry.licence}", entry.source))
         table.add_row(*(escape(cell) for cell in (entry.name, there, about)))
-    Console().print(table)
+    Terminal().print(table)
 
 
 @data_app.command("pull")
@@ -109,7 +109,7 @@ def _say(entry: DataSet, pulled: Pulled, into: Path) -> None:
 
 
 def _print(text: str) -> None:
-    Console().print(text, highlight=False, markup=False, soft_wrap=True)
+    Terminal().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class _Bars:
@@ -117,7 +117,7 @@ class _Bars:
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        console = Console(stderr=True)
+        console = Terminal(stderr=True)
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task: TaskID | None = None
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from mar.errors import ConfigError
+from mar.errors import ConfigError, LimitReached
+from mar.terminal import Terminal
 
 if TYPE_CHECKING:
     from mar.controllers.base import PlanSpace
@@ -45,6 +46,7 @@ def loadtest_command(
     ] = False,
     most_in_flight: Annotated[int, typer.Option(min=1, help="Queries beyond so many under way are shed.")] = 10_000,
     data: Annotated[Path | None, typer.Option(help="Folder with benchmark data; default: MAR_DATA.")] = None,
+    max_cost: Annotated[float | None, typer.Option(min=0.0, help="USD that the test may cost on a live pool.")] = None,
     seed: Annotated[int, typer.Option(help="Of arrivals and items.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for tables, requests.csv and plots.")] = Path("runs/loadtest"),
 ) -> None:
@@ -68,6 +70,7 @@ def loadtest_command(
         stop=stop_at_budget,
         most=most_in_flight,
         data=data,
+        max_cost=max_cost,
         seed=seed,
         out=out,
     ).start()
@@ -88,6 +91,7 @@ class _Run:
         stop: bool,
         most: int,
         data: Path | None,
+        max_cost: float | None,
         seed: int,
         out: Path,
     ) -> None:
@@ -98,6 +102,7 @@ class _Run:
 
         self.policies, self.arrivals, self.budget_s, self.n = policies, arrivals, budget_s, n
         self.pool, self.stop, self.most, self.seed, self.out = pool, stop, most, seed, out
+        self.max_cost = max_cost
         self.task: Any = load_task(task, data=data)
         self.items: list[Any] = list(subset(self.task, "test", n, seed).items)
         self.pilot: list[Any] = list(subset(self.task, "train", PILOT, seed).items)
@@ -118,7 +123,13 @@ class _Run:
         from mar.evaluation.session import Session
 
         items = [*self.items, *self.pilot]
-        session = Session(task=self.task, items=items, pool=self.pool, progress=self.progress)
+        session = Session(
+            task=self.task,
+            items=items,
+            pool=self.pool,
+            progress=self.progress,
+            max_cost=self.max_cost,
+        )
         async with session.open() as rollouts:
             runtime = rollouts.runtime
             test = LoadTest(
@@ -133,7 +144,20 @@ class _Run:
             weigh = any(w in name for name in self.policies for w in WEIGH)
             qualities = await single_qualities(test, self.pilot) if weigh else {}
             policies = [self._policy(name, test.space, runtime.pool, qualities) for name in self.policies]
-            return [await test.run(p, arrivals, self.n) for arrivals in self.arrivals for p in policies]
+            results: list[LoadResult] = []
+            for arrivals, chosen in product(self.arrivals, policies):
+                if rollouts.limit_reached:
+                    break
+                results.append(await test.run(chosen, arrivals, self.n))
+            if not runtime.pool.simulated:
+                self.progress.say(f"paid in this test: {runtime.ledger.spent}")
+            if rollouts.limit_reached:
+                if not results:
+                    raise LimitReached(rollouts.limit_reached)
+                left = len(policies) * len(self.arrivals) - len(results)
+                cut = f"the last result is incomplete, and {left} were not run"
+                self.progress.say(f"cut short: {rollouts.limit_reached}; {cut}")
+            return results
 
     def _policy(self, name: str, space: PlanSpace, pool: Pool, qualities: dict[str, float]) -> Policy:
         from mar import api
@@ -179,5 +203,5 @@ class _Run:
             slug = "".join(c if c.isalnum() else "-" for c in result.policy)
             where = self.out / f"queues-{slug}-{60 * result.arrivals.rate:g}.png"
             plot_queues(queue_lines(result), where, title=f"{result.policy}, {60 * result.arrivals.rate:g}/min{label}")
-        Console(width=None if sys.stdout.isatty() else 180).print(as_table(results, title=title))
+        Terminal(width=None if sys.stdout.isatty() else 180).print(as_table(results, title=title))
         self.progress.say(f"tables, requests and plots: {self.out}")

@@ -17,6 +17,7 @@ from rich.table import Table
 from mar.pool.cards import ModelCard
 from mar.pool.health import Health, check_health
 from mar.pool.settings import PoolConfig, find_pool_config
+from mar.terminal import Terminal
 
 FIGURES = ("model", "USD/M in", "out", "context", "output", "at once", "/min")
 PLACES = ("endpoint", "key", "health")
@@ -30,7 +31,7 @@ def pool_command(
     health: Annotated[bool, typer.Option("--health/--no-health", help="Ask each server whether it is up.")] = True,
 ) -> None:
     """Show the models of the pool: prices, limits, endpoints, keys, health."""
-    console = Console()
+    console = Terminal()
     config = find_pool_config(pool, env_file=env_file)
     if config is None:
         _show_simulated(console)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+
+from mar.terminal import Terminal
 
 
 def report_command(
@@ -21,4 +22,4 @@ def report_command(
 
     page, *pictures = write_report(runs, out)
     beside = f" and {len(pictures)} figures in {escape(str(out.with_suffix('')))}" if pictures else ""
-    Console().print(f"Wrote {escape(str(page))}{beside}.", highlight=False, soft_wrap=True)
+    Terminal().print(f"Wrote {escape(str(page))}{beside}.", highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from mar.errors import MarError, UserError
+from mar.terminal import visible
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -39,4 +40,4 @@ def add_script(app: typer.Typer, name: str, run: Callable[[Sequence[str]], None]
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return visible(" ".join(str(error).split()))

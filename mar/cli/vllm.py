@@ -24,6 +24,7 @@ from mar.pool.metrics import ServerMetrics
 from mar.pool.servers import Key, Server, State, Watch, start, stop
 from mar.pool.serving import DEVICES, Device, server_specs
 from mar.pool.watcher import fetch_metrics
+from mar.terminal import Terminal
 
 vllm_app = typer.Typer(help="Start, show and stop vLLM servers on this machine.", no_args_is_help=True)
 
@@ -46,7 +47,7 @@ def serve_command(
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Start all servers of a pool file at once and wait until they are ready. Those that run are left alone."""
-    console = Console()
+    console = Terminal()
     specs = server_specs(pool, device=_device(device), host=host, only=only or ())
     with _progress(console) as watch:
         started = start(specs, State(state), key=_key(api_key), timeout_s=timeout, watch=watch)
@@ -60,7 +61,7 @@ def stop_command(
     only: Annotated[list[str] | None, typer.Option("--only", help=ONLY_HELP)] = None, state: StateOption = DEFAULT_STATE
 ) -> None:
     """Stop the servers that were started here, and nothing else."""
-    console = Console()
+    console = Terminal()
     stopped = stop(State(state), only=only or (), watch=Watch(say=lambda line: console.print(escape(line))))
     if not stopped:
         console.print("No server that was started here runs.")
@@ -70,7 +71,7 @@ def stop_command(
 def status_command(state: StateOption = DEFAULT_STATE) -> None:
     """Show the servers that were started here: health, queue, KV cache, tokens per second."""
     servers = list(State(state).read().values())
-    console = Console()
+    console = Terminal()
     if not servers:
         console.print(f"No server was started here ({escape(str(state))}).")
         return

@@ -17,6 +17,7 @@ from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
 from mar.errors import ConfigError
 from mar.evaluation.generated import Judged, judge, percent, references, simple_rules, table
 from mar.evaluation.plots import plot_lines
+from mar.evaluation.session import SPENDING
 from mar.evaluation.statistics import Interval, bootstrap_mean
 from mar.files import write_atomically
 from mar.learning.generated.consensus import Consensus
@@ -33,6 +34,8 @@ from mar.pool.pool import Pool
 from mar.pool.simulated import simulated_pool
 from mar.reading import read_json
 from mar.reading import table as json_table
+from mar.runtime import Account, Ledger
+from mar.terminal import visible
 
 SIMULATED_QUESTIONS = 600
 """Questions that a run on the simulated pool generates unless told otherwise: enough to learn something from."""
@@ -81,6 +84,7 @@ class CascalOptions(BaseModel):
     num_seeds: int = Field(default=1, gt=0, description="seeds of training, for the scaling statistics")
     scaling: bool = Field(default=False, description="also plot accuracy against the number of training questions")
     generator_skill: float = Field(default=0.9, ge=0, le=1, description="simulated generator: share of right answers")
+    max_cost: float | None = Field(default=None, ge=0, description="USD that the run may cost; default: no limit")
     concurrency: int = Field(default=32, gt=0, description="calls under way at once")
     seed: int = Field(default=0, ge=0, description="of everything that is drawn")
     out: Path | None = Field(default=None, description="run folder; default: runs/cascal-<task>-seed<seed>")
@@ -102,7 +106,7 @@ class CascalOptions(BaseModel):
 
     def identity(self) -> dict[str, object]:
         """What must be equal for a run to be gone on with."""
-        free = {"from_step", "to_step", "redo", "out", "scaling", "num_seeds", "concurrency"}
+        free = {"from_step", "to_step", "redo", "out", "scaling", "num_seeds", "concurrency", "max_cost"}
         return self.model_dump(mode="json", exclude=free)
 
     def settings(self, *, simulated: bool) -> PipelineSettings:
@@ -155,6 +159,7 @@ def run_cascal(
         subject_descriptions(options.tasks[0], options.subject_file),
         encoder or CachedEncoder(MiniLM()),
         progress,
+        ledger=Ledger(options.max_cost, account=None if live is None else Account(folder / SPENDING)),
     )
     first, last = STEPS.index(options.from_step), STEPS.index(options.to_step)
     if first > last:
@@ -265,9 +270,10 @@ def _report(run: Pipeline, options: CascalOptions, progress: Progress) -> None:
     head = (
         f"CASCAL ({options.kind}) on {options.tasks[1]}, {len(run.questions('test'))} test questions, {simulated} pool"
     )
-    text = f"{head}\n\n{table(rows)}\n"
+    paid = "" if run.simulated else f"\npaid in this run: {run.ledger.spent}\n"
+    text = f"{head}\n\n{table(rows)}\n{paid}"
     write_atomically(run.folder / "results.md", text)
-    print(text)
+    print(visible(text))
     if options.scaling:
         lines = scaling(run, options, progress)
         plot_lines(lines, run.folder / "scaling.png", title=head, x="training questions", y="accuracy %")

@@ -9,8 +9,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Generic
 
-from rich.console import Console
-
 from mar.clock import run as run_async
 from mar.controllers.base import PlanSpace
 from mar.controllers.baselines import RandomPlans
@@ -46,6 +44,7 @@ from mar.pool.choose import configured_pool
 from mar.pool.pool import Pool
 from mar.runtime import PromptLibrary, RunIdentity, write_episodes
 from mar.tasks.task import ItemT, Task, subset
+from mar.terminal import Terminal
 
 CURVE = (0.1, 10.0)  # factors on the cost_rate at which the same controller is tested again
 PILOT = 64  # random plans whose median cost sets an automatic cost_rate
@@ -287,7 +286,7 @@ class Experiment(Generic[ItemT]):
         if any("loss" in m for m in metrics):
             plot_curves(metrics, run.path / "curves.png", title=f"training on {self.task.name}{label}")
         plot_trade_off(rows, run.path / "trade_off.png", title=title)
-        Console(width=None if sys.stdout.isatty() else 140).print(
+        Terminal(width=None if sys.stdout.isatty() else 140).print(
             as_table(rows, cost_rate, title=title, caption=caption)
         )
         return results

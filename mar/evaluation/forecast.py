@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from mar.controllers.base import PlanSpace
@@ -15,6 +14,7 @@ from mar.learning.survey import first_round, most_episodes
 from mar.pool.choose import empty_pool
 from mar.runtime import PromptLibrary, Runtime
 from mar.tasks.task import ItemT, Task
+from mar.terminal import Terminal
 from mar.types import Domain, Plan
 
 # Assumed for one call: what role prompts with a short query and a few peers take, and what models usually answer.
@@ -56,7 +56,7 @@ def forecast(
         table.add_column(column, justify="left" if column == "phase" else "right")
     for name, episodes, plans in phases:
         table.add_row(name, *_figures(episodes, plans, runtime, options))
-    console = Console()
+    console = Terminal()
     console.print(table)
     console.print(
         f"Assumed: plans as random ones, {PROMPT_TOKENS} prompt and {COMPLETION_TOKENS} completion tokens and "

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from mar import clock
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
@@ -35,6 +33,7 @@ from mar.pool.choose import configured_pool
 from mar.reading.tables import read_named_cells
 from mar.runtime import PromptLibrary
 from mar.tasks.task import Task, subset
+from mar.terminal import Terminal
 
 
 class SystemRun:
@@ -222,7 +221,7 @@ class SystemRun:
         write_atomically(self.folder / "results.json", json.dumps({"title": title, "rows": rows}, indent=2))
         write_atomically(self.folder / "results.md", as_markdown(results, title=title))
         write_requests(self.folder / "requests.csv", results)
-        Console(width=None if sys.stdout.isatty() else 180).print(as_table(results, title=title))
+        Terminal(width=None if sys.stdout.isatty() else 180).print(as_table(results, title=title))
 
 
 def _load(row: Sequence[float]) -> Row:

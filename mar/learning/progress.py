@@ -8,9 +8,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+
+from mar.terminal import Terminal, visible
 
 
 class Bar(Protocol):
@@ -26,7 +27,7 @@ class Progress:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self._console = Console(stderr=True)
+        self._console = Terminal(stderr=True)
 
     def say(self, text: str) -> None:
         """One line for people."""
@@ -74,4 +75,4 @@ class _Lines:
         now = time.monotonic()
         if now - self._last >= 10:
             self._last = now
-            print(f"{self._what}: {self._done}/{self._total} {note}".rstrip(), file=sys.stderr, flush=True)
+            print(visible(f"{self._what}: {self._done}/{self._total} {note}".rstrip()), file=sys.stderr, flush=True)

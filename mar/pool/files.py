@@ -137,6 +137,8 @@ def parse_source(text: str, where: str, *, toml: bool = False) -> Source:
     data = _decode(text, where, toml=toml)
     if "global_settings" in data or any("Name" in table for table in _tables(data.get("models"))):
         return _from_profiles(_validate(ProfileFile, data, where), where)
+    if isinstance(data.get("models"), dict):
+        raise ConfigError(f"{where}: models is one table; expected [[models]], in double brackets, for each model")
     if "models" in data:
         return _from_pool_file(_validate(PoolFile, data, where), where)
     if "model_base_urls" in data:

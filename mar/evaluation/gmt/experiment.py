@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
-from rich.console import Console
 from rich.table import Table
 
 from mar.controllers.embeddings import Encoder
@@ -30,6 +29,7 @@ from mar.learning.gmt import PublishedTraining, train_published
 from mar.learning.progress import Progress
 from mar.learning.rundir import RunDir
 from mar.reading import read_json, validated
+from mar.terminal import Terminal
 
 REFERENCE = "global Bradley-Terry"
 SWAPPED = "ours, users swapped"
@@ -304,7 +304,7 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 def show(results: dict[str, Any]) -> None:
     """The tables for a terminal."""
-    console = Console()
+    console = Terminal()
     for title, head, rows in _tables(results):
         table = Table(title=title)
         for i, column in enumerate(head):

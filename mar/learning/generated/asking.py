@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from mar.concurrency import gather
-from mar.errors import CallError
+from mar.errors import CallError, LimitReached
 from mar.learning.generated.records import Journal
 from mar.learning.progress import Progress
 from mar.pool.pool import Pool
+from mar.runtime import Ledger, Meter
 from mar.types import ChatReply, ChatRequest
 
 
@@ -46,6 +47,7 @@ async def ask_all(
     concurrency: int,
     progress: Progress,
     what: str,
+    ledger: Ledger | None = None,
 ) -> None:
     """Make the calls whose key is not done, and journal each as soon as it is answered or has failed for good.
 
@@ -58,15 +60,23 @@ async def ask_all(
         concurrency: Calls under way at once.
         progress: Shows how far it is.
         what: What the bar says.
+        ledger: What the calls may cost and have cost; None: there is no limit.
+
+    Raises:
+        LimitReached: Nothing more may be spent. What had begun by then was finished, and is in the journal.
     """
+    ledger = ledger or Ledger()
     left = [c for c in calls if c.key not in done]
     if not left:
         return
     with progress.bar(what, total=len(left)) as bar:
 
         async def one(call: Call) -> None:
+            meter = Meter(pool.card(call.request.model), ledger)
             try:
-                reply = await pool.chat(call.request)
+                reply = await pool.chat(replace(call.request, meter=meter))
+            except LimitReached:
+                return
             except CallError as error:
                 journal.append(record(call, error))
             else:
@@ -75,3 +85,5 @@ async def ask_all(
 
         async with pool:
             await gather([lambda c=c: one(c) for c in left], limit=concurrency)
+    if ledger.reached is not None:
+        raise LimitReached(ledger.reached)

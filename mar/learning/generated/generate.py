@@ -14,6 +14,7 @@ from mar.learning.generated.blocks import generation_prompt, read_blocks
 from mar.learning.generated.records import Journal, Question, Written
 from mar.learning.progress import Progress
 from mar.pool.pool import Pool
+from mar.runtime import Ledger
 from mar.runtime.identity import digest
 from mar.types import CallContext, ChatReply, ChatRequest, Message
 
@@ -80,6 +81,7 @@ async def generate(
     journal: Journal,
     settings: GenerateSettings,
     progress: Progress,
+    ledger: Ledger | None = None,
 ) -> Generated:
     """Let a model of the pool write questions; what the journal holds is not asked again, failed calls are."""
     calls = generation_calls(pool.card(generator).name, subjects, settings)
@@ -92,7 +94,15 @@ async def generate(
         return Written(call=call.key, category=subject_of[call.key], text=reply.text, logprob=reply.mean_logprob)
 
     await ask_all(
-        pool, calls, journal, done, record, concurrency=settings.concurrency, progress=progress, what="generating"
+        pool,
+        calls,
+        journal,
+        done,
+        record,
+        ledger=ledger,
+        concurrency=settings.concurrency,
+        progress=progress,
+        what="generating",
     )
     return collect([c.key for c in calls], journal.read(Written))
 

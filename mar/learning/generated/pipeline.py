@@ -53,6 +53,7 @@ from mar.learning.progress import Progress
 from mar.pool.pool import Pool
 from mar.reading import attempt, parse_json
 from mar.reading.weights import read_tensors
+from mar.runtime import Ledger
 
 Step = Literal["prepare", "split", "generate", "filter", "respond", "embed", "consensus", "train", "infer", "rank"]
 STEPS: tuple[Step, ...] = get_args(Step)
@@ -94,6 +95,7 @@ class Pipeline:
         subjects: Descriptions by subject, for the generator.
         encoder: Of the questions.
         progress: Shows how far a step is.
+        ledger: What all calls may cost and have cost; None: there is no limit.
     """
 
     def __init__(
@@ -103,12 +105,15 @@ class Pipeline:
         subjects: Mapping[str, str],
         encoder: Encoder,
         progress: Progress,
+        *,
+        ledger: Ledger | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings
         self.subjects = subjects
         self.encoder = encoder
         self.progress = progress
+        self.ledger = ledger or Ledger()
 
     # Data
 
@@ -147,7 +152,13 @@ class Pipeline:
 
         async def work() -> None:
             made = await generate(
-                pools.generator, pools.generator_name, subjects, journal, self.settings.generate, self.progress
+                pools.generator,
+                pools.generator_name,
+                subjects,
+                journal,
+                self.settings.generate,
+                self.progress,
+                self.ledger,
             )
             if not made.questions:
                 raise DataError(f"{pools.generator_name} wrote no readable question; {journal.path} has what it wrote")
@@ -197,7 +208,7 @@ class Pipeline:
         asked = replace(self.settings.respond, draw=draw)
 
         async def work() -> list[Answered]:
-            return await respond(pool, models, questions, journal, asked, self.progress)
+            return await respond(pool, models, questions, journal, asked, self.progress, self.ledger)
 
         return clock.run(work, virtual=pool.virtual_time)
 

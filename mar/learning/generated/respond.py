@@ -14,6 +14,7 @@ from mar.learning.generated.asking import Call, ask_all
 from mar.learning.generated.records import Answered, Journal, Question
 from mar.learning.progress import Progress
 from mar.pool.pool import Pool
+from mar.runtime import Ledger
 from mar.runtime.identity import digest
 from mar.tasks.scoring.choices import LETTERS
 from mar.tasks.scoring.formats import Choice
@@ -74,6 +75,7 @@ async def respond(
     journal: Journal,
     settings: RespondSettings,
     progress: Progress,
+    ledger: Ledger | None = None,
 ) -> list[Answered]:
     """Let models answer questions; answers that the journal holds are not asked for again, failed calls are."""
     by_id = {q.question_id: q for q in questions}
@@ -93,7 +95,15 @@ async def respond(
 
     done = {f"{a.model}\x1f{a.question_id}" for a in journal.read(Answered) if not a.failure}
     await ask_all(
-        pool, calls, journal, done, record, concurrency=settings.concurrency, progress=progress, what="answering"
+        pool,
+        calls,
+        journal,
+        done,
+        record,
+        ledger=ledger,
+        concurrency=settings.concurrency,
+        progress=progress,
+        what="answering",
     )
     return journal.read(Answered)
 
