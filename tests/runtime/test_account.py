@@ -80,7 +80,7 @@ def test_a_file_that_is_no_record_is_named_with_the_line(tmp_path, line):
     path = tmp_path / "spending.jsonl"
     Account(path)
     path.write_text(path.read_text() + line + "\n", errors="surrogateescape")
-    with pytest.raises(ConfigError, match=r"spending\.jsonl, line 2: "):
+    with pytest.raises(ConfigError, match=r"spending\.jsonl, line 2\b"):
         Account(path)
 
 
