@@ -125,7 +125,9 @@ class TelemetryWatcher:
                 key = self._keys.get(name)
                 headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
                 watched[name] = Watched(card=card, url=metrics_url(card), headers=headers, began=now)
-                client = http_client(httpx.AsyncClient, watched[name].url, timeout=self.settings.timeout_s)
+                client = http_client(
+                    httpx.AsyncClient, watched[name].url, timeout=self.settings.timeout_s, follow_redirects=True
+                )
                 tasks.start_soon(self._watch, await stack.enter_async_context(client), watched[name])
             try:
                 yield watched
@@ -150,7 +152,7 @@ class TelemetryWatcher:
                 problem, watched.silent = "", False
             except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, BadReply) as error:
                 problem = str(error) or type(error).__name__
-                watched.silent = watched.silent or (not watched.readings and _has_no_metrics(error))
+                watched.silent = watched.silent or _has_no_metrics(error, answered_before=bool(watched.readings))
         watched.problem = problem
 
     def snapshot(self) -> Mapping[str, ModelTelemetry]:
@@ -182,11 +184,15 @@ async def fetch_metrics(
     return read_metrics(response.text, card.served_name or card.name)
 
 
-def _has_no_metrics(error: Exception) -> bool:
-    """Whether a server answered in a way that only one without (readable) metrics does."""
+def _has_no_metrics(error: Exception, *, answered_before: bool) -> bool:
+    """Whether a server answered in a way that only one does that shows its metrics to nobody, or not to us.
+
+    A refusal (another key, a path that is gone, a page to log in at) says nothing about its load and will be said for
+    ever, whereas a fault may pass; so may a garbled reply of a server that gave figures before.
+    """
     if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in (404, 405)
-    return isinstance(error, BadReply)
+        return error.response.status_code < 500 and error.response.status_code not in (408, 429)
+    return isinstance(error, httpx.TooManyRedirects) or (isinstance(error, BadReply) and not answered_before)
 
 
 class WatchedModel:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
 import anyio
 
 from mar.concurrency import gather
-from mar.errors import CallError, LimitReached
+from mar.errors import CallError, ContextOverflow, LimitReached
 from mar.pool.simulated import UNKNOWN_REASON
 from mar.runtime.account import Spent
 from mar.runtime.decide import Utterance
@@ -38,6 +38,7 @@ from mar.types import (
     Plan,
     PromptTrimmed,
     Query,
+    ServerAdapted,
     StepBound,
     StepContext,
     StepFailed,
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from mar.runtime.engine import Runtime
 
 SpentBudget = Literal["usd", "tokens", "seconds"]
+MOST_FITS = 4  # forms of a prompt that are tried, each shorter than the one before
+SHRINK = 0.75  # how much of the tokens of a prompt that did not fit, by the estimate, the next form may have
 Ask = TypeVar("Ask", AgentAsk, DecideAsk)
 
 
@@ -147,8 +150,10 @@ class Agent:
             return None
         binding = await self._bind()
         ask = self._ask(heard, own, reports, binding)
-        fitted = self._fit(ask, _ids(everything), binding, self.state.runtime.prompts.agent_messages)
-        reply = await self._call("agent", binding, fitted.messages, _heard(everything, reports, fitted.read))
+        render = self.state.runtime.prompts.agent_messages
+        fitted, reply = await self._say(
+            "agent", binding, ask, _ids(everything), render, lambda read: _heard(everything, reports, read)
+        )
         said = self._utterance("agent", reply)
         report = await self._post(said)
         if self.role.revise and self.revises and not (report and report.feedback == "passed") and self.state.afford():
@@ -260,14 +265,12 @@ class Agent:
         )
 
     def _fit(
-        self, ask: Ask, read: tuple[str, ...], binding: Binding, render: Callable[[Ask], tuple[Message, ...]]
+        self, ask: Ask, read: tuple[str, ...], limit: int, render: Callable[[Ask], tuple[Message, ...]]
     ) -> _Fitted[Ask]:
-        """A prompt with as many peer messages as fit the model's context: they are left out oldest first.
+        """A prompt with as many peer messages as fit a limit in tokens: they are left out oldest first.
 
         The first of the ids in `read` are those of `ask.peers`.
         """
-        card = self.state.runtime.pool.card(binding.model)
-        limit = card.context_tokens - card.max_output_tokens
         messages, dropped = render(ask), 0
         while ask.peers and estimate_tokens(messages) > limit:
             dropped += 1
@@ -282,13 +285,38 @@ class Agent:
 
     # The call --------------------------------------------------------------------------------------------------
 
-    async def _call(
+    async def _say(
         self,
         kind: CallKind,
         binding: Binding,
-        messages: tuple[Message, ...],
-        heard: _Heard,
+        ask: Ask,
+        read: tuple[str, ...],
+        render: Callable[[Ask], tuple[Message, ...]],
+        hear: Callable[[tuple[str, ...]], _Heard],
+    ) -> tuple[_Fitted[Ask], ChatReply]:
+        """Ask the model, with fewer peer messages each time its server says that the prompt does not fit.
+
+        The estimate of tokens can be wrong, and the card, too; so the server has the last word. The last try shows
+        no peer messages at all.
+        """
+        card = self.state.runtime.pool.card(binding.model)
+        limit = card.context_tokens - card.max_output_tokens
+        for left in reversed(range(MOST_FITS)):
+            fitted = self._fit(ask, read, limit, render)
+            final = not left or not fitted.ask.peers
+            try:
+                return fitted, await self._call(kind, binding, fitted.messages, hear(fitted.read), final=final)
+            except ContextOverflow:
+                if final:
+                    raise
+            ask, read = fitted.ask, fitted.read
+            limit = int(estimate_tokens(fitted.messages) * SHRINK) if left > 1 else 0
+        raise AssertionError("unreachable: the last try answers or raises")
+
+    async def _call(
+        self, kind: CallKind, binding: Binding, messages: tuple[Message, ...], heard: _Heard, *, final: bool
     ) -> ChatReply:
+        """One call. A prompt that does not fit is no failure unless this was the `final` form of it."""
         runtime = self.state.runtime
         request = self._request(kind, binding, messages, heard)
         meter = Meter(runtime.pool.card(binding.model), self.state.ledger)
@@ -296,7 +324,8 @@ class Agent:
         try:
             reply = await runtime.pool.chat(replace(request, meter=meter))
         except CallError as error:
-            self._call_failed(kind, binding, as_failure(error), began, meter.lost)
+            if final or not isinstance(error, ContextOverflow):
+                self._call_failed(kind, binding, as_failure(error), began, meter.lost)
             raise
         except LimitReached:
             if meter.lost != ZERO_USAGE:
@@ -356,6 +385,12 @@ class Agent:
         if reply.finish_reason == UNKNOWN_REASON:
             reason = "the simulated pool knows nothing about this query"
             state.unknown_item = Failure(kind="simulated", reason=reason)
+        if reply.learned:
+            state.recorder.add(
+                ServerAdapted(
+                    t=self._now(), index=self.index, round=self.round, model=reply.model, learned=reply.learned
+                )
+            )
         state.recorder.add(
             CallAnswered(
                 t=self._now(),
@@ -371,6 +406,7 @@ class Agent:
                 latency_s=reply.latency_s,
                 ttft_s=reply.ttft_s,
                 mean_logprob=reply.mean_logprob,
+                finish_reason=reply.finish_reason,
                 attempts=reply.attempts,
                 cached=reply.cached,
                 read=() if request.context is None else request.context.read,
@@ -416,11 +452,16 @@ class Agent:
         found = "No code could be found in your draft." if report is None else report.text
         feedback: Feedback = "" if report is None else report.feedback
         revise = self.state.runtime.prompts.revise_messages
-        fitted = self._fit(
-            first.ask, (*first.read, said.message_id), binding, lambda ask: revise(ask, said.text, found)
-        )
+        read = (*first.read, said.message_id)
         try:
-            reply = await self._call("revise", binding, fitted.messages, _Heard(feedback, fitted.read))
+            _, reply = await self._say(
+                "revise",
+                binding,
+                first.ask,
+                read,
+                lambda ask: revise(ask, said.text, found),
+                lambda read: _Heard(feedback, read),
+            )
         except (CallError, LimitReached) as error:
             if isinstance(error, LimitReached):
                 self.state.spent = "usd"
@@ -445,9 +486,11 @@ class Agent:
             for u, r in zip(said, reports, strict=True)
         )
         ask = DecideAsk(role=self.role, query=self.state.query, peers=peers)
-        fitted = self._fit(ask, _ids(said), binding, self.state.runtime.prompts.decide_messages)
+        render = self.state.runtime.prompts.decide_messages
         try:
-            reply = await self._call("decider", binding, fitted.messages, _heard(said, reports, fitted.read))
+            _, reply = await self._say(
+                "decider", binding, ask, _ids(said), render, lambda read: _heard(said, reports, read)
+            )
         except LimitReached:
             self.state.spent = "usd"
             return None

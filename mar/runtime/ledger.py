@@ -24,12 +24,15 @@ from mar.pool.costs import lost_usage, reply_usage, worst_cost
 from mar.runtime.account import Account, Spent
 from mar.types import ZERO_USAGE, ChatReply, ChatRequest, Message, Usage
 
-CHARS_PER_TOKEN = 3.0  # cautious: English has about 4, code and other scripts fewer
+# Cautious for every script: English has about 4 letters of a byte each in a token, code fewer; a Chinese, Japanese or
+# Korean character is about one token and three bytes.
+BYTES_PER_TOKEN = 3.0
 
 
 def estimate_tokens(messages: Sequence[Message]) -> int:
     """A cautious estimate of a prompt's tokens."""
-    return math.ceil(sum(len(m.text) for m in messages) / CHARS_PER_TOKEN) + 8 * len(messages)
+    size = sum(len(m.text.encode(errors="surrogatepass")) for m in messages)
+    return math.ceil(size / BYTES_PER_TOKEN) + 8 * len(messages)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -87,6 +87,7 @@ class ChatServer:
     refuse: Callable[[ServedRequest], str | None] = lambda _: None  # words of a 400, where it gives any
     streams: bool = True  # else every answer is a whole one
     metrics: Callable[[], str] | None = None  # gives the text of /metrics; None: there is none
+    metrics_status: int = 200  # of /metrics, where it is there
     headers: str = ""  # further headers of completions, a line each
     retry_after_s: float = 0.02  # what a 429 with a wait asks for
     next_faults: deque[Fault | None] = field(default_factory=deque["Fault | None"])  # served before any draw
@@ -135,7 +136,7 @@ class ChatServer:
     async def _respond(self, request: HttpRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; says whether the connection may be used again."""
         if request.path == "/metrics" and self.metrics is not None:
-            await send(writer, 200, self.metrics())
+            await send(writer, self.metrics_status, self.metrics())
             return True
         if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
             return await self._fail(

@@ -71,9 +71,18 @@ class CallAnswered(StepEvent):
     latency_s: float
     ttft_s: float | None
     mean_logprob: float | None
+    finish_reason: str = ""  # "stop"; "length": cut at the output limit; empty in traces of older versions
     attempts: int
     cached: bool
     read: tuple[str, ...]  # ids of the messages that the prompt showed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAdapted(StepEvent):
+    """A model's server turned out to take requests of another form, which it gets from now on. Said once."""
+
+    model: str
+    learned: tuple[str, ...]  # in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +155,7 @@ AnyEvent = (
     EpisodeStarted
     | StepBound
     | PromptTrimmed
+    | ServerAdapted
     | CallAnswered
     | CallFailed
     | ToolRan

@@ -91,6 +91,28 @@ async def test_a_server_that_never_answered_is_stale_with_nothing_known():
         assert (seen.running, seen.waiting, seen.stale) == (None, None, True)
 
 
+@pytest.mark.parametrize("status", [307, 401, 403, 404, 405])
+@pytest.mark.parametrize("answered_before", [False, True])
+async def test_a_server_that_shows_its_metrics_to_others_only_is_not_taken_for_busy(status, answered_before):
+    figures = Figures(running=5)
+    server = ChatServer(metrics=figures, metrics_status=200 if answered_before else status)
+    async with server, TelemetryWatcher([card(server)], settings=QUICK) as watcher:
+        if answered_before:
+            await until(lambda: watcher.snapshot()["m"].running == 5)
+            server.metrics_status = status
+        await until(lambda: "m" not in watcher.snapshot())  # the client's own counts stand in
+        server.metrics_status = 200
+        await until(lambda: "m" in watcher.snapshot() and not watcher.snapshot()["m"].stale)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_fault_of_the_metrics_may_pass_and_leaves_the_model_stale(status):
+    server = ChatServer(metrics=Figures(), metrics_status=status)
+    async with server, TelemetryWatcher([card(server)], settings=QUICK) as watcher:
+        await until(lambda: str(status) in watcher.problems().get("m", ""))
+        assert watcher.snapshot()["m"].stale
+
+
 async def test_a_server_that_comes_back_is_used_again_and_its_totals_begin_anew():
     figures = Figures(e2e_sum=50.0, e2e_count=10)
     async with ChatServer(metrics=figures) as server, TelemetryWatcher([card(server)], settings=QUICK) as watcher:

@@ -6,18 +6,22 @@ import pytest
 
 from mar import clock
 from mar.errors import ContextOverflow, LookupUnavailable
+from mar.evaluation.report.conversation import converse
 from mar.pool import ModelCard, Pool, ScriptedModel, scripted_pool
 from mar.runtime import Runtime, Tools
 from mar.runtime.ledger import estimate_tokens
 from mar.runtime.prompts import Role
 from mar.runtime.sandbox import Sandbox
+from mar.runtime.trace import episode_from_json, episode_to_json
 from mar.types import (
     CallAnswered,
+    ChatReply,
     Decided,
     ModeSpec,
     PassedThrough,
     PromptTrimmed,
     Query,
+    ServerAdapted,
     ShownTests,
     StepFinished,
     ToolRan,
@@ -333,6 +337,61 @@ def test_an_agents_own_words_and_the_question_are_never_left_out():
         assert f"said-by-{context_of(request).index}" in request.messages[-1].text
         assert len(context_of(request).read) == 1
     assert len(events(episode, PromptTrimmed)) == 3  # both agents in round 2, and the decider
+
+
+def small_server(fits, *, learned=()):
+    """Answers at length prompts of as many characters as fit, whatever its card says of its context."""
+
+    def answer(request):
+        if request.prompt_chars > fits:
+            raise ContextOverflow("the prompt does not fit the model's context (400)")
+        return ChatReply(text=long_answer(request), model="a", finish_reason="length", learned=learned)
+
+    return small_pool(100_000, answer)
+
+
+def test_a_prompt_that_the_server_finds_too_long_is_trimmed_and_asked_again():
+    pool = small_server(4000)  # characters: room for the peers' messages of 1500 each, but not for all three
+    episode = run(plan_of("FullConnected", 4, decision="last"), pool)
+    ids = tuple(e.message_id for e in events(episode, StepFinished))
+    assert len(ids) == 4
+    assert not episode.failures  # nothing was lost
+    trimmed = events(episode, PromptTrimmed)
+    assert {e.index for e in trimmed} == {3}
+    read = context_of(pool.model.requests[-1]).read
+    assert read
+    assert sum((e.dropped for e in trimmed), ()) + read == ids[:3]
+
+
+def test_a_decider_whose_prompt_is_found_too_long_is_asked_again():
+    episode = run(plan_of("IO", 4), small_server(4000))
+    assert episode.text is not None
+    assert not episode.failures
+
+
+def test_a_prompt_that_never_fits_is_asked_a_few_times_and_then_a_failure():
+    def answer(request):
+        if context_of(request).index == 3:
+            raise ContextOverflow("the prompt does not fit the model's context (400)")
+        return long_answer(request)
+
+    pool = small_pool(100_000, answer)
+    episode = run(plan_of("FullConnected", 4, decision="last"), pool)
+    tries = [r for r in pool.model.requests if context_of(r).index == 3]
+    assert 2 <= len(tries) <= 4
+    assert context_of(tries[-1]).read == ()  # the last of them showed no peers
+    assert [f.kind for f in episode.failures] == ["context_overflow"]
+
+
+def test_the_trace_says_how_an_answer_ended_and_what_was_learned_of_a_server():
+    episode = run(plan_of("IO", 1), small_server(10_000, learned=("no `top_p`: it is left out",)))
+    assert [e.finish_reason for e in events(episode, CallAnswered)] == ["length"]
+    (adapted,) = events(episode, ServerAdapted)
+    assert (adapted.model, adapted.learned) == ("a", ("no `top_p`: it is left out",))
+    spoken, *_ = converse(episode).utterances
+    assert "cut at the output limit" in spoken.note
+    assert any("no `top_p`" in e.text for e in converse(episode).entries if e.is_line)
+    assert episode_from_json(episode_to_json(episode)) == episode
 
 
 def test_prompts_are_kept_only_on_request():

@@ -56,6 +56,14 @@ def test_a_price_by_time_is_reserved_for_the_whole_time_limit():
     assert worst_cost(request(timeout_s=5), card) == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("word " * 60, 100), ("数学" * 50, 100), ("수학" * 50, 100), ("математика" * 15, 100)],  # 300 bytes each
+)
+def test_the_estimate_is_cautious_in_every_script(text, tokens):
+    assert estimate_tokens([Message(speaker="user", text=text)]) == tokens + 8  # 8 for the message's frame
+
+
 @given(st.text())
 def test_the_estimate_of_a_prompt_is_never_above_its_upper_bound(text):
     messages = request(text).messages

@@ -15,6 +15,7 @@ from mar.types import (
     EpisodeStarted,
     PassedThrough,
     PromptTrimmed,
+    ServerAdapted,
     StepBound,
     StepEvent,
     StepFailed,
@@ -153,7 +154,8 @@ def _note(event: CallAnswered | CallFailed | PassedThrough) -> str:
             tokens = "unknown" if usage.completion_tokens is None else f"{usage.completion_tokens:,}"
             prompt = "unknown" if usage.prompt_tokens is None else f"{usage.prompt_tokens:,}"
             cost = "cost unknown" if usage.cost_usd is None else f"{usage.cost_usd:.6f} USD"
-            return f"{prompt} + {tokens} tokens, {cost}{', cached' if event.cached else ''}"
+            cut = ", cut at the output limit" if event.finish_reason == "length" else ""
+            return f"{prompt} + {tokens} tokens, {cost}{', cached' if event.cached else ''}{cut}"
 
 
 def _texts(event: CallAnswered | CallFailed | PassedThrough) -> Iterator[Text]:
@@ -181,6 +183,8 @@ def _line(event: AnyEvent, lanes: tuple[str, ...]) -> Line:
         case PromptTrimmed():
             text = f"{len(event.dropped)} messages left out of the prompt (limit {event.limit_tokens:,} tokens)"
             return Line(t=event.t, who=who, text=text, bad=True)
+        case ServerAdapted():
+            return Line(t=event.t, who=who, text=f"{event.model}'s server: {'; '.join(event.learned)}")
         case ToolRan():
             why = "" if event.failure is None else f" ({event.failure.kind}: {event.failure.reason})"
             return Line(t=event.t, who=who, text=f"{event.tool}: {event.summary}{why}", bad=not event.ok)
