@@ -96,7 +96,7 @@ def _values(families: Iterable[Metric], served_name: str) -> Mapping[str, float]
     known = any(s.labels.get("model_name") == served_name for s in samples)
     found: dict[str, list[float]] = {}
     for s in samples:
-        if not math.isnan(s.value) and (not known or s.labels.get("model_name", served_name) == served_name):
+        if math.isfinite(s.value) and (not known or s.labels.get("model_name", served_name) == served_name):
             found.setdefault(s.name, []).append(s.value)
     return {name: fmean(v) if name in KV_CACHE else sum(v) for name, v in found.items()}
 

@@ -10,7 +10,7 @@ from typing import IO, cast
 
 from mar.errors import DataError, UserError
 from mar.reading.attempt import attempt, refusal
-from mar.reading.limits import DATA, RECORD, SETTINGS
+from mar.reading.limits import DATA, MIB, RECORD, SETTINGS
 
 _MARK = b"\xef\xbb\xbf"
 
@@ -39,7 +39,7 @@ def read_bytes(
 
     def read() -> bytes:
         with _open(path, expected, error) as file:
-            return file.read(most + 1)
+            return _up_to(file, most + 1)
 
     data = attempt(read, where, expected=expected, error=error)
     if len(data) > most:
@@ -100,6 +100,15 @@ def read_lines(
             line = line.removeprefix(_MARK) if number == 1 else line
             if text := decoded(line, where, expected=expected, error=error).strip():
                 yield where, text
+
+
+def _up_to(file: IO[bytes], most: int) -> bytes:
+    """At most so many bytes, in pieces: asked for in one, all of them would be set aside first."""
+    pieces: list[bytes] = []
+    while most > 0 and (piece := file.read(min(most, MIB))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
 
 
 def _open(path: Path | Traversable, expected: str, error: type[UserError]) -> IO[bytes]:
