@@ -10,15 +10,18 @@ import gzip
 import io
 import json
 import pickle
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from mar.pool.environment import read_environment
 
 from mar.controllers.base import PlanSpace
 from mar.controllers.cascal.artefacts import load_responses, save_responses
@@ -42,7 +45,6 @@ from mar.evaluation.routereval.table import OutcomeTable
 from mar.learning.generated.published import published_vectors
 from mar.learning.generated.records import Answered, Question, read_records
 from mar.learning.survey import SimplePlans
-from mar.pool.environment import read_environment
 from mar.pool.files import read_pool_file, read_source
 from mar.pool.health import _ModelList
 from mar.pool.metrics import read_metrics
@@ -174,9 +176,13 @@ parser("reply", "r", REPLY, outside(reply))
 
 # Prompts and tasks ----------------------------------------------------------------------------------------------
 
-ROLE = 'description = "Solves."\naggregate = "plain"\noutput = "text"\npost = "none"\nrevise = false\nsystem = "You are {{ name }}."\n'
+ROLE = 'description = "Solves."\naggregate = "plain"\noutput = "text"\npost = "none"\nrevise = false\n'
+ROLE += 'system = "You are {{ name }}."\n'
 parser("decider, TOML", "d.toml", ROLE, PromptLibrary.load().with_decider)
 parser("decider, text", "d.md", "You decide.", PromptLibrary.load().with_decider)
+
+
+PROMPTS = str(resources.files("mar.runtime.prompts"))
 
 
 def prompts(place: str) -> Callable[[Path], object]:
@@ -184,7 +190,8 @@ def prompts(place: str) -> Callable[[Path], object]:
 
     def read(path: Path) -> object:
         target = path.parent / "prompts" / place
-        target.parent.mkdir(parents=True, exist_ok=True)
+        ignored = shutil.ignore_patterns("*.py", "__pycache__")
+        shutil.copytree(PROMPTS, path.parent / "prompts", dirs_exist_ok=True, ignore=ignored)
         target.write_bytes(path.read_bytes())
         return PromptLibrary.load(path.parent / "prompts")
 

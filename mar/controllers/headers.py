@@ -98,7 +98,8 @@ def tried(path: Path, answer: Callable[[], npt.NDArray[Any]], shape: tuple[int, 
     Raises:
         CheckpointError: It fails.
     """
-    found = promised(path, lambda: np.asarray(answer(), dtype=np.float64))
+    with np.errstate(all="ignore"):  # numbers that are too large are said below
+        found = promised(path, lambda: np.asarray(answer(), dtype=np.float64))
     if found.shape != shape or not np.isfinite(found).all():
         raise CheckpointError(
             f"{path} does not hold what its header promises: it answers with shape {found.shape} or numbers that are "

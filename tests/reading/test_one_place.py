@@ -24,7 +24,7 @@ OF = {  # whose `load`, `loads` and `open` read content
     "reader": {"csv"},
     "DictReader": {"csv"},
 }
-OWN = {"RunDir", "Store", "OutcomeTable", "webbrowser", "session", "member", "cls"}  # whose `open` opens no file
+OWN = {"os", "RunDir", "Store", "OutcomeTable", "webbrowser", "session", "member", "cls"}  # whose `open` opens no file
 
 # Modules that read by themselves, and why that is no file of a stranger, or bounded where it is read.
 MAY = {
@@ -42,6 +42,7 @@ MAY = {
     "mar/tasks/download.py": "bytes for a digest, and a part of a download that is written on",
     "mar/learning/rundir.py": "what this process has just written, a lock, and state whose failures are caught there",
     "mar/learning/generated/records.py": "bytes of a journal, cut at its last whole line",
+    "mar/pool/server_words.py": "a text within a server's error, as it stands where it is no JSON",
     "mar/pool/servers.py": "the kernel's own files, a lock, and the end of a server's log",
     "mar/learning/generated/published.py": "vectors: torch.load(weights_only=True), within `attempt`",
     "mar/tasks/reshape.py": "a cell of a published table, written as a Python list",

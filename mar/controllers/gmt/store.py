@@ -15,9 +15,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
 
 from mar.environment import CACHE_VARIABLE, cache_folder
 from mar.errors import ConfigError, DataError
+from mar.reading import refusal, validated
 
 SCHEMA_VERSION = 1
 BUSY_S = 30.0  # how long a writer waits for another one
@@ -96,8 +100,13 @@ class Interaction:
     rating: float | None  # 0 to 1; None: not rated
 
 
+T = TypeVar("T")
 NOBODY = Standing(incarnation="", revision=0, margin=DEFAULT_MARGIN)
 _FIELDS = "id, conversation, turn, model, opening, query, response, created, rating"
+
+
+_INTERACTION, _STANDING, _USERS = TypeAdapter(Interaction), TypeAdapter(Standing), TypeAdapter(list[str])
+_NAMES = ("id", "conversation", "turn", "model", "opening", "query", "response", "created", "rating")
 
 
 class InteractionStore:
@@ -153,9 +162,12 @@ class InteractionStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise ConfigError(
-                f"interactions {self.path}: {error}; expected a writable SQLite file (set {CACHE_VARIABLE})"
-            ) from error
+            expected = f"a writable SQLite file (set {CACHE_VARIABLE})"
+            raise refusal(f"interactions {self.path}", str(error), expected=expected, error=ConfigError) from error
+
+    def _checked(self, kind: TypeAdapter[T], value: object) -> T:
+        """What the file holds, which another program may have written."""
+        return validated(kind, value, f"interactions {self.path}", expected="what mar keeps there", error=ConfigError)
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
@@ -253,14 +265,15 @@ class InteractionStore:
         query = "SELECT incarnation, revision, margin FROM users WHERE name = ?"
         with self._lock, self._errors():
             row = self._db.execute(query, (_storable(user),)).fetchone()
-        return NOBODY if row is None else Standing(incarnation=row[0], revision=row[1], margin=row[2])
+        names = ("incarnation", "revision", "margin")
+        return NOBODY if row is None else self._checked(_STANDING, dict(zip(names, row, strict=True)))
 
     def since(self, user: str, revision: int) -> list[Interaction]:
         """A user's interactions that are new or changed after a revision, oldest first."""
         query = f"SELECT {_FIELDS} FROM interactions WHERE user = ? AND revision > ? ORDER BY id"
         with self._lock, self._errors():
             rows = self._db.execute(query, (_storable(user), revision)).fetchall()
-        return [_interaction(row) for row in rows]
+        return [self._checked(_INTERACTION, dict(zip(_NAMES, row, strict=True))) for row in rows]
 
     def rated(self, user: str) -> int:
         """How many ratings of a user are kept."""
@@ -276,17 +289,13 @@ class InteractionStore:
         )
         with self._lock, self._errors():
             row = self._db.execute(query, (_storable(user), _storable(conversation))).fetchone()
-        return None if row is None else _interaction(row)
+        return None if row is None else self._checked(_INTERACTION, dict(zip(_NAMES, row, strict=True)))
 
     def users(self) -> list[str]:
         """Everybody with data here."""
         with self._lock, self._errors():
-            return [row[0] for row in self._db.execute("SELECT name FROM users ORDER BY name")]
-
-
-def _interaction(row: tuple[int, str, int, str, str, str, str | None, float, float | None]) -> Interaction:
-    names = ("id", "conversation", "turn", "model", "opening", "query", "response", "created", "rating")
-    return Interaction(**dict(zip(names, row, strict=True)))  # pyright: ignore[reportArgumentType]
+            names = [row[0] for row in self._db.execute("SELECT name FROM users ORDER BY name")]
+        return self._checked(_USERS, names)
 
 
 def _storable(text: str) -> str:

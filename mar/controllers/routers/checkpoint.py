@@ -105,7 +105,7 @@ def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None =
     if own is None and kind not in ROUTERS and kind not in ROUTERS.values():
         raise CheckpointError(
             f"{path} holds a router of the class {kind!r}, which is not registered; if you trust its code, name it "
-            f"yourself (--router-class {kind})"
+            f"yourself (--router-class {kind if kind.isprintable() else '...'})"
         )
     encoder = _encoder_of(path, header) if encoder is None else encoder
     check_encoder(path, encoder, header.encoder, header.width)
