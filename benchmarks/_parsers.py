@@ -21,7 +21,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from mar.pool.environment import read_environment
 
 from mar.controllers.base import PlanSpace
 from mar.controllers.cascal.artefacts import load_responses, save_responses
@@ -37,6 +36,7 @@ from mar.controllers.routers import Examples, RouterController, load_routed, mak
 from mar.controllers.routers.base import prior
 from mar.controllers.system_aware.checkpoint import load_system_aware, save_system_aware
 from mar.controllers.system_aware.controller import SystemSettings, build
+from mar.environment import read_environment
 from mar.errors import UserError
 from mar.evaluation.gmt.config import load_config
 from mar.evaluation.report.reading import read_run
