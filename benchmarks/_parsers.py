@@ -49,6 +49,7 @@ from mar.pool.files import read_pool_file, read_source
 from mar.pool.health import _ModelList
 from mar.pool.metrics import read_metrics
 from mar.pool.recordings import load_mmlu_pro, load_routerbench
+from mar.pool.server_words import decode
 from mar.pool.servers import State
 from mar.pool.simulated import EMPTY_WORLD, simulated_pool
 from mar.reading import attempt, decoded, parse_json, validated
@@ -162,14 +163,16 @@ REPLY = {
 
 
 def reply(path: Path) -> object:
-    """As a client reads it, whose library has parsed the JSON."""
-    from mar.pool.openai_reply import parse
+    """As a client reads it: a text where its library finds no JSON, and whatever is no completion is a fault."""
+    from mar.pool.openai_reply import ReplyBuilder
 
+    builder = ReplyBuilder()
+    text = path.read_bytes().decode("utf-8", "replace")
     try:
-        payload = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        raise UserError("no JSON") from None
-    return parse(payload)
+        builder.add_whole(decode(text))
+        return builder.build(model="m", where="m", latency_s=1.0, ttft_s=None)
+    except (ValueError, RecursionError) as error:  # as the client does
+        raise UserError(" ".join(str(error).split())) from None
 
 
 parser("reply", "r", REPLY, outside(reply))
