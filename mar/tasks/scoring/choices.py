@@ -61,6 +61,7 @@ _I = re.compile(r"\b(?:i|we)(?:['’](?:d|ll)| would| will| shall| should| can| 
 _START = re.compile(
     rf"[\s*_\"'`]{{0,12}}[(\[]?([A-Ja-j])(?:[)\].:](?!\w)|{CLOSE}[*_ \t]{{0,9}}(?:\n|$)|(?=\s(?:because|since)\b))"
 )
+_NONE = re.compile(r"\W{0,4}none of (?:the|these)\b")
 _JOINED = re.compile(r"[\s*_\"'(\[]{0,6}([A-J])[-.:)]")
 _LISTED = re.compile(r"^[ \t*_(\[-]{0,6}([A-J]|II)[)\].:]", re.MULTILINE)
 _LINE = re.compile(r"(?P<open>[*_(\[`\"'$]{0,9})([A-J])(?P<close>[*_)\].`\"'$: ]{0,9})")
@@ -70,7 +71,7 @@ _CONCLUDED = re.compile(
     rf"[*_\"'(\[$]{{0,4}}([A-J]){CLOSE}[.!]?\s*$"
 )
 _NAMED = re.compile(
-    rf"\b(?i:option|choice|alternative)\s+\(?([A-J]){ALONE}|{NOT_BEFORE}\(([A-J])\)|{NOT_BEFORE}\[([A-J])\]"
+    rf"\b(?i:option|choice|alternative)\s+\(?([A-J]){ALONE}|{NOT_BEFORE}\(([A-J])\)|{NOT_BEFORE}(?<!/)\[([A-J])\](?!\s?[/=+*^])"
 )
 _CAPITAL = re.compile(rf"{NOT_BEFORE}([A-J]){ALONE}")
 
@@ -162,6 +163,8 @@ def _what(statement: Statement, said: _Text) -> Named | None:
         return Named(letter=restated[0], start=at, end=at + len(restated[1]))
     if found is None and (joined := _JOINED.match(said.text, at)) and _restates(joined[1], joined.end(), said):
         found = Named(letter=joined[1], start=joined.start(1), end=joined.end())
+    if found is None and _NONE.match(said.low, at):
+        return Named(letter=TWO, start=at, end=at)
     return found or _subject(said, statement.start)
 
 
@@ -239,7 +242,8 @@ def _last_line(said: _Text) -> str | None:
     if listed and listed[-1] == chr(ord(match[2]) - 1):
         return None
     marked = match["open"] or match["close"]
-    begun = re.search(rf"(?:^|\n|[.!?]\s){match[2]}[a-z]", above[-2_000:])
+    ends = above.rstrip(" ")[-1:] in ".:!?"
+    begun = not ends or re.search(rf"(?:^|\n|[.!?]\s){match[2]}[a-z]", above[-2_000:])
     return match[2] if marked or above.endswith("\n") or not begun else None
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 MAX_STATEMENTS = 60  # statements looked at, from the end
 LEAD = 110  # characters before a statement that may disown it
-TAIL = 60  # characters after a statement that may take it back
+TAIL = 100  # characters after a statement that may take it back
 
 _NOUNS = (
     *("answer", "respuesta", "réponse", "antwort", "resposta", "risposta", "ответ", "đáp án", "jawaban", "cevap"),
@@ -79,6 +79,7 @@ _TAKEN_BACK = re.compile(
     r"[^\w.]{0,6}(?:alone )?(?:is|was|are|seems|looks|would be|can)(?:n't|not)?\s(?:\w{1,12}\s){0,2}?"
     r"(?:not\b|wrong|incorrect|false\b|ruled out|excluded|eliminated|out\b)"
     r"|[^\w.]{0,6}(?:isn['’]t|wasn['’]t|can['’]t be|cannot be)\b"
+    r"|(?:[^.\n]|\.\d){0,50},? but (?:this|that|it) (?:is|was) (?:not (?:correct|the)|incorrect|wrong)"
     r"|\W{0,4}\((?:wrong|incorrect|false)\b"
     r"|['\"”’»]\W{0,4}(?:say|said|claim|wrote|write|argue|according to)"
     r"|\W{0,6}(?:wait|no|hmm|actually)\W{1,3}[^.\n]{0,30}\b(?:wrong|incorrect|not right|a mistake)"
