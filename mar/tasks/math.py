@@ -49,7 +49,7 @@ class MathItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Math:
-    """MATH, scored by math-verify: equal in value, whatever the form.
+    """MATH, scored by value, whatever the form.
 
     519 sampled training problems train and the test part tests. Without a training part, 20% of what there is trains.
     """
@@ -78,7 +78,7 @@ class Math:
     @property
     def notes(self) -> Mapping[str, str]:
         """Data source and protocol."""
-        return {"data": self.source, "split": self.protocol, "metric": "equal by math-verify"}
+        return {"data": self.source, "split": self.protocol, "metric": "equal in value"}
 
     def items(self, split: Split) -> Sequence[MathItem]:
         """Items of a split in the order of the file."""

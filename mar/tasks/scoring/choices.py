@@ -61,6 +61,7 @@ _I = re.compile(r"\b(?:i|we)(?:['’](?:d|ll)| would| will| shall| should| can| 
 _START = re.compile(
     rf"[\s*_\"'`]{{0,12}}[(\[]?([A-Ja-j])(?:[)\].:](?!\w)|{CLOSE}[*_ \t]{{0,9}}(?:\n|$)|(?=\s(?:because|since)\b))"
 )
+_BRACKET = re.compile(r"\s*(?:\(|\w\))")
 _NONE = re.compile(r"\W{0,4}none of (?:the|these)\b")
 _JOINED = re.compile(r"[\s*_\"'(\[]{0,6}([A-J])[-.:)]")
 _LISTED = re.compile(r"^[ \t*_(\[-]{0,6}([A-J]|II)[)\].:]", re.MULTILINE)
@@ -158,7 +159,7 @@ def _what(statement: Statement, said: _Text) -> Named | None:
     found = letter_at(said.text, at)
     if found and (_heads_list(found, at, said) or (statement.boxed and not _fills(found, said))):
         found = None
-    restated = restated_at(said.text, at, said.options) if said.options else None
+    restated = None if found and _bracketed(found, said) else restated_at(said.text, at, said.options)
     if restated and (found is None or len(restated[1]) > 1 or found.letter not in said.allowed):
         return Named(letter=restated[0], start=at, end=at + len(restated[1]))
     if found is None and (joined := _JOINED.match(said.text, at)) and _restates(joined[1], joined.end(), said):
@@ -166,6 +167,11 @@ def _what(statement: Statement, said: _Text) -> Named | None:
     if found is None and _NONE.match(said.low, at):
         return Named(letter=TWO, start=at, end=at)
     return found or _subject(said, statement.start)
+
+
+def _bracketed(found: Named, said: _Text) -> bool:
+    """Whether a letter stands in round brackets as no option's text begins: it is the letter, and nothing restated."""
+    return said.text.startswith(")", found.end) and not any(_BRACKET.match(o) for o in said.options)
 
 
 def _heads_list(found: Named, at: int, said: _Text) -> bool:
