@@ -72,7 +72,9 @@ _CONCLUDED = re.compile(
     rf"[*_\"'(\[$]{{0,4}}([A-J]){CLOSE}[.!]?\s*$"
 )
 _NAMED = re.compile(
-    rf"\b(?i:option|choice|alternative)\s+\(?([A-J]){ALONE}|{NOT_BEFORE}\(([A-J])\)|{NOT_BEFORE}(?<!/)\[([A-J])\](?!\s?[/=+*^])"
+    rf"\b(?i:option|choice|alternative)\s+\(?([A-J]){ALONE}"
+    r"|\b(?:is|are|was|be|to|for|of|with|in|by|as|or|and|that|except|either|both)[ *]{1,3}\(([A-J])\)"
+    rf"|{NOT_BEFORE}\(([A-J])\)(?=\W{{0,4}}$|\.\s)"
 )
 _CAPITAL = re.compile(rf"{NOT_BEFORE}([A-J]){ALONE}")
 

@@ -79,7 +79,7 @@ _TAKEN_BACK = re.compile(
     r"[^\w.]{0,6}(?:alone )?(?:is|was|are|seems|looks|would be|can)(?:n't|not)?\s(?:\w{1,12}\s){0,2}?"
     r"(?:not\b|wrong|incorrect|false\b|ruled out|excluded|eliminated|out\b)"
     r"|[^\w.]{0,6}(?:isn['’]t|wasn['’]t|can['’]t be|cannot be)\b"
-    r"|(?:[^.\n]|\.\d){0,50},? but (?:this|that|it) (?:is|was) (?:not (?:correct|the)|incorrect|wrong)"
+    r"|(?:[^.\n]|\.\d){0,50},? (?:but (?:this|that|it)|which) (?:is|was) (?:not (?:correct|the)|incorrect|wrong)"
     r"|\W{0,4}\((?:wrong|incorrect|false)\b"
     r"|['\"”’»]\W{0,4}(?:say|said|claim|wrote|write|argue|according to)"
     r"|\W{0,6}(?:wait|no|hmm|actually)\W{1,3}[^.\n]{0,30}\b(?:wrong|incorrect|not right|a mistake)"
