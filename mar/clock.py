@@ -8,6 +8,11 @@ Real work inside virtual time (the sandbox, SQLite, an encoder, a tensor pass) w
 loop that looks like idleness, and the clock would jump past the very deadline that the work should meet. So all such
 work goes through `real_work`, which holds the jump while it is under way and then charges a configured virtual
 duration. However long the work really takes, the virtual schedule is the same.
+
+Virtual time has a tick. A float's last bits depend on how large it is, so the same two seconds would end a little
+otherwise when they begin later, and a run that goes on after a kill begins earlier than the one that was not killed.
+Whatever virtual time passes is therefore a whole number of ticks (`ticks`): sums and differences of such times are
+exact for 97 days, and what took place does not depend on when.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ import trio.testing
 from mar.concurrency import first_error
 
 T = TypeVar("T")
+TICKS_PER_S = 2**30
 _holds: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("mar_clock_holds", 0)
 
 
@@ -35,6 +41,11 @@ def run(main: Callable[[], Awaitable[T]], *, virtual: bool) -> T:
         clock = trio.testing.MockClock(autojump_threshold=0)
         return anyio.run(main, backend="trio", backend_options={"clock": clock})
     raise AssertionError("unreachable")  # pragma: no cover
+
+
+def ticks(seconds: float) -> float:
+    """A duration to the nearest tick, in seconds; whatever sleeps or is timed on virtual time is given in these."""
+    return round(seconds * TICKS_PER_S) / TICKS_PER_S if math.isfinite(seconds) else seconds
 
 
 def virtual_clock() -> trio.testing.MockClock | None:
@@ -58,4 +69,4 @@ async def real_work(work: Callable[[], Awaitable[T]], *, charge_s: float = 0.0) 
         _holds.set(_holds.get() - 1)
         if _holds.get() == 0:
             clock.autojump_threshold = 0
-        await anyio.sleep(charge_s)
+        await anyio.sleep(ticks(charge_s))

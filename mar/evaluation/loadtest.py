@@ -19,6 +19,7 @@ import anyio
 import numpy as np
 from rich.table import Table
 
+from mar.clock import ticks
 from mar.concurrency import task_group
 from mar.controllers.base import Controller, LateController, Moment, PlanSpace
 from mar.evaluation.cells import plain
@@ -235,7 +236,7 @@ class LoadTest(Generic[ItemT]):
             now = anyio.current_time() - began
             for name, t in self.rollouts.runtime.pool.telemetry().items():
                 samples.append(QueueSample(at_s=now, model=name, running=t.running or 0, waiting=t.waiting or 0))
-            await anyio.sleep(every)
+            await anyio.sleep(ticks(every))
 
 
 def _shed(query_id: str, arrival: float) -> Request:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import anyio
 
+from mar.clock import ticks
 from mar.concurrency import task_group
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ async def open_loop(
 
     async with task_group() as tasks:
         for i, at in enumerate(times):
-            await anyio.sleep_until(started + at)
+            await anyio.sleep_until(started + ticks(at))
             if under_way < most:
                 under_way += 1
                 tasks.start_soon(one, i)

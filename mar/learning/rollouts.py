@@ -9,7 +9,7 @@ from typing import Generic
 
 import anyio
 
-from mar.clock import real_work
+from mar.clock import real_work, ticks
 from mar.concurrency import gather
 from mar.runtime import RunIdentity, Runtime
 from mar.runtime.sandbox import Sandbox
@@ -81,7 +81,7 @@ class Rollouts(Generic[ItemT]):
 
     async def _one(self, job: Job[ItemT], began: float, on_done: Callable[[], None] | None) -> Outcome:
         if job.start_s:
-            await anyio.sleep_until(began + job.start_s)
+            await anyio.sleep_until(began + ticks(job.start_s))
         outcome = await self.one(job)
         if on_done is not None:
             on_done()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from mar.clock import ticks
 from mar.errors import NoRecording
 from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
@@ -55,7 +56,7 @@ class ReplayModel:
             NoRecording: Nobody recorded an answer to this.
         """
         recording = self._find(request)
-        await anyio.sleep(recording.latency_s or 0.0)
+        await anyio.sleep(ticks(recording.latency_s or 0.0))
         if on_delta is not None:
             on_delta(recording.text)
         return ChatReply(

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import anyio
 
+from mar.clock import ticks
 from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
 from mar.types import ChatReply, ChatRequest, DeltaHandler
@@ -39,7 +40,7 @@ class ScriptedModel:
             CallError: Whatever the function raises.
         """
         self.requests.append(request)
-        await anyio.sleep(self._latency_s)
+        await anyio.sleep(ticks(self._latency_s))
         answer = self._fn(request)
         if inspect.isawaitable(answer):
             answer = await answer

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import anyio
 
+from mar.clock import ticks
 from mar.concurrency import task_group
 from mar.errors import CallError, ConfigError
 from mar.pool.pool import Pool
@@ -189,7 +190,7 @@ class _Run:
         """Run all rounds and settle the answer. Returns why there is none."""
         seconds = self.state.budget.seconds
         failure = None
-        with anyio.move_on_after(seconds) as scope:
+        with anyio.move_on_after(None if seconds is None else ticks(seconds)) as scope:
             await self._all_rounds()
             failure = None if self.state.spent else await self._decide()
         if scope.cancelled_caught:

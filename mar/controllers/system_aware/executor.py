@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from mar.clock import ticks
 from mar.controllers.embeddings import Encoder
 from mar.controllers.system_aware.observe import Array, Inputs, Observation, decide_by, model_rows
 from mar.controllers.system_aware.rules import deadline_priority
@@ -25,7 +26,7 @@ from mar.runtime.identity import digest
 from mar.runtime.prompts import PromptLibrary
 from mar.types import Binding, ModelTelemetry, Query, StepContext
 
-INSTANT_S = 1e-6
+INSTANT_S = ticks(1e-6)
 NO_DEADLINE_S = 1000.0  # the budget of a query that has no deadline
 CHARS_PER_TOKEN = 4
 

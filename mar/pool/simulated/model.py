@@ -13,6 +13,7 @@ from typing import Self
 
 import anyio
 
+from mar.clock import ticks
 from mar.concurrency import PerLoop, task_group
 from mar.errors import CallTimeout, Charge, ConfigError, ServerFault
 from mar.pool.cards import ModelCard
@@ -141,7 +142,7 @@ class SimulatedModel:
             return
         if chance < self.assumptions.fault_rate / 2:
             raise ServerFault("simulated fault: the server answered 500")
-        await anyio.sleep(limit)
+        await anyio.sleep(ticks(limit))
         raise CallTimeout(f"simulated fault: no answer within {limit:g} s")
 
     async def _serve(
@@ -158,7 +159,7 @@ class SimulatedModel:
             raise CallTimeout(f"the simulated server of {job.model} gave no answer within {limit:g} s", charge=charge)
 
     def _reply(self, job: Job, draft: Draft, *, streamed: bool) -> ChatReply:
-        overhead = self._profiles[job.model].serving.overhead_s
+        overhead = ticks(self._profiles[job.model].serving.overhead_s)
         return ChatReply(
             text=draft.text,
             model=job.model,

@@ -17,11 +17,12 @@ from itertools import groupby
 
 import anyio
 
+from mar.clock import ticks
 from mar.pool.simulated.catalogue import Serving
 from mar.pool.simulated.serving import Job, Mark, Server
 from mar.types import ModelTelemetry
 
-INSTANT_S = 1e-6
+INSTANT_S = ticks(1e-6)
 
 
 class Ticket:
@@ -79,7 +80,7 @@ class Scheduler:
         ticket = Ticket(job)
         self._tickets[job] = ticket
         self._inbox.append(job)
-        heapq.heappush(self._deadlines, (job.arrival + timeout, job.id, job.number, job))
+        heapq.heappush(self._deadlines, (job.arrival + ticks(timeout), job.id, job.number, job))
         if len(self._deadlines) > 2 * len(self._tickets) + 64:
             self._drop_settled()
         self._inbox_due = min(self._inbox_due, self._soonest(job))
@@ -141,7 +142,7 @@ class Scheduler:
         if self._inbox:
             self._take_in(now)
         for server in self._servers.values():
-            if server.due <= now + server.speed.overhead_s:
+            if server.due <= now + server.overhead_s:
                 self._collect(server.advance(now))
 
     def _take_in(self, now: float) -> None:

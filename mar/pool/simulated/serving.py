@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from mar.clock import ticks
 from mar.pool.simulated.catalogue import Serving
 
 _RECENT = 32
@@ -98,7 +99,8 @@ class Server:
     """The state of one served model, moved from event to event.
 
     Its arithmetic happens at events only (a piece completed, a job admitted or taken out), never at a mere look, so
-    looking at it often or seldom gives the same numbers to the last bit.
+    looking at it often or seldom gives the same numbers to the last bit. Every event falls on a tick of the clock, so
+    the numbers do not depend on when the work began either.
 
     Args:
         speed: Slots, speeds and capacity.
@@ -107,6 +109,7 @@ class Server:
 
     def __init__(self, speed: Serving, *, slowdown: float = 1.0) -> None:
         self.speed = speed
+        self.overhead_s = ticks(speed.overhead_s)
         self.figures = Figures()
         self.running = 0
         self.kv_tokens = 0
@@ -137,12 +140,12 @@ class Server:
     def soonest(self, job: Job) -> float:
         """When a job's first piece could be delivered at the earliest: alone on the server."""
         units = job.prompt_tokens * self._prefill + max(1.0, job.completion_tokens / job.pieces)
-        return job.arrival + units * self._tpot[1] + self.speed.overhead_s
+        return job.arrival + ticks(units * self._tpot[1]) + self.overhead_s
 
     def advance(self, to: float) -> list[Mark]:
         """Compute every event up to `to` and return the pieces that were completed, in order."""
         reached: list[Mark] = []
-        if self.due > to + self.speed.overhead_s:
+        if self.due > to + self.overhead_s:
             return reached
         while self._next_at() <= to:
             reached.append(self._reach())
@@ -172,14 +175,14 @@ class Server:
         self._plan()
 
     def _plan(self) -> None:
-        self.due = self._next_at() + self.speed.overhead_s
+        self.due = self._next_at() + self.overhead_s
 
     def _next_at(self) -> float:
         while self._marks and self._marks[0][-1].cancelled:
             heapq.heappop(self._marks)
         if not self._marks:
             return math.inf
-        return self._now + (self._marks[0][0] - self._service) * self._tpot[self.running]
+        return self._now + ticks((self._marks[0][0] - self._service) * self._tpot[self.running])
 
     def _admit(self) -> None:
         self._drop_cancelled()
@@ -214,9 +217,9 @@ class Server:
         if piece == job.pieces:
             job.finish = at
             self._release(job)
-            self.figures.add(job, self.speed.overhead_s)
+            self.figures.add(job, self.overhead_s)
             self._admit()
-        return Mark(time=at + self.speed.overhead_s, job=job, piece=piece)
+        return Mark(time=at + self.overhead_s, job=job, piece=piece)
 
     def _move(self, to: float) -> None:
         if to <= self._now:
@@ -230,7 +233,7 @@ class Server:
     def _observe_firsts(self, service: float, at: float) -> None:
         while self._firsts and self._firsts[0][0] <= service:
             point, _, _, job = heapq.heappop(self._firsts)
-            job.first = at - (service - point) * self._tpot[self.running]
+            job.first = at - ticks((service - point) * self._tpot[self.running])
 
     def _release(self, job: Job) -> None:
         job.running = False

@@ -370,3 +370,37 @@ def test_confidence_is_reported_when_asked_for():
     plain, asked = in_turn([request(), request(logprobs=True)])
     assert plain.mean_logprob is None
     assert -0.35 <= asked.mean_logprob <= -0.05
+
+
+@pytest.mark.parametrize("before_s", [0.1, 12_345.678, 3_000_000.0])
+def test_when_work_begins_changes_nothing_to_the_last_bit(before_s):
+    # Awkward speeds, a backlog behind two slots, a streamed call and time-outs; later moments have coarser floats.
+    odd = {"m": profile(speed=serving(tpot_base_s=0.0937, tpot_slope_s=0.0113, overhead_s=0.0171))}
+
+    async def block(here) -> list[object]:
+        took: dict[int, object] = {}
+
+        async def one(k: int) -> None:
+            r = request(f"q{k % 40}", sample=str(k), timeout_s=1000.3 if k % 5 else 3.7)
+            await anyio.sleep(clock.ticks(0.137 * k))
+            began = anyio.current_time()
+            try:
+                reply = await here.chat(r, (lambda _: None) if k % 3 == 0 else None)
+                took[k] = reply.latency_s, reply.ttft_s, anyio.current_time() - began
+            except CallTimeout:
+                took[k] = anyio.current_time() - began
+
+        async with anyio.create_task_group() as tasks:
+            for k in range(60):
+                tasks.start_soon(one, k)
+        return [took[k] for k in range(60)]
+
+    async def main() -> tuple[list[object], list[object]]:
+        async with pool(spread_world(40), odd) as here:
+            early = await block(here)
+            await anyio.sleep(clock.ticks(before_s))
+            return early, await block(here)
+
+    early, late = clock.run(main, virtual=True)
+    assert early == late
+    assert any(isinstance(t, float) for t in early)
