@@ -9,6 +9,7 @@
     │   ├── CallError        a model call that failed; `retryable` says whether it can pass, `charge` what it may cost
     │   │   ├── RateLimited, ServerFault (ModelLoading), CallTimeout, ConnectionLost, BadReply      (retryable)
     │   │   └── BadKey, UnknownModel, ContextOverflow, BadRequest, Refused, NoRecording   (final)
+    │   ├── PoolDown           a model that a run needs answers no more
     │   ├── LookupUnavailable  a look-up service that gave no answer
     │   ├── ServerNotStarted   a model server that was to be started ended or did not become healthy
     │   └── SandboxUnavailable the sandbox could not be started on this machine
@@ -164,6 +165,10 @@ class NoRecording(CallError):
     """A replay pool holds no answer for this item, model and kind of call."""
 
     kind = "no_recording"
+
+
+class PoolDown(OutsideError):
+    """A model that a run needs answers no more, however often it is asked."""
 
 
 class LookupUnavailable(OutsideError):

@@ -6,12 +6,17 @@ import os
 import tempfile
 from pathlib import Path
 
+UNFINISHED = ".part"  # how the names of files end that are being written
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader, or a kill at any moment, never sees half of it."""
+    """Write a file so that a reader, a kill at any moment or a power cut never sees half of it.
+
+    A kill may leave a hidden file beside it that ends in `.part`; `clear_unfinished` removes it.
+    """
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -22,6 +27,12 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what killed processes left of files they were writing in a folder; nobody else may be writing there."""
+    for left in folder.rglob(f".*{UNFINISHED}"):
+        left.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -15,7 +15,7 @@ LAYERS = (  # lowest first; the parts of one layer must not import each other
     {"errors", "files", "concurrency", "cachefile", "terminal"},
     {"reading"},
     {"environment"},
-    {"types", "clock"},
+    {"types", "clock", "numerics"},
     {"pool"},
     {"runtime"},
     {"tasks"},

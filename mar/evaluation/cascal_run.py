@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -29,17 +28,16 @@ from mar.learning.generated.respond import RespondSettings
 from mar.learning.generated.simulated import NAME, SimulatedGenerator, question_world
 from mar.learning.generated.subjects import subject_descriptions, task_name
 from mar.learning.progress import Progress
+from mar.learning.rundir import claim_folder, held, same_arguments
+from mar.numerics import one_thread
 from mar.pool.choose import AUTO, configured_pool
 from mar.pool.pool import Pool
 from mar.pool.simulated import simulated_pool
-from mar.reading import read_json
-from mar.reading import table as json_table
 from mar.runtime import Account, Ledger
 from mar.terminal import visible
 
 SIMULATED_QUESTIONS = 600
 """Questions that a run on the simulated pool generates unless told otherwise: enough to learn something from."""
-ARGUMENTS = "args.json"
 
 
 class CascalOptions(BaseModel):
@@ -149,9 +147,13 @@ def run_cascal(
     Raises:
         UserError: An option, a file or a folder cannot be used.
     """
-    progress = progress or Progress()
+    with held(options.folder()), one_thread():
+        return _run(options, pool, encoder, progress or Progress())
+
+
+def _run(options: CascalOptions, pool: Pool | None, encoder: Encoder | None, progress: Progress) -> Path:
     folder = options.folder()
-    _same_run(folder, options)
+    same_arguments(folder, options.identity())
     live = pool or configured_pool(options.pool)
     run = Pipeline(
         folder,
@@ -172,7 +174,7 @@ def run_cascal(
             continue
         progress.say(f"{step} ...")
         _steps(run, options, live)[step]()
-        write_atomically(folder / ARGUMENTS, json.dumps(options.identity(), indent=1) + "\n")
+        claim_folder(folder, options.identity())  # only now: a run that could not begin must not refuse the next
     if last == len(STEPS) - 1:
         _report(run, options, progress)
     return folder
@@ -213,25 +215,6 @@ RESULTS: dict[Step, Sequence[str]] = {
 def _done(folder: Path, run: Pipeline, step: Step) -> bool:
     names = RESULTS[step] or [f"prepared-{t}.jsonl" for t in (run.settings.train_task, run.settings.test_task)]
     return all((folder / name).is_file() for name in names)
-
-
-def _same_run(folder: Path, options: CascalOptions) -> None:
-    """Refuse a folder of other options.
-
-    Raises:
-        ConfigError: The folder's run was asked for something else.
-    """
-    path, asked = folder / ARGUMENTS, options.identity()
-    if not path.is_file():
-        return
-    known = json_table(read_json(path, error=ConfigError), str(path), error=ConfigError)
-    changed = [name for name in asked if known.get(name) != asked[name]]
-    if changed:
-        name = changed[0]
-        raise ConfigError(
-            f"{folder} is a run with --{name} {known.get(name)}, not {asked[name]}; "
-            "give another --out or the same options"
-        )
 
 
 def _pools(run: Pipeline, options: CascalOptions, live: Pool | None) -> Pools:

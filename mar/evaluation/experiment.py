@@ -38,7 +38,7 @@ from mar.learning.arrivals import sweep
 from mar.learning.progress import Progress
 from mar.learning.reinforce import Trainer, TrainResult
 from mar.learning.rollouts import Job, Outcome, Rollouts
-from mar.learning.rundir import RunDir
+from mar.learning.rundir import RunDir, held
 from mar.learning.settings import TrainSettings
 from mar.pool.choose import configured_pool
 from mar.pool.pool import Pool
@@ -246,7 +246,6 @@ class Experiment(Generic[ItemT]):
 
     def _keep(self, run: RunDir, tested: Sequence[Tested]) -> None:
         path = run.path / "episodes-test.jsonl"
-        path.unlink(missing_ok=True)
         write_episodes(path, (o.episode for _, outcomes in tested for o in outcomes))
         if self.options.train_telemetry_csv is not None:
             write_telemetry(self.options.train_telemetry_csv, tested, self.options, self.task.name)
@@ -317,11 +316,12 @@ def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | N
         )
         return None
     path = options.out or Path("runs") / f"{task.name}-seed{options.seed}"
-    run = RunDir.open(path, arguments=options.identity(), prompts=experiment.prompts.hash)
     progress.say(source)
     progress.say(f"run folder: {path}")
     try:
-        return run_async(lambda: experiment.main(run), virtual=pool is None)
+        with held(path):
+            run = RunDir.open(path, arguments=options.identity(), prompts=experiment.prompts.hash)
+            return run_async(lambda: experiment.main(run), virtual=pool is None)
     except KeyboardInterrupt:
         progress.say(
             f"interrupted; everything up to the last update is in {path}. The same command goes on from there."

@@ -26,7 +26,7 @@ from mar.evaluation.telemetry_csv import Row, episode_rows, step_keys, write_row
 from mar.files import write_atomically
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
-from mar.learning.rundir import RunDir
+from mar.learning.rundir import RunDir, held
 from mar.learning.system_aware import SystemTrainer
 from mar.learning.system_aware.samples import Sample
 from mar.pool.choose import configured_pool
@@ -73,6 +73,10 @@ class SystemRun:
             UserError: Something given cannot be used.
         """
         virtual = configured_pool(self.options.pool) is None
+        with held(self.folder):
+            return self._started(virtual=virtual)
+
+    def _started(self, *, virtual: bool) -> SystemAware:
         self.run = RunDir.open(self.folder, arguments=self.options.identity(), prompts=self.prompts.hash)
         self.progress.say(f"run folder: {self.folder}")
         texts = [self.task.query(i).text for i in self.session.items]
@@ -94,11 +98,14 @@ class SystemRun:
             number = trainer.next_segment
             if number is None or rollouts.limit_reached:
                 return False
-            samples = await trainer.segment(rollouts)
-            self._note(trainer, number, samples)
-            last = trainer.next_segment is None
-            self._checkpoints(trainer, number, last, simulated=rollouts.runtime.pool.simulated)
-            return not last
+
+            def derive(samples: Sequence[Sample]) -> None:
+                self._note(trainer, number, samples)
+                last = trainer.next_segment is None
+                self._checkpoints(trainer, number, last, simulated=rollouts.runtime.pool.simulated)
+
+            await trainer.segment(rollouts, derive=derive)
+            return trainer.next_segment is not None
 
     def _prepared(self, rollouts: Rollouts[Any]) -> SystemTrainer[Any]:
         o, pool = self.options, rollouts.runtime.pool

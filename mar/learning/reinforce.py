@@ -20,6 +20,7 @@ done: importance weights (every update is on-policy) and reward normalisation ac
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ from mar.learning.rundir import RunDir, SavedParts, TrainingState
 from mar.learning.settings import TrainSettings, draw_rates
 from mar.learning.survey import SimplePlans, Survey, Trial, first_round
 from mar.learning.survey import survey as survey_plans
+from mar.numerics import one_thread
 from mar.runtime import RunIdentity
 from mar.runtime.identity import digest
 from mar.tasks.task import ItemT
@@ -74,8 +76,6 @@ class Trainer(Generic[ItemT]):
         run: RunDir,
         progress: Progress,
     ) -> None:
-        # The tensors are small: more threads would only wait for each other, and add up in another order each time.
-        torch.set_num_threads(1)
         missing = rollouts.runtime.pool.without_price()
         if settings.cost_rate > 0 and missing:
             raise ConfigError(
@@ -84,6 +84,7 @@ class Trainer(Generic[ItemT]):
         self.router, self.space, self.rollouts = router, space, rollouts
         self.settings, self.run, self.progress = settings, run, progress
         self.optimizer = torch.optim.Adam(router.network.parameters(), lr=settings.lr)
+        self.best = copy.deepcopy(router.network)  # the weights kept so far
         self.candidates, self.names = router.candidates(space)
         self.policy = Policy(router.network, self.candidates)
         self.imagination: Imagination | None = None
@@ -93,6 +94,10 @@ class Trainer(Generic[ItemT]):
 
     async def train(self, items: Sequence[ItemT], validation: Sequence[ItemT]) -> TrainResult:
         """Run all epochs, from the last saved state if there is one."""
+        with one_thread():  # the tensors are small: more threads would only wait for each other
+            return await self._train(items, validation)
+
+    async def _train(self, items: Sequence[ItemT], validation: Sequence[ItemT]) -> TrainResult:
         settings = self.settings
         queries = [self.rollouts.task.query(i) for i in items]
         self.inputs = inputs = self.router.embed([q.text for q in queries])
@@ -113,6 +118,8 @@ class Trainer(Generic[ItemT]):
                 if self.rollouts.limit_reached:
                     return self._finish(state, "limit: " + self.rollouts.limit_reached)
                 self.run.save_state(state, parts)
+        if state.stopped:
+            return self._finish(state, state.stopped)
         batches = _batches(len(items), settings.batch_size)
         with self.progress.bar("training", total=settings.epochs * len(items)) as bar:
             bar.advance(state.epoch * len(items) + sum(len(b) for b in batches[: state.batch]))
@@ -204,7 +211,7 @@ class Trainer(Generic[ItemT]):
     # One batch ------------------------------------------------------------------------------------------------
 
     def _parts(self) -> SavedParts:
-        modules: dict[str, nn.Module] = {"network": self.router.network}
+        modules: dict[str, nn.Module] = {"network": self.router.network, "best": self.best}
         optimizers: dict[str, torch.optim.Optimizer] = {"adam": self.optimizer}
         if self.imagination is None:
             return SavedParts(modules=modules, optimizers=optimizers)
@@ -303,7 +310,7 @@ class Trainer(Generic[ItemT]):
             self.lessons.refresh(self.router.network)
         if not items:
             state.best_epoch = state.epoch
-            self.run.save_best(self.router.network)
+            self._keep(state)
             return
         self.router.cost_rate = self.settings.cost_rate
         outcomes = await self._run_greedily(items, self._plans(items), epoch="validation")
@@ -318,7 +325,12 @@ class Trainer(Generic[ItemT]):
         if better or (settled and not state.settled):
             state.best_utility, state.best_by_item = utility, by_item
             state.best_epoch, state.settled = state.epoch, settled
-            self.run.save_best(self.router.network)
+            self._keep(state)
+
+    def _keep(self, state: TrainingState) -> None:
+        """Keep the present weights as the best."""
+        self.best.load_state_dict(self.router.network.state_dict())
+        state.kept = True
 
     def _plans(self, items: Sequence[ItemT]) -> list[Plan]:
         return [p.plan for p in self.router.plan([self.rollouts.task.query(i) for i in items], self.space)]
@@ -348,12 +360,12 @@ class Trainer(Generic[ItemT]):
         """
         last = state.epoch - 1
         if not validation or state.best_epoch == last:
-            return self._finish(state, why)
+            return self._end(state, parts, why)
         everything, draws = [*items, *validation], self.settings.validation_rollouts
         self.router.cost_rate = self.settings.cost_rate
         newest = {name: value.clone() for name, value in self.router.network.state_dict().items()}
         plans = [self._plans(everything)]
-        self.run.load_best(self.router.network)
+        self.router.network.load_state_dict(self.best.state_dict())
         plans.append(self._plans(everything))
         differ = [i for i, (new, old) in enumerate(zip(*plans, strict=True)) if new != old]
         by_item: list[list[float]] = []
@@ -368,13 +380,19 @@ class Trainer(Generic[ItemT]):
                 bar.advance()
         if _better(*by_item, errors=1.0):
             self.router.network.load_state_dict(newest)
-            self.run.save_best(self.router.network)
             state.best_epoch = last
-            self.run.save_state(state, parts)
+            self._keep(state)
+        return self._end(state, parts, why)
+
+    def _end(self, state: TrainingState, parts: SavedParts, why: str) -> TrainResult:
+        """Training is over for good, and what was kept is known from the same moment on."""
+        state.stopped = why
+        self.run.save_state(state, parts)
         return self._finish(state, why)
 
     def _finish(self, state: TrainingState, why: str) -> TrainResult:
-        self.run.load_best(self.router.network)
+        if state.kept:
+            self.router.network.load_state_dict(self.best.state_dict())
         self.router.cost_rate = self.settings.cost_rate
         stored = self.run.path / SURVEY_FILE
         simple = SimplePlans.read(stored) if stored.is_file() else None

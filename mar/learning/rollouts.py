@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic
 
@@ -11,6 +11,7 @@ import anyio
 
 from mar.clock import real_work, ticks
 from mar.concurrency import gather
+from mar.learning.outage import Outage
 from mar.runtime import RunIdentity, Runtime
 from mar.runtime.sandbox import Sandbox
 from mar.tasks.task import ItemT, Score, Task
@@ -68,6 +69,7 @@ class Rollouts(Generic[ItemT]):
     deadline_s: float | None = None  # of each episode: told to the binder, not enforced
     binder: Binder | None = None  # chooses models just before agents run; None: plans name them all
     stop_rule: StopRule | None = None  # may leave out rounds; None: all rounds are run
+    outage: Outage = field(default_factory=Outage)  # ends the run when a server does
 
     @property
     def limit_reached(self) -> str | None:
@@ -75,7 +77,12 @@ class Rollouts(Generic[ItemT]):
         return self.runtime.ledger.reached
 
     async def run(self, jobs: Sequence[Job[ItemT]], *, on_done: Callable[[], None] | None = None) -> list[Outcome]:
-        """Run and score all jobs, as many at once as `concurrency` allows. Results stand in the order of the jobs."""
+        """Run and score all jobs, as many at once as `concurrency` allows. Results stand in the order of the jobs.
+
+        Raises:
+            ConfigError: A live model's key or name is wrong.
+            PoolDown: A live model answers no more.
+        """
         began = anyio.current_time()
         return await gather([partial(self._one, job, began, on_done) for job in jobs], limit=self.concurrency)
 
@@ -99,6 +106,8 @@ class Rollouts(Generic[ItemT]):
             budget=self.budget,
             deadline_s=self.deadline_s,
         )
+        if self.runtime.pool.kind == "live":  # a simulated server is slow or fails as it is told to, and never dies
+            self.outage.episode(episode)
         score = await real_work(lambda: self.task.score(job.item, episode.answer, self.sandbox))
         return Outcome(
             query_id=query.id,

@@ -3,30 +3,36 @@
 
 args.json, environment.json   what was asked for, and with which versions and prompts
 metrics.jsonl                 one line per update and per validation
-state.safetensors             weights, optimiser and position after the last update, for resuming
-best.safetensors              the weights with the best validation utility
+state.safetensors             weights, the best of them, optimiser and position after the last update, for resuming
 checkpoint.safetensors        the finished controller
 episodes-*.jsonl              traces of the test phase
 results.json, results.md, curves.png
+
+Everything that resuming needs is one file that is replaced whole, so there is no moment between two writes. Whoever
+runs in a folder holds it (`held`), so that two processes never mix in one.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import nn
 
 from mar.errors import CheckpointError, ConfigError
-from mar.files import write_atomically
+from mar.files import clear_unfinished, write_atomically
+from mar.reading import attempt, read_json, read_json_lines
 
 PACKAGES = ("mar", "torch", "sentence-transformers", "openai", "anyio", "trio", "numpy")
 
@@ -42,6 +48,8 @@ class TrainingState:
     best_utility: float = float("-inf")
     best_by_item: list[float] = field(default_factory=list[float])  # its utility on each validation item
     settled: bool = False  # whether the best epoch is one whose policy has settled
+    kept: bool = False  # whether any weights were kept as the best
+    stopped: str = ""  # why training ended; empty: it has not
 
 
 class Remembers(Protocol):
@@ -94,30 +102,73 @@ def _below(name: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Te
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
+@contextmanager
+def held(folder: Path) -> Generator[None]:
+    """Be the only process at work in a run's folder, which is made if need be, and clear away what a killed one left.
+
+    The lock is on the folder itself and belongs to the process: it ends with it, however that ends, and leaves no file.
+    A file system that knows no locks gives none. A folder that nothing was written to is not left.
+
+    Raises:
+        ConfigError: It cannot be a folder, or another process is at work in it.
+    """
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be a run's folder: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"another process is at work in {folder}; wait for it to end, or give another") from None
+        except OSError:
+            pass
+        clear_unfinished(folder)
+        yield
+    finally:
+        os.close(handle)
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def claim_folder(path: Path, arguments: Mapping[str, Any]) -> None:
     """Create a run's folder with its args.json, or find it to be that of a run with the same arguments.
 
     Raises:
         ConfigError: The folder belongs to a run with other arguments (names the first that differs), or is none.
     """
+    given = same_arguments(path, arguments)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {path} cannot be a folder: {error.strerror}") from None
+    write_atomically(path / "args.json", json.dumps(given, indent=2, sort_keys=True))
+
+
+def same_arguments(path: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as args.json holds them, unless it holds others; writes nothing.
+
+    Raises:
+        ConfigError: The folder belongs to a run with other arguments (names the first that differs).
+    """
     given = json.loads(json.dumps(dict(arguments), default=str))
     stored = path / "args.json"
     if stored.is_file():
-        try:
-            before = dict(json.loads(stored.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigError(f"{stored} cannot be read ({error}); give another --out") from None
+        before = attempt(
+            lambda: dict(read_json(stored)),
+            str(stored),
+            expected="a run's arguments, or another --out",
+            error=ConfigError,
+        )
         for name in sorted(given.keys() | before.keys()):
             if given.get(name) != before.get(name):
                 raise ConfigError(
                     f"{path} holds a run with {name} = {before.get(name)!r}, not {given.get(name)!r}; "
                     "give the same options to resume it, or another --out"
                 )
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {path} cannot be a folder: {error.strerror}") from None
-    write_atomically(stored, json.dumps(given, indent=2, sort_keys=True))
+    return given
 
 
 class RunDir:
@@ -151,7 +202,10 @@ class RunDir:
 
     def _facts(self) -> dict[str, float]:
         path = self.path / "facts.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        expected = "what the run found out; without this file it finds it out anew"
+        return attempt(lambda: dict(read_json(path)), str(path), expected=expected)
 
     # Metrics --------------------------------------------------------------------------------------------------
 
@@ -161,9 +215,17 @@ class RunDir:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
 
     def metrics(self) -> list[dict[str, float]]:
-        """All lines of metrics."""
+        """All lines of metrics; half a line at the end, which a kill or a full disk left, is none.
+
+        Raises:
+            DataError: A line is no metrics; names it.
+        """
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        if not path.is_file():
+            return []
+        expected = "metrics of an update; without this file the run goes on and its curves begin here"
+        lines = read_json_lines(path, expected=expected, finite=False, complete=True)
+        return [attempt(lambda m=m: {"step": m["step"], **m}, where, expected=expected) for where, m in lines]
 
     # State ----------------------------------------------------------------------------------------------------
 
@@ -182,29 +244,21 @@ class RunDir:
         if not path.is_file():
             (self.path / "metrics.jsonl").unlink(missing_ok=True)  # of a run that was killed in its first update
             return None
-        try:
-            with safe_open(path, framework="pt") as file:
-                state = TrainingState(**json.loads((file.metadata() or {})["state"]))
-                parts.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - not a mapping
-        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} cannot be resumed from: {str(error).splitlines()[0]}") from None
+        expected = "the state of this run; delete the file to train anew, with what was paid for from the cache"
+        state = attempt(lambda: _restored(path, parts), str(path), expected=expected, error=CheckpointError)
         kept = [m for m in self.metrics() if m["step"] <= state.step and not _redone(m, state)]
         write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in kept))
         return state
 
-    def save_best(self, network: nn.Module) -> None:
-        """Keep the present weights as the best."""
-        write_atomically(
-            self.path / "best.safetensors", save({k: v.contiguous() for k, v in network.state_dict().items()})
-        )
 
-    def load_best(self, network: nn.Module) -> None:
-        """Take the best weights, if any were kept."""
-        path = self.path / "best.safetensors"
-        if path.is_file():
-            network.load_state_dict(load_file(path))
+def _restored(path: Path, parts: SavedParts) -> TrainingState:
+    with safe_open(path, framework="pt") as file:
+        state = TrainingState(**json.loads((file.metadata() or {})["state"]))
+        parts.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - not a mapping
+    return state
 
 
 def _redone(metrics: Mapping[str, float], state: TrainingState) -> bool:
-    """Whether a line is of a validation that will run again: it was made, but the state after it was not saved."""
-    return "validation_utility" in metrics and metrics["epoch"] >= state.epoch
+    """Whether a line is of a validation or a segment that will run again: the state after it was not saved."""
+    validation = "validation_utility" in metrics and metrics["epoch"] >= state.epoch
+    return validation or metrics.get("segment", -1) >= state.batch

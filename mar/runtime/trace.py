@@ -12,6 +12,7 @@ import anyio
 from pydantic import TypeAdapter
 
 from mar.errors import ConfigError, DataError
+from mar.files import write_atomically
 from mar.reading import attempt, read_json_lines, table
 from mar.types import AnyEvent, Decided, Episode, EpisodeStarted, Failure, Plan, Stopped
 
@@ -94,10 +95,9 @@ def _rebuilt(data: Mapping[str, Any]) -> Episode:
 
 
 def write_episodes(path: Path, episodes: Iterable[Episode]) -> None:
-    """Append episodes to a JSONL file, one a line."""
-    with path.open("a", encoding="utf-8") as file:
-        for episode in episodes:
-            file.write(json.dumps(episode_to_json(episode), ensure_ascii=True) + "\n")
+    """Write episodes as a JSONL file, one a line, whole or not at all."""
+    lines = (json.dumps(episode_to_json(episode), ensure_ascii=True) + "\n" for episode in episodes)
+    write_atomically(path, "".join(lines))
 
 
 def read_episodes(path: Path) -> Iterator[Episode]:

@@ -59,7 +59,7 @@ def test_the_later_steps_again_give_the_same_bytes(finished, monkeypatch):
 
 
 def test_a_folder_of_another_run_is_refused(finished):
-    with pytest.raises(ConfigError, match="--seed 0, not 1"):
+    with pytest.raises(ConfigError, match="seed = 0, not 1"):
         run_cascal(options(finished.parent, seed=1), encoder=HashEncoder(256), progress=QUIET)
 
 

@@ -72,7 +72,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
     resumed = start(tmp_path / "killed")
     resumed.communicate("\n" * 99)
 
-    for name in ("state.safetensors", "best.safetensors", "metrics.jsonl"):
+    for name in ("state.safetensors", "metrics.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
@@ -162,5 +162,5 @@ def test_a_run_folder_of_other_arguments_is_not_overwritten(tmp_path):
 def test_a_damaged_state_is_refused_in_one_line(tmp_path):
     toy.train(tmp_path, epochs=1)
     (tmp_path / "state.safetensors").write_bytes(b"junk")
-    with pytest.raises(CheckpointError, match="cannot be resumed from"):
+    with pytest.raises(CheckpointError, match=r"state\.safetensors: .*; expected the state of this run"):
         toy.train(tmp_path, epochs=1)

@@ -71,12 +71,12 @@ def test_a_real_episode_is_read_back_with_all_its_figures():
     assert (again.usage, again.answer, again.failures) == (episode.usage, episode.answer, episode.failures)
 
 
-def test_writing_appends(tmp_path):
+def test_writing_again_replaces(tmp_path):
     path = tmp_path / "episodes.jsonl"
     episode = run(plan_of("IO", 1))
     write_episodes(path, [episode])
     write_episodes(path, [episode])
-    assert list(read_episodes(path)) == [episode, episode]
+    assert list(read_episodes(path)) == [episode]
 
 
 WHOLE = episode_to_json(run(plan_of("IO", 1)))

@@ -27,7 +27,8 @@ from mar.evaluation.statistics import Interval
 from mar.files import write_atomically
 from mar.learning.gmt import PublishedTraining, train_published
 from mar.learning.progress import Progress
-from mar.learning.rundir import RunDir
+from mar.learning.rundir import RunDir, held
+from mar.numerics import one_thread
 from mar.reading import read_json, validated
 from mar.terminal import Terminal
 
@@ -327,4 +328,5 @@ def run_gmt(
     for line in without_effect(config):
         progress.say(f"{line} is not read by variant {config.train.variant}")
     place = out or config.checkpoint.root / f"gmt-{config.dataset.name}-{config.train.id}-{config.train.variant}"
-    return GmtRun(config, votes, encoder, place, progress).main()
+    with held(place), one_thread():
+        return GmtRun(config, votes, encoder, place, progress).main()

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from mar.concurrency import gather
 from mar.errors import CallError, LimitReached
 from mar.learning.generated.records import Journal
+from mar.learning.outage import Outage
 from mar.learning.progress import Progress
 from mar.pool.pool import Pool
 from mar.runtime import Ledger, Meter
@@ -64,11 +65,14 @@ async def ask_all(
 
     Raises:
         LimitReached: Nothing more may be spent. What had begun by then was finished, and is in the journal.
+        ConfigError: A model's key or name is wrong.
+        PoolDown: A model answers no more; what was answered is in the journal.
     """
     ledger = ledger or Ledger()
     left = [c for c in calls if c.key not in done]
     if not left:
         return
+    outage = Outage()
     with progress.bar(what, total=len(left)) as bar:
 
         async def one(call: Call) -> None:
@@ -79,8 +83,11 @@ async def ask_all(
                 return
             except CallError as error:
                 journal.append(record(call, error))
+                if pool.kind == "live":
+                    outage.failed(call.request.model, error.kind, str(error))
             else:
                 journal.append(record(call, reply))
+                outage.answered(call.request.model)
             bar.advance()
 
         async with pool:

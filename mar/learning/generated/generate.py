@@ -104,7 +104,7 @@ async def generate(
         progress=progress,
         what="generating",
     )
-    return collect([c.key for c in calls], journal.read(Written))
+    return collect([c.key for c in calls], journal.settled(Written, lambda w: w.call))
 
 
 def collect(order: Sequence[str], written: Sequence[Written]) -> Generated:

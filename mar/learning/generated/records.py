@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mar.controllers.cascal import ABSTAINED
 from mar.errors import DataError
 from mar.files import write_atomically
+from mar.reading import read_json_lines
 from mar.tasks.readers import read_jsonl
 from mar.tasks.scoring.choices import LETTERS
 
@@ -100,15 +100,28 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def read(self, kind: type[RecordT]) -> list[RecordT]:
-        """What is there; half a line at the end, left by a kill, is cut off."""
+        """What is there; half a line at the end, left by a kill, is cut off.
+
+        Raises:
+            DataError: A line is no such record; names it.
+        """
         if not self.path.is_file():
             return []
         data = self.path.read_bytes()
         whole = data[: data.rfind(b"\n") + 1]
         if len(whole) < len(data):
             write_atomically(self.path, whole)
-        lines = whole.decode("utf-8").splitlines()
-        return [_validated(kind, json.loads(line), f"{self.path}, line {n}") for n, line in enumerate(lines, start=1)]
+        return [_validated(kind, row, where) for where, row in read_json_lines(self.path)]
+
+    def settled(self, kind: type[RecordT], key: Callable[[RecordT], str]) -> list[RecordT]:
+        """What is there once all calls have ended: the last record of each key, in the order of the keys.
+
+        The file is left so, too. Whatever order answers came in, and however often the run was killed, it is the same.
+        """
+        last = {key(record): record for record in self.read(kind)}
+        records = [last[name] for name in sorted(last)]
+        write_records(self.path, records)
+        return records
 
     def append(self, record: BaseModel) -> None:
         """Add one record."""

@@ -93,7 +93,7 @@ async def respond(
             logprob=reply.mean_logprob,
         )
 
-    done = {f"{a.model}\x1f{a.question_id}" for a in journal.read(Answered) if not a.failure}
+    done = {_key(a) for a in journal.read(Answered) if not a.failure}
     await ask_all(
         pool,
         calls,
@@ -105,7 +105,11 @@ async def respond(
         progress=progress,
         what="answering",
     )
-    return journal.read(Answered)
+    return journal.settled(Answered, _key)
+
+
+def _key(answered: Answered) -> str:
+    return f"{answered.model}\x1f{answered.question_id}"
 
 
 def read_choice(text: str, question: Question) -> int:

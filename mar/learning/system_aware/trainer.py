@@ -20,7 +20,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
 import anyio
-import torch
 
 from mar.clock import virtual_clock
 from mar.controllers.base import PlanSpace
@@ -38,6 +37,7 @@ from mar.learning.system_aware.samples import Sample, StepSample, sample_of
 from mar.learning.system_aware.selection import Selection
 from mar.learning.system_aware.settings import SystemTraining
 from mar.learning.system_aware.worth import WorthLearner
+from mar.numerics import one_thread
 from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
 
@@ -76,7 +76,6 @@ class SystemTrainer(Generic[ItemT]):
         run: RunDir,
         progress: Progress,
     ) -> None:
-        torch.set_num_threads(1)  # the tensors are small: more threads would only wait for each other
         self.controller, self.space, self.settings = controller, space, settings
         self.items, self.validation = items, validation
         self.run, self.progress = run, progress
@@ -119,8 +118,23 @@ class SystemTrainer(Generic[ItemT]):
         """The segment to run next; None when all are done."""
         return self.state.batch if self.state.batch < self.segments else None
 
-    async def segment(self, rollouts: Rollouts[ItemT]) -> list[Sample]:
-        """Run the next segment and save the state. The servers must be idle."""
+    async def segment(
+        self, rollouts: Rollouts[ItemT], *, derive: Callable[[list[Sample]], None] = lambda _: None
+    ) -> list[Sample]:
+        """Run the next segment and save the state. The servers must be idle.
+
+        Args:
+            rollouts: Who runs episodes.
+            derive: Writes what else is kept of the segment's samples. The state is saved after it, so that a run that
+                was killed in between does both again.
+        """
+        with one_thread():  # the tensors are small: more threads would only wait for each other
+            samples = await self._segment(rollouts)
+        derive(samples)
+        self.run.save_state(self.state, self.parts)
+        return samples
+
+    async def _segment(self, rollouts: Rollouts[ItemT]) -> list[Sample]:
         number = self.state.batch
         self.controller.greedy = False
         samples: list[Sample] = []
@@ -137,7 +151,6 @@ class SystemTrainer(Generic[ItemT]):
         self._swap()
         self.run.log(self.state.step, {"epoch": self.epoch_of(number), "segment": number, **metrics})
         self.state.batch = number + 1
-        self.run.save_state(self.state, self.parts)
         return samples
 
     async def _choose(self, rollouts: Rollouts[ItemT]) -> dict[str, float]:

@@ -1,0 +1,27 @@
+# pyright: basic
+"""Numbers that are the same every time.
+
+Several threads add the same numbers in another order each time, so a sum's last bits differ from run to run, and an
+optimiser carries them into the leading ones. What a run learns is therefore computed on one thread, however many the
+machine has. Rejected: PyTorch's deterministic algorithms, which still depend on how many threads there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+
+@contextmanager
+def one_thread() -> Generator[None]:
+    """Compute on one thread meanwhile: PyTorch, OpenMP and the linear algebra beneath NumPy. Also a decorator."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(before)
