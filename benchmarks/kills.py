@@ -1,12 +1,12 @@
 """Runs that are killed at random moments and resumed by the same command end with the bytes of one that was not.
 
-    uv run python benchmarks/kills.py [--kills 20] [--writes 12] [--only mbpp cascal gmt system live] [--seed 0]
+    uv run python benchmarks/kills.py [--kills 20] [--writes 8] [--only mbpp cascal gmt system live] [--seed 0]
 
 Every case is a small run of one of the scripts in `experiments/`. It is run whole once; then it is begun again in a
-fresh folder with a fresh cache, killed (SIGKILL to its process group), and started again by the same command until it
-ends. Kills fall at `--kills` moments drawn uniformly over the time that the whole run took, and right after each of
-the last `--writes` files that it put in place, among them the writes with which training ends. All files of the run
-folder are then compared byte by byte.
+fresh folder with a cache that holds the vectors of texts and nothing else, killed (SIGKILL to its process group), and
+started again by the same command until it ends. Kills fall at `--kills` moments drawn uniformly over the time that the
+whole run took, and right after each of the last `--writes` files that it put in place, among them the writes with
+which training ends. All files of the run folder are then compared byte by byte.
 
 In the case `live` the pool is a local server that counts what it was asked. Answers take real time there, so moments
 and durations (TIMES) are left out of the comparison, and so is the record of what was paid; instead, what the server
@@ -43,8 +43,8 @@ import mar.evaluation.gmt.experiment
 import mar.evaluation.system_run  # noqa: F401 - imported once, before the forks
 from mar.testing.chat_server import ChatServer, ServedRequest
 
-TIMES = {"t", "latency_s", "ttft_s", "cached", "paid"}  # fields that hold moments, durations, or who paid
-PAID = "spending.jsonl"
+TIMES = {"t", "latency_s", "ttft_s", "cached", "paid in this run"}  # fields that hold moments, durations, or who paid
+PAID = "spending.jsonl"  # see `mar.runtime.account`
 DELAY_S = 0.03  # of an answer of the live server
 UNSURE_S = 0.25  # before a kill: answered, but perhaps not yet kept
 
@@ -73,7 +73,7 @@ class Tally:
 def cases(work: Path, port: int) -> list[Case]:
     """All of them, small."""
     sample = ("--pool", "simulated", "--no-baselines")
-    small = ("--epochs", "2", "--batch_size", "8", "--rollouts", "3", "--train_limit", "24", "--limit", "24")
+    small = ("--epochs", "2", "--batch_size", "4", "--rollouts", "2", "--limit", "8")
     gmt = work / "gmt.yaml"
     gmt.write_text(
         "dataset: {name: mt_bench}\ntrain: {variant: published, epochs: 12, splits: 2}\ncheckpoint: {save_every: 2}\n"
@@ -87,7 +87,7 @@ def cases(work: Path, port: int) -> list[Case]:
         Case(
             name="cascal",
             script="run_cascal.py",
-            options=("--pool", "simulated", "--num_training_questions", "80", "--test_limit", "24"),
+            options=("--pool", "simulated", "--num_training_questions", "60", "--test_limit", "12"),
         ),
         Case(name="gmt", script="run_gmt.py", options=("--config", str(gmt), "--data", str(data_folder()))),
         Case(
@@ -95,11 +95,11 @@ def cases(work: Path, port: int) -> list[Case]:
             script="train_system_router_mbpp.py",
             options=(
                 "--episodes",
-                "60",
+                "24",
                 "--test_episodes",
-                "20",
+                "8",
                 "--limit",
-                "12",
+                "6",
                 "--arrival_rates",
                 "60/min",
                 "200/min",
@@ -249,6 +249,9 @@ def trial(case: Case, whole: Path, work: Path, port: int, bought: Counter[str], 
     """Kill once and resume; False when the run ended before the moment came."""
     out, cache = work / "run", work / "cache"
     shutil.rmtree(work, ignore_errors=True)
+    cache.mkdir(parents=True)
+    for known in (whole.parent / "cache").glob("embeddings.sqlite*"):
+        shutil.copy(known, cache)
     before = len(asked(port)) if case.timed else 0
     ended = run(case, out, cache, **moment)
     if ended.code >= 0:
@@ -293,7 +296,7 @@ def main() -> None:
     """Run the cases and print a line for each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--writes", type=int, default=12)
+    parser.add_argument("--writes", type=int, default=8)
     parser.add_argument("--only", nargs="*", default=None)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

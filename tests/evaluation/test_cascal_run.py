@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import mar
 from mar.api import load_controller
@@ -13,6 +14,7 @@ from mar.controllers.embeddings import HashEncoder
 from mar.errors import CheckpointError, ConfigError, DataError
 from mar.evaluation.cascal_run import CascalOptions, run_cascal
 from mar.evaluation.generated import judge, references, vote_of
+from mar.learning.generated.records import Journal
 from mar.learning.progress import Progress
 from mar.pool.scripted import scripted_pool
 from mar.runtime.prompts import PromptLibrary
@@ -50,12 +52,45 @@ def test_a_run_leaves_every_artefact_and_a_table(finished):
     assert set(ranking["overall"]) == set(model.models)
 
 
-def test_the_later_steps_again_give_the_same_bytes(finished, monkeypatch):
-    before = {name: (finished / name).read_bytes() for name in ("cascal.safetensors", "routes.json", "ranking.json")}
+def test_the_later_steps_again_give_the_same_bytes_on_any_number_of_threads(finished, monkeypatch):
+    names = ("scores.safetensors", "cascal.safetensors", "routes.json", "ranking.json")
+    before, threads = {name: (finished / name).read_bytes() for name in names}, torch.get_num_threads()
     monkeypatch.chdir(finished.parent)
     again = options(finished.parent, from_step="consensus", redo=True)
-    run_cascal(again, encoder=HashEncoder(256), progress=QUIET)
-    assert {name: (finished / name).read_bytes() for name in before} == before
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            run_cascal(again, encoder=HashEncoder(256), progress=QUIET)
+            assert {name: (finished / name).read_bytes() for name in names} == before
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_steps_that_were_killed_go_on_to_the_same_bytes(finished, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    append, before = Journal.append, 0
+
+    def killed(self, record):
+        nonlocal before
+        before += 1
+        append(self, record)
+        if before % 150 == 0:
+            raise Killed
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Journal, "append", killed)
+    kills = 0
+    while not (tmp_path / "run" / "results.md").is_file():
+        try:
+            run_cascal(options(tmp_path), encoder=HashEncoder(256), progress=QUIET)
+        except Killed:
+            kills += 1
+    assert kills >= 3
+    for path in sorted(finished.iterdir()):
+        assert (tmp_path / "run" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_a_folder_of_another_run_is_refused(finished):

@@ -76,7 +76,9 @@ class Worker:
         if isolation == "rlimits":  # under namespaces each job mounts its own
             scratch = tempfile.mkdtemp(prefix="mar-sandbox-")
             os.chmod(scratch, 0o711)  # jobs may run as another user, and must not list it
-        command = [sys.executable, "-I", "-S", "-c", _BOOT, _HOME, str(theirs.fileno()), isolation, scratch]
+        # As -I, but for -E: the environment below is all there is, and without it sets would be ordered by chance, so
+        # that a program which depends on their order would be right in one run and wrong in the next.
+        command = [sys.executable, "-s", "-P", "-S", "-c", _BOOT, _HOME, str(theirs.fileno()), isolation, scratch]
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
