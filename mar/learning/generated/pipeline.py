@@ -233,8 +233,9 @@ class Pipeline:
         scored = score_responses(
             responses, self.settings.consensus, vectors, families=self.families(responses), seed=self._seed
         )
-        metadata = {"consensus": self.settings.consensus, "copying": json.dumps(scored.copying)}
-        write_atomically(self.folder / "scores.safetensors", save({"scores": scored.scores}, metadata=metadata))
+        about = json.dumps({"consensus": self.settings.consensus, "copying": scored.copying})
+        content = save({"scores": scored.scores}, metadata={"about": about})  # safetensors orders several by chance
+        write_atomically(self.folder / "scores.safetensors", content)
         return scored
 
     def train(self, *, count: int | None = None, seed: int | None = None) -> CascalModel:
