@@ -268,7 +268,8 @@ def _wait(servers: Sequence[Server], key: Key | None, timeout_s: float, watch: W
     headers = {} if key is None else {"Authorization": f"Bearer {key.value.get_secret_value()}"}
     threads = ThreadPoolExecutor(max(1, len(servers)))
     try:
-        with httpx.Client(headers=headers, timeout=timeout_s) as client:
+        # All are asked directly: they run on this machine.
+        with httpx.Client(headers=headers, timeout=timeout_s, trust_env=False) as client:
             _wait_with(threads, servers, partial(_ready, client), timeout_s, watch)
     finally:  # a request under way is not waited for: it ends when its server does
         threads.shutdown(wait=False, cancel_futures=True)

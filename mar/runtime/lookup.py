@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import httpx
 
-from mar.errors import LookupUnavailable
+from mar.errors import ConfigError, LookupUnavailable
+from mar.pool.network import http_client
 
 
 class Lookup(Protocol):
@@ -53,11 +54,13 @@ class WikipediaLookup:
             "explaintext": "1",
         }
         try:
-            async with httpx.AsyncClient(timeout=self.timeout_s, headers={"User-Agent": "mar (research)"}) as client:
+            headers = {"User-Agent": "mar (research)"}
+            client = http_client(httpx.AsyncClient, self.url, timeout=self.timeout_s, headers=headers)
+            async with client:
                 reply = await client.get(self.url, params=params)
                 reply.raise_for_status()
                 found = _introductions(reply.json())
-        except (httpx.HTTPError, ValueError, AttributeError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, ConfigError, ValueError, AttributeError, KeyError, TypeError) as error:
             raise LookupUnavailable(f"Wikipedia did not answer: {type(error).__name__}") from None
         if not found:
             raise LookupUnavailable(f"Wikipedia has nothing on {words[:80]!r}")

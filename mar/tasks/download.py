@@ -19,6 +19,7 @@ import httpx
 
 from mar.errors import DataError
 from mar.files import write_atomically
+from mar.pool.network import http_client
 from mar.tasks.catalogue import HUB_ADDRESS, Remote
 
 TRIES = 4  # how often one call goes on after a connection that broke in the middle
@@ -48,7 +49,10 @@ class Watch(Protocol):
 def open_client() -> httpx.Client:
     """A client that follows redirects, takes proxies from the environment and asks for uncompressed bytes."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "mar-data"}
-    return httpx.Client(follow_redirects=True, timeout=httpx.Timeout(60, connect=10), headers=headers)
+    timeout = httpx.Timeout(60, connect=10)
+    return http_client(
+        httpx.Client, address(f"{HUB_ADDRESS}/"), follow_redirects=True, timeout=timeout, headers=headers
+    )
 
 
 def address(url: str) -> str:

@@ -63,3 +63,14 @@ def test_whatever_goes_wrong_the_lookup_is_unavailable(monkeypatch, answer):
 def test_where_nothing_may_be_looked_up_every_search_says_so():
     with pytest.raises(LookupUnavailable, match="off in this run"):
         clock.run(lambda: NoLookup().search("x"), virtual=True)
+
+
+@pytest.mark.anyio
+async def test_a_proxy_that_cannot_be_used_is_a_failed_lookup_and_no_end_of_the_run(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "ftp://proxy:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    monkeypatch.delenv("https_proxy", raising=False)
+    with pytest.raises(LookupUnavailable):
+        await WikipediaLookup().search("x")
