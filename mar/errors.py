@@ -31,7 +31,10 @@ class MarError(Exception):
 
 
 class UserError(MarError):
-    """Something the caller gave cannot be used. The message says what, where and what was expected."""
+    """Something the caller gave cannot be used. The message says what, where and what was expected, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))  # names in a file may hold line breaks
 
 
 class ConfigError(UserError):

@@ -12,6 +12,7 @@ YAML = 64 * KIB  # bytes of a YAML file, whose parser needs a second for ten tho
 RECORD = 256 * MIB  # bytes of one JSON document, and of one line of JSON lines
 DATA = 8 * GIB  # bytes of a data file, unpacked where it is gzipped
 HEADER = 16 * MIB  # bytes of a checkpoint's header
+LARGEST = 1e12  # size of a number in a checkpoint
 
 DEPTH = 64  # lists and tables around a value
 DIGITS = 300  # of an integer: it always fits a float

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from mar.errors import CheckpointError, UserError
 from mar.reading.arrays import Array
 from mar.reading.attempt import attempt
-from mar.reading.limits import DATA, HEADER
+from mar.reading.limits import DATA, HEADER, LARGEST
 
 _LENGTH = 8  # bytes that state the header's
 
@@ -74,4 +74,6 @@ def _opened(path: Path) -> Generator[Any]:
 def _finite(name: str, array: Array) -> Array:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"tensor {name} holds NaN or an infinity")
+    if array.dtype.kind == "f" and (np.abs(array) > LARGEST).any():
+        raise ValueError(f"tensor {name} holds a number beyond {LARGEST:g}")
     return array

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from mar.errors import DataError
-from mar.reading import parse_json, read_json_lines, read_lines, read_text, table, tables
+from mar.reading import attempt, parse_json, read_json_lines, read_lines, read_text, table, tables
 from mar.reading.limits import DATA
 
 Row = Mapping[str, Any]
@@ -47,7 +47,7 @@ def read_jsonl(path: Path) -> tuple[Row, ...]:
 
 
 def _json_rows(path: Path) -> tuple[tuple[str, Row], ...]:
-    if not path.is_file():
+    if not attempt(path.is_file, str(path), expected="a JSONL file"):
         raise DataError(f"no data file {path}; expected a JSONL file")
     return _some(path, tuple(_parse(path)))
 

@@ -15,7 +15,7 @@ from mar.controllers.base import Planned, PlanSpace
 from mar.controllers.embeddings import Encoder
 from mar.controllers.masrouter.network import Candidates, Cascade, CascadeOutput, Choices, Encoded
 from mar.controllers.masrouter.settings import NetworkSettings
-from mar.errors import ConfigError
+from mar.errors import CheckpointError, ConfigError
 from mar.types import DOMAINS, AgentSpec, Decision, Domain, ModeSpec, Plan, Query
 
 
@@ -163,6 +163,8 @@ class MasRouter:
 
     def to_plans(self, output: CascadeOutput, names: CandidateNames) -> list[Planned]:
         """What the network chose, with the probability of the choice."""
+        if output.log_prob.isnan().any():
+            raise CheckpointError("the weights of this controller give no probabilities: they are far too large")
         plans = self.plans_of(output.choices, names)
         return [
             Planned(plan=plan, log_prob=log_prob, notes={"domain": plan.domain})

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mar.controllers.routers.base import Examples, Floats, Prompts, fitted
+from mar.errors import ConfigError
 
 PER_ELO = np.log(10) / 400  # Elo's scale: 400 points are odds of ten to one
 
@@ -81,6 +82,10 @@ class Elo:
     sharpness: float = 12.0  # how much faster than by its exponential similarity counts
     steps: int = 6
     ridge: float = 1e-2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1000:
+            raise ConfigError(f"steps is {self.steps}; expected 1 to 1000")
 
     def fit(self, train: Examples, validation: Examples) -> None:
         """Keep the training prompts and their results."""

@@ -74,6 +74,7 @@ class Kernel:
         if not prompts.texts:
             raise ConfigError("the router was fitted on prompts with texts, and these have none")
         marks = sparse.csr_matrix(self.words_, shape=(len(self.vectors_), BUCKETS))
+        marks.check_format(full_check=True)  # SciPy follows the indices of a checkpoint without looking
         found += (weighed(words(prompts.texts), self.rare_) @ marks.T).toarray()
         found += np.exp(-0.5 * distances(self._scaled(looks(prompts.texts)), self.looks_) ** 2)
         return found

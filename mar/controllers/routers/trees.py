@@ -52,6 +52,8 @@ class Trees:
         """Advantages, shape (n, m): the mean over the leaves that a prompt falls into."""
         features, values = self._features(prompts), fitted(self, "values_")
         found = np.empty((len(prompts), values.shape[1]), dtype=np.float32)
+        if (np.minimum(self.left_, self.right_) <= np.arange(len(self.feature_)))[self.feature_ >= 0].any():
+            raise ConfigError("a tree's node does not come after its parent, so that a prompt would never reach a leaf")
         for at in range(0, len(features), BLOCK):
             some = features[at : at + BLOCK]
             node = np.tile(self.roots_, (len(some), 1))

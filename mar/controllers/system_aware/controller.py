@@ -9,6 +9,7 @@ ours        shapes by worth under load (`goodput`)     models and strategies by 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -24,7 +25,7 @@ from mar.controllers.system_aware.goodput import GoodputExecutor, GoodputPlanner
 from mar.controllers.system_aware.networks import EarlyExecutor, PublishedExecutor
 from mar.controllers.system_aware.planners import Ask, CascadePlanner, EarlyPlanner, Planner, ShapePlanner
 from mar.controllers.system_aware.shapes import StopOnAgreement, early_shapes, load_aware_shapes, stages
-from mar.errors import ConfigError
+from mar.errors import CheckpointError, ConfigError
 from mar.types import Domain, Query, StopRule
 
 Variant = Literal["early", "published", "ours"]
@@ -101,6 +102,8 @@ class SystemAware:
             for q in queries
         ]
         drawn = self.planner.draw(asks, space, greedy=self.greedy)
+        if any(math.isnan(d.log_prob) for d in drawn):
+            raise CheckpointError("the weights of this controller give no probabilities: they are far too large")
         return [Planned(plan=d.plan, log_prob=d.log_prob) for d in drawn]
 
 

@@ -13,6 +13,7 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
 
 from mar.errors import ConfigError
+from mar.reading import brief
 from mar.runtime.prompts.records import Role
 
 
@@ -46,6 +47,8 @@ def compile_template(text: str, variables: frozenset[str], where: str) -> Templa
         return environment.from_string(text)
     except TemplateSyntaxError as error:
         raise ConfigError(f"{where}: line {error.lineno}: {error.message}") from None
+    except (ValueError, RecursionError) as error:  # of numbers and nesting that Python does not parse
+        raise ConfigError(f"{where}: no template: {brief(error)}") from None
 
 
 def render(template: Template, where: str, values: dict[str, Any]) -> str:
