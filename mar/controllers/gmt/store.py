@@ -19,9 +19,10 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
+from mar.cachefile import FAILURES
 from mar.environment import CACHE_VARIABLE, cache_folder
 from mar.errors import ConfigError, DataError
-from mar.reading import refusal, validated
+from mar.reading import brief, refusal, validated
 
 SCHEMA_VERSION = 1
 BUSY_S = 30.0  # how long a writer waits for another one
@@ -161,9 +162,9 @@ class InteractionStore:
     def _errors(self) -> Generator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except FAILURES as error:
             expected = f"a writable SQLite file (set {CACHE_VARIABLE})"
-            raise refusal(f"interactions {self.path}", str(error), expected=expected, error=ConfigError) from error
+            raise refusal(f"interactions {self.path}", brief(error), expected=expected, error=ConfigError) from error
 
     def _checked(self, kind: TypeAdapter[T], value: object) -> T:
         """What the file holds, which another program may have written."""
