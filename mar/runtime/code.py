@@ -13,8 +13,17 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mar.runtime.code_blocks import bare_blocks, fenced_blocks, indented_blocks
-from mar.runtime.code_names import bound, called_as_method, complete, free_names, is_definition, parse, says_nothing
+from mar.runtime.code_blocks import bare_blocks, fenced_blocks, indented_blocks, own_part
+from mar.runtime.code_names import (
+    bound,
+    called_as_method,
+    complete,
+    free_names,
+    is_definition,
+    is_test,
+    parse,
+    says_nothing,
+)
 
 MAX_TEXT = 1 << 17
 """Characters at the end of an answer that are looked at; no program asked for here comes near."""
@@ -37,7 +46,7 @@ def extract_code(text: str, *, names: Sequence[str] = (), prompt: str = "") -> s
     Returns:
         The code without its fence, or None when the text holds none. Where nothing parses it is the last fenced block.
     """
-    text = text[-MAX_TEXT:].replace("\r\n", "\n").replace("\r", "\n")
+    text = own_part(text[-MAX_TEXT:].replace("\r\n", "\n").replace("\r", "\n"))
     fenced = fenced_blocks(text)
     blocks, bare = _parsed(fenced), _parsed(bare_blocks(text))
     code = _program(blocks, names) or _program(bare, names)
@@ -66,7 +75,10 @@ def completed(prompt: str, body: str) -> str | None:
     for form in _indented(body):
         whole = f"{prompt.rstrip()}\n{form}\n"
         tree = parse(whole)
-        if tree is not None and len(tree.body) == len(known.body) and _does_something(tree.body[-1]):
+        at = len(known.body) - 1
+        if tree is None or not _does_something(tree.body[at]):
+            continue
+        if all(is_definition(s) or isinstance(s, ast.Import | ast.ImportFrom) for s in tree.body[at + 1 :]):
             return whole
     return None
 
@@ -127,7 +139,8 @@ def _program(blocks: list[_Block], names: Sequence[str]) -> str | None:
     for test in (complete, is_definition):  # a bare skeleton only when there is nothing better
         for main in reversed(blocks):
             found = main.binds(test)
-            if found and (not names or found & set(names)):
+            found = found & set(names) if names else found - main.binds(is_test)
+            if found:
                 return _with_helpers(blocks, main, names)
     method = next((m for b in reversed(blocks) for m in called_as_method(b.tree, names)), None)
     if method is None:

@@ -23,11 +23,16 @@ _LINE = re.compile(
     r"[ \t]*(?:(?:async def|def|class|import)[ \t]+\w|from[ \t]+[\w.]+[ \t]+import\b|@\w)|[A-Za-z_]\w*[ \t]*=[^=]"
 )
 _HEAD = re.compile(r"(?:async def|def|class)\b")
-_OPEN_TAG = re.compile(r"^[ \t]*(?:\[(?:BEGIN|PYTHON|CODE)\]|<(?:code|python|pre|answer|solution)>)", re.M | re.I)
-_CLOSE_TAG = re.compile(
-    r"^[ \t]*\[(?:DONE|END)\][ \t]*$|(?:\[/(?:PYTHON|CODE)\]|</(?:code|python|pre|answer|solution)>)[ \t]*$",
+_OPEN_TAG = re.compile(
+    r"^[ \t]*(?:\[(?:BEGIN|PYTHON|CODE)\]|(?:<(?:code|python|pre|answer|solution)(?: [^<>\n]{0,60})?>){1,3})",
     re.M | re.I,
 )
+_CLOSE_TAG = re.compile(
+    r"^[ \t]*\[(?:DONE|END)\][ \t]*$|(?:\[/(?:PYTHON|CODE)\]|(?:</(?:code|python|pre|answer|solution)>){1,3})[ \t]*$",
+    re.M | re.I,
+)
+_ANSWERED = re.compile(r"(?:<\|(?:endoftext|im_end|eot_id|end)\|>|^[ \t]*\[DONE\])[ \t]*$", re.M)
+_LANGUAGE_LINE = re.compile(r"\A\s*(?:python3?|py)[ \t]*\n", re.I)
 _END_OF_TEXT = re.compile(r"(?:<\|[\w-]{1,30}\|>|</s>|<(?:eos|EOS|end_of_turn)>)\s*\Z")
 _TYPOGRAPHY = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u3000": " ", "\u200b": "", "\ufeff": "", "\u201c": '"',
                              "\u201d": '"', "\u2018": "'", "\u2019": "'"})  # fmt: skip
@@ -50,7 +55,11 @@ def fenced_blocks(text: str) -> list[str]:
 
 
 def readable(block: str) -> str:
-    """A block as Python: without a session's prompts, Markdown's escapes, typographic characters, where that helps."""
+    """A block as Python: without a session's prompts, Markdown's escapes, typographic characters, where that helps.
+
+    A first line that is the language's name alone, as of a fence that was lost, is left out.
+    """
+    block = _LANGUAGE_LINE.sub("", block)
     if parse(block) is not None:
         return block
     for changed in (
@@ -87,6 +96,12 @@ def indented_blocks(text: str) -> list[str]:
             found += [f"{head}\n{body}", body]
         head, run = line, []
     return found[:16]
+
+
+def own_part(text: str) -> str:
+    """The text up to where it says that it has answered: models without a chat format go on with tasks of their own."""
+    end = next((m.start() for m in _ANSWERED.finditer(text) if text[: m.start()].strip()), len(text))
+    return text[:end] if not _OPEN_TAG.search(text, 0, end) else text
 
 
 def _without_end(text: str) -> str:

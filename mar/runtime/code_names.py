@@ -53,6 +53,13 @@ def complete(statement: ast.stmt) -> bool:
     return not all(says_nothing(s) for s in statement.body)
 
 
+def is_test(statement: ast.stmt) -> bool:
+    """Whether a statement defines a test: a function named as one, or a class of unittest's."""
+    if isinstance(statement, ast.ClassDef):
+        return any(ast.unparse(base).rpartition(".")[2] == "TestCase" for base in statement.bases)
+    return isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name.startswith("test_")
+
+
 def says_nothing(statement: ast.stmt) -> bool:
     """Whether a statement is a docstring, `...`, `pass` or `raise NotImplementedError`."""
     match statement:

@@ -20,7 +20,7 @@ MAX_BOXES = 20  # boxes looked at, from the end
 MAX_RUN_ONS = 5  # places looked at where a text may go on with a question of its own
 FEW_WORDS = 60  # characters of a reply that is the answer alone
 
-_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?:\{|(\\[a-zA-Z]+|[^\s{}$]))")
+_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?:\{|(\\[a-zA-Z]+|-?\d[\d,.]*\d|[^\s{}$]))")
 _DOLLARS = re.compile(r"\$\$(.{1,2000}?)\$\$|\$([^$\n]{1,2000})\$|\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]", re.DOTALL)
 _END = re.compile(r"\n|\.(?:\s|$)|</|\s(?:because|since|as|when|which|where)\s")
 _LISTED = re.compile(r"[\s$.]{0,4}(?:,|;|\band\b|\bor\b|,\s?and\b|,\s?or\b)[\s$]{0,4}")
@@ -109,7 +109,7 @@ def _last_formula(text: str) -> str | None:
 
 def _alone(text: str) -> str | None:
     """A reply that is an expression and nothing else."""
-    said = text.strip().rstrip(".")
+    said = text.strip(" \n#*").rstrip(".")
     return said if 0 < len(said) <= FEW_WORDS and _LIKE.search(said) and _SHORT_WORDS.fullmatch(said) else None
 
 

@@ -65,7 +65,7 @@ _BRACKET = re.compile(r"\s*(?:\(|\w\))")
 _NONE = re.compile(r"\W{0,4}none of (?:the|these)\b")
 _JOINED = re.compile(r"[\s*_\"'(\[]{0,6}([A-J])[-.:)]")
 _LISTED = re.compile(r"^[ \t*_(\[-]{0,6}([A-J]|II)[)\].:]", re.MULTILINE)
-_LINE = re.compile(r"(?P<open>[*_(\[`\"'$]{0,9})([A-J])(?P<close>[*_)\].`\"'$: ]{0,9})")
+_LINE = re.compile(r"(?P<open>(?:#{1,6} ?)?[*_(\[`\"'$]{0,9})([A-J])(?P<close>[*_)\].`\"'$: ]{0,9})")
 _CONCLUDED = re.compile(
     r"(?i:\b(?:therefore|thus|hence|so|consequently|finally|it is|it['’]s|must be|think|say|guess|[:—])|[:—])"
     rf"[\s,:]{{0,3}}(?i:(?:the|option|choice|answer|letter|it is|it['’]s)\s){{0,3}}"

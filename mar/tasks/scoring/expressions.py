@@ -29,6 +29,7 @@ _UNIT = re.compile(
 _RELATIONS = re.compile(r"[<>]|\\leq|\\geq|\\neq")
 _MIXED = re.compile(r"(?<![\d.])(\d+)\s?\\frac\{(\d+)\}\{(\d+)\}")
 _NAME = re.compile(r"(?:[a-zA-Z](?:_\{?\w{1,3}\}?)?|[a-zA-Z]\([a-zA-Z]\)|\\[a-zA-Z]+|\\text\{[^{}]*\})")
+_NAMES = re.compile(rf"{_NAME.pattern}|\({_NAME.pattern}(?:,{_NAME.pattern})+\)")
 _BASE = re.compile(r"(?P<digits>[0-9A-Za-z]+)_(?:\{(?:\\text\{)?(?P<long>\w+)\}?\}|(?P<short>\d))")
 _PERCENT = re.compile(r"(.*[^\s\\])\s?\\?%")
 _WORDS_OF_UNITS = {
@@ -136,7 +137,7 @@ def _same_equation(gold: str, answer: str) -> Comparison:
             return "different"
         return compare_symbolically(f"{left}-({right})", f"{other_left}-({other_right})", equations=True)
     named = left if equals else other_left
-    if not _NAME.fullmatch(squeezed(named).rpartition("=")[2]):
+    if not _NAMES.fullmatch(squeezed(named).rpartition("=")[2]):
         return "different"
     return _same(right.strip(), answer) if equals else _same(gold, other_right.strip())
 
@@ -169,7 +170,12 @@ def _same_base(gold: str, answer: str) -> Comparison | None:
     if not (one and other):
         return "different"
     same = one["digits"].upper() == other["digits"].upper()
-    return _verdict(same and (one["long"] or one["short"]) == (other["long"] or other["short"]))
+    return _verdict(same and _base(one) == _base(other))
+
+
+def _base(number: re.Match[str]) -> Fraction | str:
+    said = number["long"] or number["short"]
+    return _number(said) or said
 
 
 def _unit(text: str) -> tuple[str, str]:

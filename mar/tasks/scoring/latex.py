@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from mar.tasks.scoring.numerals import spelled_number
+from mar.tasks.scoring.numerals import VULGAR, spelled_number
 
 _SIGNS = str.maketrans(
     {
@@ -23,9 +23,13 @@ _SIGNS = str.maketrans(
             "’": "'",
             "∅": r"\emptyset ",
             "\x00": "",
+            "²": "^2 ",
+            "³": "^3 ",
+            **{sign: rf"\frac{{{top}}}{{{bottom}}} " for sign, top, bottom in VULGAR},
         },
     }
 )
+_DEGREES = r"\^\s?(?:\\circ|\{\s?\\circ\s?\})"
 _ALIKE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), plainly)
     for pattern, plainly in (
@@ -41,6 +45,9 @@ _ALIKE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:mathrm|mathbf|operatorname)(?=\s?\{)", r"\\text"),
         (r"\\text\s?\{\s*([-+]?[\d.,/]+)\s*\}", r"\1"),
         (r"\\(?:color|textcolor)\{[^{}]*\}|\\underline(?=\s?\{)", ""),
+        (r"√\s?(?=[\d(a-z{])", r"\\sqrt"),
+        (r"\\mathbb\s?\{?\s?R\s?\}?|ℝ", r"(-\\infty,\\infty)"),
+        (rf"(\\(?:sin|cos|tan|cot|sec|csc)) ?\(?(\d+(?:\.\d+)?) ?{_DEGREES}\)?", r"\1(\\frac{\2\\pi}{180})"),
         (r"\s?\^\s?(?:\\circ|\{\s?\\circ\s?\})|\\degree|\\text\s?\{\s?degrees?\s?\}|(?<=\d)\s?degrees?\b", ""),
         (r"\\\$|\$|\\dollar", ""),
         (r"\\(?:varnothing|empty(?![a-z]))|\\\{\s?\\\}", r"\\emptyset"),

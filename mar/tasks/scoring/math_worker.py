@@ -34,7 +34,8 @@ S: Any = sympy  # without types
 DIGITS = 50  # computed
 AGREE = 30  # of them that have to agree
 ROUNDED = 6  # digits from which on a decimal may be a rounded value
-POINTS = (3, 7, 11)  # seeds of the values that letters are given
+POINTS = (3, 7, 11)  # seeds of the values that letters are given, from 1 to 11
+BELOW_ZERO = (*POINTS, -3, -7)  # where an absolute value makes the sign count
 
 
 def equal(gold: str, answer: str, as_equations: bool) -> bool:
@@ -61,7 +62,8 @@ def _same_values(one: Any, other: Any, tolerance: float) -> bool | None:
         a, b = one.doit(), other.doit()
         if a.is_Rational and b.is_Rational:
             return bool(a == b)
-    found = [(_at(one, seed), _at(other, seed)) for seed in POINTS]
+    points = BELOW_ZERO if one.has(S.Abs) or other.has(S.Abs) else POINTS
+    found = [(_at(one, seed), _at(other, seed)) for seed in points]
     values = [(a, b) for a, b in found if a is not None and b is not None]
     if len(values) < 2:
         return None
@@ -73,7 +75,8 @@ def _at(expression: Any, seed: int) -> Any:
     given: dict[Any, Any] = {}
     for symbol in sorted(expression.free_symbols, key=str):
         number = sum(ord(c) * 31**n for n, c in enumerate(str(symbol)))
-        given[symbol] = S.I if str(symbol) == "i" else 1 + S.Rational((number * seed) % 997, 1009)
+        size = 1 + S.Rational((number * seed) % 9973, 1009)
+        given[symbol] = S.I if str(symbol) == "i" else size if seed > 0 else -size
     value = expression.subs(given).doit().evalf(DIGITS)
     return value if value.is_number and value.is_finite else None
 

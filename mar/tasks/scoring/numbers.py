@@ -40,6 +40,8 @@ _PARTS = re.compile(
     r",\s|;|\(|\b(?:because|since|as|when|if|after|which|due to)\b|\s[-–—]{1,2}\s(?![\d$(])|[—]", re.IGNORECASE
 )
 _NOT_BUT = re.compile(r"\bnot\b[^,.]{1,40}?\b(?:but|rather)\b", re.IGNORECASE)
+_UNBRACED = re.compile(r"\s?-?\d[\d,.]*|.?", re.DOTALL)
+_OPERATION = re.compile(r"\d\s?(?:[+*×]|\s-\s|(?:times|plus|minus|divided by|multiplied by)\b)\s?[$\d]")
 _NOT = re.compile(r"\s*not\b", re.IGNORECASE)
 _IN_TOTAL = re.compile(
     r"\b(?:so|making|for)\s(?:that['’]s\s|that is\s|a total of\s)?([^,]{1,40}?)\s(?:in total|in all|altogether)"
@@ -127,7 +129,7 @@ def _said(statement: Statement, text: str, low: str, *, loose: bool) -> Fraction
         value = first_number(without_latex(before[1])) if before else None
         return value if stands_by(low, statement.start, statement.start) else None
     if statement.boxed:
-        clause = braced(text, statement.content) or text[statement.content : statement.content + 1]
+        clause = braced(text, statement.content) or _UNBRACED.match(text, statement.content)[0]
     else:
         clause = _clause(text[statement.content : statement.content + MAX_CLAUSE])
     value = _in_clause(without_latex(clause), loose=loose)
@@ -157,11 +159,11 @@ def _parts(clause: str) -> Iterator[str]:
 
 
 def _in_part(part: str) -> Fraction | None:
-    """Right of the last equation sign, else the first number."""
-    left, equals, right = part.replace("≈", "=").rpartition("=")
-    if equals and (value := first_number(right)) is not None:
-        return value
-    said = left if equals else right
-    value = first_number(said)
+    """The last side of an equation that is worked out, else the first number; of what is not worked out none."""
+    sides = part.replace("≈", "=").split("=")
+    values = ((side, first_number(side)) for side in reversed(sides) if not _OPERATION.search(side))
+    said, value = next(((side, value) for side, value in values if value is not None), (sides[0], None))
+    if value is None and len(sides) > 1:
+        value = first_number(sides[-1]) or first_number(sides[0])
     filler = _FILLER.match(said)
     return value if value is not None else spelled_number(said[filler.end() if filler else 0 :].lstrip(" *"))

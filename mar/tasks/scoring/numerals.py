@@ -21,11 +21,13 @@ _NUMBER = re.compile(
     rf"(?:(?P<whole>\d+)[ ](?P<top>\d+)/(?P<bottom>\d+)"
     rf"|(?P<a>{_DECIMAL})(?:\s?/\s?(?P<b>{_DECIMAL}))?"
     r"(?:\s?(?:×|x|\*|·)\s?10\s?\^\s?\{?(?P<exponent>[-+]?\d{1,2})\}?|\s?\^\s?\{?(?P<power>\d{1,3})\}?)?)(?!\d|[eE]\d)"
-    r"(?:\s(?P<scale>thousand|million|billion|trillion)\b)?"
+    r"(?:\s(?P<scale>thousand|million|billion|trillion)\b|(?(currency)(?P<short>[kKM])\b|(?!)))?"
 )
+_SHORT_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6}  # of money: "$5k"
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _MINUS = re.compile("[\u2212\u2013](?=[$€£¥]?[\\d.])")
 _WIDE = str.maketrans("０１２３４５６７８９．，＋－％＄", "0123456789.,+-%$")
+VULGAR = (("½", 1, 2), ("⅓", 1, 3), ("⅔", 2, 3), ("¼", 1, 4), ("¾", 3, 4), ("⅕", 1, 5), ("⅛", 1, 8))
 _LATEX = (
     (re.compile(r"\\\$"), "$"),
     (re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\s*\{([^{}]*)\}"), r" \1 "),
@@ -35,6 +37,8 @@ _LATEX = (
     (re.compile(r"\\(?:times|cdot)\b"), "×"),
     (re.compile(r"[*`~](?!\s?10)|_|(?<!\d)\*"), " "),
     (re.compile(r"\\[()\[\]]"), " "),
+    (re.compile(r"(?i:\bnegative|(?<=is )minus|(?<=[:=] )minus|^minus)\s(?=[$€£¥]?\d)"), "-"),
+    *((re.compile(sign), f" {top}/{bottom} ") for sign, top, bottom in VULGAR),
 )
 _SMALL = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 _TEENS = "seventeen eighteen nineteen"
@@ -125,7 +129,11 @@ def _value(match: re.Match[str]) -> Fraction | None:
             size = _scaled(_decimal(match["a"]) / _decimal(match["b"] or "1"), match)
     except ZeroDivisionError:
         return None
-    return None if size is None else (-size if negative else size) * _SCALES.get(match["scale"] or "", 1)
+    return None if size is None else (-size if negative else size) * _scale(match)
+
+
+def _scale(match: re.Match[str]) -> int:
+    return _SHORT_SCALES[match["short"]] if match["short"] else _SCALES.get(match["scale"] or "", 1)
 
 
 def _scaled(size: Fraction, match: re.Match[str]) -> Fraction | None:

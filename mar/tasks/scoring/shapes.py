@@ -21,6 +21,7 @@ _RELATION = re.compile(r"\\leq|\\geq|\\neq|<|>")
 _UP = ("<", r"\leq")
 _DOWN = (">", r"\geq")
 _TURNED = {"<": ">", ">": "<", r"\leq": r"\geq", r"\geq": r"\leq", r"\neq": r"\neq"}
+_OR = re.compile(r"\s?,?\s?(?:\\text\s?\{\s*,?\s*or\s*\}|(?<![a-zA-Z\\])or(?![a-zA-Z])|\\lor(?![a-z]))\s?")
 _AND = re.compile(r"\s?(?:\\text\s?\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z]))\s?")
 
 
@@ -38,7 +39,7 @@ def shape(text: str) -> Shape:
     """The shape of a tidy text."""
     if said_of := _IN.match(text):
         return replace(shape(text[said_of.end() :]), name=said_of[1])
-    return _inequality(text) or _matrix(text) or _union(text) or _bracketed(text) or _list(text)
+    return _inequality(text) or _either(text) or _matrix(text) or _union(text) or _bracketed(text) or _list(text)
 
 
 def split(text: str, at: str) -> list[str]:
@@ -72,6 +73,16 @@ def _inequality(text: str) -> Shape | None:
         case _:
             return None
     return replace(found, name=name)
+
+
+def _either(text: str) -> Shape | None:
+    """Inequalities that are alternatives: "x < 2 or x > 3"."""
+    found = [_inequality(part) for part in _OR.split(text)]
+    halves = [f for f in found if f is not None and f.kind == "tuple"]
+    if len(found) < 2 or len(halves) < len(found) or len({f.name for f in halves}) > 1:
+        return None
+    parts = tuple(f"{f.brackets[0]}{','.join(f.parts)}{f.brackets[1]}" for f in halves)
+    return Shape("union", parts, name=halves[0].name)
 
 
 def _between(low: str, first: str, second: str, high: str) -> Shape:

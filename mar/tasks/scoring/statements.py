@@ -36,6 +36,7 @@ _PHRASE = re.compile(
     rf"(?:[ ,]{{1,3}}[\w'’]{{1,20}}){{0,5}}?[ ,]{{1,3}}(?:(?P<hedge>{_HEDGE} be\b)|{_COPULA})"
     r"|[\"'`*_)\]\s]{0,6}[:：=>][\"'`*_=\s]{0,6}"
     r"|\s{0,2}[*_]{0,3}\s[-–—]{1,2}\s"
+    r"|(?<=my answer)(?:\sfrom\s[^.\n]{1,20}?)?\sto\s(?:be\s)?"
     r"|[*_ ]{0,6}\n"
     r"|\s?[是为為は은는]"
     r"|(?P<beside>(?=\s{0,2}(?:[*_]{2}|[(\[$]|\\[(\[])))"
@@ -74,6 +75,7 @@ _ATTRIBUTED = re.compile(
     rf"|\baccording to\s+(?:the\s+)?(?:other\s+)?{_WHO}\b[^\n]{{0,30}}"
     r"|\b(?:agent|solver|debater|reviewer|expert)\s+\w{1,9}\W{0,4}:[^\n]{0,30})$"
 )
+_AT_FIRST = re.compile(r"\b(?:at first|initially|first glance)\b(?!.*\b(?:but|however|now|yet|though)\b)", re.DOTALL)
 _ENDORSED = re.compile(r"(?<!not )(?<!n't )\b(?:agree|agrees|concur|as)\b")
 _TAKEN_BACK = re.compile(
     r"[^\w.]{0,6}(?:alone )?(?:is|was|are|seems|looks|would be|can)(?:n't|not)?\s(?:\w{1,12}\s){0,2}?"
@@ -138,6 +140,8 @@ def _disowned(low: str, start: int) -> bool:
     words = _WORD.findall(sentence)
     last = next((word for word in reversed(words) if word not in _DETERMINERS), "")
     if last in _DENIALS or last in _SUPPOSITIONS or last.endswith("n't"):
+        return True
+    if _AT_FIRST.search(sentence) and not _ENDORSED.search(sentence):
         return True
     if _OTHERS.isdisjoint(words):
         return False
