@@ -152,7 +152,8 @@ def _split_opened(text: str) -> Split:
     reasoning: list[str] = []
     while tag := _opening(text):
         inside = text[len(tag) :]
-        closers = [m for m in _CLOSER.finditer(inside) if m[0].lower() == TAGS[tag]]
+        every = list(_CLOSER.finditer(inside))
+        closers = [m for m in every if m[0].lower() == TAGS[tag]] or every  # some close with another tag
         closer = next((m for m in closers if _is_end(inside, m, tag)), closers[-1] if closers else None)
         reasoning.append((inside if closer is None else inside[: closer.start()]).strip())
         text = "" if closer is None else inside[closer.end() :].lstrip()

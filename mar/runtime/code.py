@@ -160,7 +160,7 @@ def _with_helpers(blocks: list[_Block], main: _Block, names: Sequence[str]) -> s
     anew = set[str]().union(*(b.binds(complete) for b in later)) & have - set(names)
     wanted = (free_names(main.code) | set(names) | {"*"}) - have
     if not names:
-        wanted |= set[str]().union(*(b.binds(complete) for b in others)) - have
+        wanted |= set[str]().union(*(b.binds(lambda s: complete(s) and not is_test(s)) for b in others)) - have
     earlier = _Index.of(blocks[:at])
     before = earlier.needed(wanted & earlier.names)
     rest = _Index.of(later).needed(anew | (wanted - earlier.names))

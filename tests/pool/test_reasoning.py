@@ -19,6 +19,7 @@ OPENED = [  # text, reasoning, answer
     ("<thought>why</thought>\nbecause", "why", "because"),
     ("<reasoning>why</reasoning>because", "why", "because"),
     ("[THINK]why[/THINK]because", "why", "because"),
+    ("<think>why</thinking>because", "why", "because"),  # closed with another tag only
     ("<think>a</think>\n<think>b</think>c", "a\nb", "c"),
     ("<think>the `</think>` tag</think>it ends", "the `</think>` tag", "it ends"),
     ("<think>an inner </thinking> one</think>it ends", "an inner </thinking> one", "it ends"),

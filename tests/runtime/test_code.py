@@ -186,3 +186,36 @@ def test_programs_are_the_same_up_to_formatting_and_comments():
 def test_dubious_code_warns_nobody():
     assert same_code("x = '\\d'", "x =  '\\d'")
     assert parses("x = 1 is 1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{ADD}\n[DONE]",
+        f"{ADD}\n[DONE]\nNext task: write sub.\n[BEGIN]\ndef sub(a, b):\n    return a - b\n[DONE]",
+        f"{ADD}<|endoftext|>\nQuestion: something else\ndef other():\n    return 1",
+        f"python\n{ADD}",
+        f"```\npython\n{ADD}\n```",
+        f'<pre><code class="language-python">{ADD}</code></pre>',
+        f"```python\n{ADD}\n```\n```python\ndef test_add():\n    assert add(1, 2) == 3\n```",
+        f"```python\n{ADD}\n```\n```python\nimport unittest\nfrom solution import add\n"
+        "class AddTest(unittest.TestCase):\n    def test(self):\n        self.assertEqual(add(1, 2), 3)\n"
+        "unittest.main()\n```",
+    ],
+)
+def test_what_comes_after_the_answer_and_around_it_is_left_out(text):
+    code = extract_code(text)
+    assert code is not None
+    assert same_code(code, ADD)
+
+
+def test_a_mark_of_the_end_within_a_program_ends_nothing():
+    code = "def strip(text):\n    return text.removesuffix('<|endoftext|>')"
+    assert extract_code(code) == code
+
+
+def test_a_body_may_bring_the_helpers_it_calls_after_it():
+    body = "    return plus(a, b)\n\n\ndef plus(a, b):\n    return a + b"
+    assert extract_code(body, names=("add",), prompt='def add(a, b):\n    """Add."""\n') == (
+        f'def add(a, b):\n    """Add."""\n{body}\n'
+    )

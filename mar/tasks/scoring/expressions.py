@@ -16,7 +16,7 @@ from fractions import Fraction
 from mar.tasks.scoring.latex import exact, spelled, squeezed, tidy, words
 from mar.tasks.scoring.math_helper import MAX_COMPARED, Comparison, compare_symbolically
 from mar.tasks.scoring.numbers import same_value
-from mar.tasks.scoring.shapes import Shape, shape
+from mar.tasks.scoring.shapes import Shape, shape, split
 
 MAX_PARTS = 64  # of a set, list or matrix
 MAX_TEXT = 4_000  # characters of an expression that is looked at
@@ -28,17 +28,29 @@ _UNIT = re.compile(
 )
 _RELATIONS = re.compile(r"[<>]|\\leq|\\geq|\\neq")
 _MIXED = re.compile(r"(?<![\d.])(\d+)\s?\\frac\{(\d+)\}\{(\d+)\}")
-_NAME = re.compile(r"(?:[a-zA-Z](?:_\{?\w{1,3}\}?)?|[a-zA-Z]\([a-zA-Z]\)|\\[a-zA-Z]+|\\text\{[^{}]*\})")
-_NAMES = re.compile(rf"{_NAME.pattern}|\({_NAME.pattern}(?:,{_NAME.pattern})+\)")
+_NAME = re.compile(r"(?:[a-zA-Z](?:_\{?\w{1,3}\}?)?|[a-zA-Z]\(\w{1,3}\)|\\[a-zA-Z]+|\\text\{[^{}]*\})")
 _BASE = re.compile(r"(?P<digits>[0-9A-Za-z]+)_(?:\{(?:\\text\{)?(?P<long>\w+)\}?\}|(?P<short>\d))")
 _PERCENT = re.compile(r"(.*[^\s\\])\s?\\?%")
 _WORDS_OF_UNITS = {
     "feet": "foot",
     "inches": "inch",
+    "ft": "foot",
+    "in": "inch",
+    "yd": "yard",
+    "mm": "millimeter",
     "cm": "centimeter",
     "m": "meter",
     "km": "kilometer",
+    "g": "gram",
     "kg": "kilogram",
+    "hr": "hour",
+    "hrs": "hour",
+    "min": "minute",
+    "mins": "minute",
+    "sec": "second",
+    "s": "second",
+    "lb": "pound",
+    "lbs": "pound",
 }
 
 
@@ -97,7 +109,7 @@ def _all(outcomes: Sequence[Comparison]) -> Comparison:
 
 
 def _same_value(gold: str, answer: str) -> Comparison:
-    if "=" in gold or "=" in answer:
+    if len(split(gold, "=")) > 1 or len(split(answer, "=")) > 1:
         return _same_equation(gold, answer)
     one, other = _number(gold), _number(answer)
     if one is not None and other is not None:
@@ -127,19 +139,19 @@ def _number(text: str) -> Fraction | None:
 
 
 def _same_equation(gold: str, answer: str) -> Comparison:
-    left, equals, right = gold.rpartition("=")
-    other_left, other_equals, other_right = answer.rpartition("=")
-    left, other_left = left.strip(), other_left.strip()
-    if equals and other_equals:
+    *before, right = split(gold, "=")
+    *other_before, other_right = split(answer, "=")
+    left, other_left = "=".join(before), "=".join(other_before)
+    if before and other_before:
         if squeezed(left) == squeezed(other_left):
-            return _same(right.strip(), other_right.strip())
+            return _same(right, other_right)
         if "=" in left or "=" in other_left or _RELATIONS.search(gold + answer):
             return "different"
         return compare_symbolically(f"{left}-({right})", f"{other_left}-({other_right})", equations=True)
-    named = left if equals else other_left
-    if not _NAMES.fullmatch(squeezed(named).rpartition("=")[2]):
+    named = left if before else other_left
+    if not _NAME.fullmatch(squeezed(named).rpartition("=")[2]):
         return "different"
-    return _same(right.strip(), answer) if equals else _same(gold, other_right.strip())
+    return _same(right, answer) if before else _same(gold, other_right)
 
 
 def _same_percent(gold: str, answer: str) -> Comparison | None:
@@ -183,7 +195,7 @@ def _unit(text: str) -> tuple[str, str]:
     match = _UNIT.fullmatch(text)
     if match is None:
         return text, ""
-    name = (match["text"] or match["plain"]).lower().strip(" .")
+    name = re.sub(r"\bsq\.?\s", "square ", (match["text"] or match["plain"]).lower().strip(" ."))
     power = match["power"] or ("2" if "square" in name else "3" if "cubic" in name else "")
     names = [w for w in re.split(r"\s+", name.replace("square", "").replace("cubic", "")) if w]
     singular = [_WORDS_OF_UNITS.get(w, w if len(w) < 4 else w.removesuffix("s")) for w in names]

@@ -40,6 +40,9 @@ _ALIKE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![a-zA-Z])|\\(?:hspace|vspace)\{[^{}]*\}", " "),
         (r"\\[dtc]frac", r"\\frac"),
         (r"\\[dt]binom", r"\\binom"),
+        (r"\{\s?(\w+)\s?\\choose\s?(\w+)\s?\}", r"\\binom{\1}{\2}"),
+        (r"\\langle(?![a-z])", "("),
+        (r"\\rangle(?![a-z])", ")"),
         (r"\\(?:mbox|textrm|textnormal|textbf|textit|emph|hbox)(?=\s?\{)", r"\\text"),
         (r"\\(?:mathrm|mathbf|mathit|mathsf|boldsymbol|bm|operatorname)\s?\{\s?([A-Za-z])\s?\}", r"\1"),
         (r"\\(?:mathrm|mathbf|operatorname)(?=\s?\{)", r"\\text"),
@@ -158,7 +161,7 @@ def words(text: str) -> str | None:
         "\\text" not in text and not re.search(r"[a-zA-Z]{3}", plain)
     ):
         return plain if re.fullmatch(r"[A-Za-z]", plain) and text != plain else None
-    return plain if len(plain) == 1 else plain.lower().removeprefix("the ").strip(". ")
+    return plain if len(plain) == 1 else re.sub(r"^(?:the|an?) ", "", plain.lower()).strip(". ")
 
 
 def spelled(text: str) -> Fraction | None:

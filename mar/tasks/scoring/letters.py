@@ -21,7 +21,7 @@ _MARK = (
 _FILLER = (
     r"(?i:therefore|thus|hence|then|clearly|obviously|probably|most likely|likely|definitely|indeed|actually|simply"
     r"|still|given by|as follows|the|correct|right|best|option|choice|letter|alternative|answer"
-    r"|la|el|le|die|letra|lettre|lettera|buchstabe|opción|opção|opzione|вариант)\b|选项|選項"
+    r"|la|el|le|die|(?:a )?letra|lettre|lettera|buchstabe|opción|opção|opzione|вариант)\b|选项|選項"
 )
 ALONE = (
     rf"(?!_{{0,3}}[{_WORD}]|_[{{\\]|['’.,-][{_WORD}]|/(?![A-J](?![{_WORD}]))[{_WORD}]|[+^(&%°#]|\\(?![)\]}}\s]))"

@@ -30,6 +30,7 @@ AS_WRITTEN = ConversionConfig(
     interpret_as_mixed_fractions=False, interpret_contains_as_eq=False, lowercase_symbols=False
 )
 _CONSTANT = re.compile(r"(?<![\\a-zA-Z])[EI](?![a-zA-Z_({])")  # letters that SymPy would take for its constants
+_PRIMES = re.compile(r"([A-Za-z])('+)")  # which the parser would drop
 S: Any = sympy  # without types
 DIGITS = 50  # computed
 AGREE = 30  # of them that have to agree
@@ -105,6 +106,7 @@ def _numbers(text: str) -> list[str]:
 @functools.lru_cache(maxsize=1024)
 def _parsed(text: str) -> Any:
     library: Any = latex2sympy2_extended
+    text = _PRIMES.sub(lambda m: f"{m[1]}_{{9{len(m[2])}}}", text)
     text = _CONSTANT.sub(lambda m: f"w_{{{ord(m[0])}}}", text)
     return library.latex2sympy(text, normalization_config=None, conversion_config=AS_WRITTEN)
 

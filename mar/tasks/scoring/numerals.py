@@ -34,10 +34,11 @@ _LATEX = (
     (re.compile(r"(-?)\s?\\[dtc]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r" \1\2/\3 "),
     (re.compile(r"(-?)\s?\\[dt]?frac\s*(\d)\s*(\d)"), r" \1\2/\3 "),
     (re.compile(r"(?<=\d)(?:\{,\}|\\,|\\!|,\\!|[\u00a0\u2009\u202f'’_])(?=\s?\d{3}(?!\d))"), ","),
-    (re.compile(r"\\(?:times|cdot)\b"), "×"),
+    (re.compile(r"(?<=\d)\*\*(?=\d)"), "^"),
+    (re.compile(r"\\(?:times|cdot)\b|(?<=\d)\s?\*\s?(?=[$\d])"), "×"),
     (re.compile(r"[*`~](?!\s?10)|_|(?<!\d)\*"), " "),
     (re.compile(r"\\[()\[\]]"), " "),
-    (re.compile(r"(?i:\bnegative|(?<=is )minus|(?<=[:=] )minus|^minus)\s(?=[$€£¥]?\d)"), "-"),
+    (re.compile(r"(?i:\bnegative|^\s?minus)\s(?=[$€£¥]?\d)"), "-"),
     *((re.compile(sign), f" {top}/{bottom} ") for sign, top, bottom in VULGAR),
 )
 _SMALL = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"

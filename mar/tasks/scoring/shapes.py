@@ -17,6 +17,8 @@ _MATRIX = re.compile(
 )
 _NAME = r"[a-zA-Z](?:_\{?\w{1,3}\}?|\([a-zA-Z]\))?"
 _IN = re.compile(rf"({_NAME})\s?\\in\s?(?=[(\[\\])")
+_NAMED = re.compile(rf"({_NAME}|\({_NAME}(?:, ?{_NAME})+\))\s?=\s?(?=[(\[]|\\\{{)")
+_BUILDER = re.compile(rf"\\\{{\s?{_NAME}\s?(?:\||\\mid|:)\s?(.*[<>q].*)\\\}}")
 _RELATION = re.compile(r"\\leq|\\geq|\\neq|<|>")
 _UP = ("<", r"\leq")
 _DOWN = (">", r"\geq")
@@ -37,6 +39,10 @@ class Shape:
 
 def shape(text: str) -> Shape:
     """The shape of a tidy text."""
+    if (named := _NAMED.match(text)) and (found := shape(text[named.end() :])).kind != "value":
+        return replace(found, name=named[1].replace(" ", ""))
+    if built := _BUILDER.fullmatch(text):
+        return shape(built[1])
     if said_of := _IN.match(text):
         return replace(shape(text[said_of.end() :]), name=said_of[1])
     return _inequality(text) or _either(text) or _matrix(text) or _union(text) or _bracketed(text) or _list(text)

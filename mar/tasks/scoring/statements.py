@@ -60,7 +60,7 @@ _OTHERS = _set(
 _WORDS = r"(?:(?:the|a|an|my|best|correct|right|final|likely|only)\s+){0,4}"
 _WHO = (
     r"(?:agents?|assistants?|solvers?|experts?|critics?|reviewers?|peers?|colleagues?|students?|teammates?|debaters?"
-    r"|analysts?|opponents?|others?|another|someone|somebody|they|people|he|she)"
+    r"|analysts?|opponents?|others?|another|someone|somebody|they|people|he|she|you)"
 )
 _SAY = (
     r"(?:say|said|think|thought|claim|argue|answer|suggest|propose|conclude|believe|state|write|wrote|insist|maintain"

@@ -13,6 +13,8 @@ from mar.tasks.scoring.boxed import MAX_ANSWER, extract_expression
         (r"\boxed{1} and then \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
         (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
         (r"\boxed 7", "7"),
+        (r"\boxed 42", "42"),
+        ("#### 42", "42"),
         (r"\fbox{x^{2^{3}}}", "x^{2^{3}}"),
         (r"\boxed{} but earlier \boxed{3}", "3"),
         (r"\boxed{5 and it is never closed", None),

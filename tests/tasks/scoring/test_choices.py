@@ -182,3 +182,20 @@ def test_recorded_answers_that_state_one_letter_are_read_as_they_were_recorded()
                 found[extract_choice(answer.text, options[answer.question_id]) in stated] += 1
     assert found[False] / found.total() < 0.0003
     assert found.total() > 80_000
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("My previous answer was (A). Having read the others, I change my answer to (C).", "C"),
+        ("I revise my answer from A to C.", "C"),
+        ("At first glance, the answer seems to be A. On reflection it's C.", "C"),
+        ("As I initially said, the answer is C.", "C"),
+        ("The first reading is tempting. You said the answer is (A). The answer is (C).", "C"),
+        ("Es la tercera. La respuesta correcta es la C.", "C"),
+        ("É a terceira. A resposta correta é a letra C.", "C"),
+        ("The first two are too hot.\n\n#### C", "C"),
+    ],
+)
+def test_an_answer_that_is_changed_or_only_a_first_impression_gives_way(text, letter):
+    assert extract_choice(text, OPTIONS) == letter

@@ -116,3 +116,38 @@ def test_long_texts_are_compared_quickly():
     for part in ("\\frac{1}{", "\\left(", " ", "1,", "{", "\\text{", "\\cup ", "<", "= ", "\\ ", "a b "):
         compare("2", part * (4_000 // len(part)))
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "same"),
+    [
+        ("|x|", "x", False),
+        ("|x-1|", "|1-x|", True),
+        (r"\lfloor x \rfloor", "1", False),
+        ("x'", "x", False),
+        (r"\sin 30^\circ", r"\frac12", True),
+        (r"\sin 20^\circ", r"\sin 20", False),
+        (r"\sum_{k=1}^{3} k", "6", True),
+        (r"\sum_{k=1}^{3} k", "7", False),
+        (r"x \le 2 \text{ or } x \ge 3", r"(-\infty, 2] \cup [3, \infty)", True),
+        (r"x < 2 \text{ or } x > 3", r"(-\infty, 2] \cup [3, \infty)", False),
+        (r"\{x \mid x > 3\}", r"(3, \infty)", True),
+        (r"x \in \mathbb{R}", r"(-\infty, \infty)", True),
+        ("(x, y) = (3, 4)", "(3,4)", True),
+        ("(x, y) = (3, 4)", "(4,3)", False),
+        ("D = (0, 1)", "(0, 1)", True),
+        ("D = (0, 1)", "E = (0, 1)", False),
+        ("f(3) = 5", "5", True),
+        (r"1010_2", r"1010_{\text{two}}", True),
+        (r"{5 \choose 2}", "10", True),
+        (r"\langle 1, 2 \rangle", "(1, 2)", True),
+        (r"5 \text{ ft}", r"5 \text{ feet}", True),
+        (r"5 \text{ sq. ft}", r"5 \text{ ft}", False),
+        (r"\text{ellipse}", r"\text{an ellipse}", True),
+        (r"\sqrt{2}", "√2", True),
+        ("x^2+1", "x²+1", True),
+        (r"\frac12", "½", True),
+    ],
+)
+def test_ways_of_writing_one_value_and_signs_that_make_another(gold, answer, same):
+    assert compare(gold, answer) == ("equal" if same else "different")

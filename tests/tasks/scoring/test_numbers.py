@@ -96,3 +96,26 @@ def test_enormous_texts_are_read_quickly():
 )
 def test_numbers_are_compared_by_value(a, b, same):
     assert same_number(a, b) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("The answer is negative 18.", "-18"),
+        ("The answer is minus 18", "-18"),
+        ("He had 20 minus 2", "2"),
+        ("The answer is 2½ hours", "2.5"),
+        ("The answer is ¾", "0.75"),
+        ("The answer is $5k", "5000"),
+        ("The answer is $2.5M per year", "2500000"),
+        ("The answer is 5 m", "5"),
+        ("The answer is 18 = 9 * 2", "18"),
+        ("The answer is 9 * 2 = 18 = 20 - 2", "18"),
+        ("The answer is 9 + 9, which is 18.", "18"),
+        ("The answer is 9 times 2, or 18.", "18"),
+        ("The answer is 2**3", "8"),
+        (r"\boxed 18", "18"),
+    ],
+)
+def test_a_number_is_what_is_worked_out_with_its_sign_and_scale(text, number):
+    assert extract_number(text) == number
