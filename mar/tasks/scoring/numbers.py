@@ -40,7 +40,7 @@ _PARTS = re.compile(
     r",\s|;|\(|\b(?:because|since|as|when|if|after|which|due to)\b|\s[-–—]{1,2}\s(?![\d$(])|[—]", re.IGNORECASE
 )
 _NOT_BUT = re.compile(r"\bnot\b[^,.]{1,40}?\b(?:but|rather)\b", re.IGNORECASE)
-_UNBRACED = re.compile(r"\s?-?\d[\d,.]*|.?", re.DOTALL)
+_UNBRACED = re.compile(r"\s?-?\d[\d,.]*|.", re.DOTALL)
 _OPERATION = re.compile(r"\d\s?(?:[+*×]|\s-\s|(?:times|plus|minus|divided by|multiplied by)\b)\s?[$\d]")
 _NOT = re.compile(r"\s*not\b", re.IGNORECASE)
 _IN_TOTAL = re.compile(
@@ -129,11 +129,17 @@ def _said(statement: Statement, text: str, low: str, *, loose: bool) -> Fraction
         value = first_number(without_latex(before[1])) if before else None
         return value if stands_by(low, statement.start, statement.start) else None
     if statement.boxed:
-        clause = braced(text, statement.content) or _UNBRACED.match(text, statement.content)[0]
+        clause = braced(text, statement.content) or _unbraced(text, statement.content)
     else:
         clause = _clause(text[statement.content : statement.content + MAX_CLAUSE])
     value = _in_clause(without_latex(clause), loose=loose)
     return value if value is not None and stands_by(low, statement.start, statement.content + len(clause)) else None
+
+
+def _unbraced(text: str, start: int) -> str:
+    """What a box without braces is meant to hold: a whole number, though TeX would take its first digit."""
+    match = _UNBRACED.match(text, start)
+    return match[0] if match else ""
 
 
 def _clause(text: str) -> str:
