@@ -230,7 +230,7 @@ def test_benchmarks_are_read_from_the_hubs_columns(task, tmp_path):
 def test_a_missing_column_is_named(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "Q?"}\n')
-    with pytest.raises(DataError, match=r"row 1: column 'options' is missing"):
+    with pytest.raises(DataError, match=r"line 1: column 'options' is missing"):
         prepare("super_gpqa", path=path)
 
 
