@@ -164,13 +164,14 @@ REPLY = {
 
 def reply(path: Path) -> object:
     """As a client reads it: a text where its library finds no JSON, and whatever is no completion is a fault."""
+    from mar.pool.faults import Where
     from mar.pool.openai_reply import ReplyBuilder
 
     builder = ReplyBuilder()
     text = path.read_bytes().decode("utf-8", "replace")
     try:
         builder.add_whole(decode(text))
-        return builder.build(model="m", where="m", latency_s=1.0, ttft_s=None)
+        return builder.build(model="m", where=Where(model="m", host="h"), latency_s=1.0, ttft_s=None)
     except (ValueError, RecursionError) as error:  # as the client does
         raise UserError(" ".join(str(error).split())) from None
 

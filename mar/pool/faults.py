@@ -30,6 +30,7 @@ from mar.errors import (
 from mar.pool.keys import scrub
 from mar.pool.server_words import Said
 
+SECRET_CHARS = 16  # of a key that no answer holds by chance
 QUOTE_CHARS = 300  # of a server's own words, at most
 
 
@@ -115,6 +116,10 @@ class Where:
 
     def __str__(self) -> str:
         return f"{self.model} at {self.host}"
+
+    def free_of_key(self, text: str) -> str:
+        """An answer, which is kept, without the key; one too short to be secret may be a word of the answer."""
+        return text if len(self.key) < SECRET_CHARS else scrub(text, self.key)
 
     def quote(self, text: str) -> str:
         """Words of others in one short line without control characters, free of the key and of what looks like one."""

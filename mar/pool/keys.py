@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import html
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -14,7 +14,7 @@ from mar.errors import ConfigError
 
 MASK = "[key]"
 FRAGMENT = 12  # characters of a key that are taken out where the rest was cut off
-_REST = r"[\w+/=%.~-]*"  # what may follow the first characters of a key, in any of its forms
+_REST = r"[\w+/=%.~\\&#;-]*"  # what may follow the first characters of a key, in any of its forms
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_(KEY|TOKEN|SECRET|PASSWORD)|KEY|TOKEN")
 
 
@@ -49,7 +49,13 @@ def _pattern(key: str) -> re.Pattern[str]:
 
 
 def _alternatives(key: str) -> Iterator[str]:
-    for form in sorted(set(_forms(key)), key=len, reverse=True):
+    """The key, whatever escapes its characters; what is left of it where it was cut; and its Base64 and hex."""
+    escaped = [_escaped(c) for c in key]
+    yield "".join(escaped)
+    if len(key) >= FRAGMENT:
+        yield "".join(escaped[:FRAGMENT]) + _REST
+        yield "".join(escaped[-FRAGMENT:])
+    for form in sorted(set(_codes(key)), key=len, reverse=True):
         if len(form) < 2 * FRAGMENT:
             yield re.escape(form)
         if len(form) >= FRAGMENT:
@@ -57,9 +63,18 @@ def _alternatives(key: str) -> Iterator[str]:
             yield re.escape(form[-FRAGMENT:])
 
 
-def _forms(key: str) -> Iterator[str]:
-    yield from (key, key.strip(), repr(key)[1:-1], quote(key, safe=""))
+def _escaped(character: str) -> str:
+    """A pattern of a character as texts, addresses, programs, JSON and HTML write it."""
+    number = ord(character)
+    named = f"|{re.escape(name)}" if (name := html.escape(character)) != character else ""
+    return (
+        rf"(?:\\*{re.escape(character)}|%{number:02x}|\\+(?:u00|x){number:02x}|&\#(?:0*{number}|x0*{number:x});{named})"
+    )
+
+
+def _codes(key: str) -> Iterator[str]:
     data = key.encode(errors="surrogatepass")
+    yield data.hex()
     for offset in range(3):  # where the key may begin within a group of three bytes: "Bearer " is before it, or a user
         coded = base64.b64encode(b"\0" * offset + data).decode().rstrip("=")
         shared = int((offset + len(data)) % 3 > 0)  # whether the last character also stands for what follows

@@ -304,11 +304,11 @@ class OpenAIModel:
             raise fault(failure, where, charge=builder.charge)
         if failure is not None:
             return failure
-        reply = builder.build(model=card.name, where=str(where), latency_s=anyio.current_time() - began, ttft_s=ttft_s)
+        reply = builder.build(model=card.name, where=where, latency_s=anyio.current_time() - began, ttft_s=ttft_s)
         if builder.unopened:
             text = "its replies begin inside reasoning; streams are held back until that ends"
             self._remember(card.name, self._dialects[card.name].changed(begins_reasoning=True), text)
-        return reply
+        return replace(reply, text=where.free_of_key(reply.text), reasoning=where.free_of_key(reply.reasoning))
 
 
 async def _whole(client: openai.AsyncOpenAI, body: dict[str, Any], builder: ReplyBuilder) -> None:

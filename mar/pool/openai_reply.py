@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
 from mar.errors import BadReply, Charge, Refused, ServerFault
+from mar.pool.faults import Where
 from mar.pool.reasoning import Splitter
 from mar.pool.server_words import Said, decode, error_in, read_error
 from mar.types import ChatReply, DeltaHandler
@@ -190,7 +191,7 @@ class ReplyBuilder:
             completion_tokens=self.tokens.completion,
         )
 
-    def build(self, *, model: str, where: str, latency_s: float, ttft_s: float | None) -> ChatReply:
+    def build(self, *, model: str, where: Where, latency_s: float, ttft_s: float | None) -> ChatReply:
         """The finished reply.
 
         Raises:
@@ -218,7 +219,7 @@ class ReplyBuilder:
             ttft_s=ttft_s,
         )
 
-    def _check(self, where: str, answer: str, reasoning: str, finish: str) -> None:
+    def _check(self, where: Where, answer: str, reasoning: str, finish: str) -> None:
         if not self.has_choice:
             raise BadReply(f"{where}: the reply holds no choice", charge=self.charge)
         if finish in FILTERED or (self.refusal and not answer):
@@ -226,7 +227,7 @@ class ReplyBuilder:
         if finish in TOOLS and (self.called_tool or not answer.strip()):
             raise BadReply(f"{where}: the model called a tool instead of answering", charge=self.charge)
         if finish not in (*STOP, *LENGTH, *TOOLS):
-            reason = f"the server broke the answer off (finish_reason {finish[:40]!r})"
+            reason = f"the server broke the answer off (finish_reason {where.quote(finish)[:40]!r})"
             raise ServerFault(f"{where}: {reason}", charge=self.charge)
         if answer.strip():
             return

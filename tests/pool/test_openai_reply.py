@@ -5,7 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mar.errors import BadReply, CallError, Charge, Refused, ServerFault
+from mar.pool.faults import Where
 from mar.pool.openai_reply import FILTERED, LENGTH, STOP, Hopeless, NoCompletion, ReplyBuilder, mend
+
+WHERE = Where(model="m", host="h")
 
 
 def build(*parts, on_delta=None, **builder):
@@ -13,13 +16,13 @@ def build(*parts, on_delta=None, **builder):
     for part in parts:
         builder.add(part)
     assert builder.error is None
-    return builder.build(model="m", where="m at h", latency_s=1.0, ttft_s=None)
+    return builder.build(model="m", where=WHERE, latency_s=1.0, ttft_s=None)
 
 
 def build_whole(body):
     builder = ReplyBuilder()
     builder.add_whole(body)
-    return builder.build(model="m", where="m at h", latency_s=1.0, ttft_s=None)
+    return builder.build(model="m", where=WHERE, latency_s=1.0, ttft_s=None)
 
 
 def whole(content, finish="stop", **message):
@@ -192,7 +195,7 @@ def test_a_tool_call_is_no_answer():
 def test_reasoning_that_nothing_opened_is_taken_out_and_noticed():
     builder = ReplyBuilder()
     builder.add(whole("6*7\n</think>\n\n42"))
-    reply = builder.build(model="m", where="m", latency_s=1.0, ttft_s=None)
+    reply = builder.build(model="m", where=WHERE, latency_s=1.0, ttft_s=None)
     assert (reply.text, reply.reasoning, builder.unopened) == ("42", "6*7", True)
 
 
@@ -291,6 +294,6 @@ def test_any_json_is_a_reply_or_one_named_failure(payload):
     try:
         builder.add_whole(payload)
         builder.add({"choices": [{"message": payload, "delta": payload}]})
-        builder.build(model="m", where="m", latency_s=1.0, ttft_s=None)
+        builder.build(model="m", where=WHERE, latency_s=1.0, ttft_s=None)
     except (CallError, NoCompletion):
         pass
