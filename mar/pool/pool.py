@@ -37,6 +37,15 @@ class StatesCosts(Protocol):
 
 
 @runtime_checkable
+class RecordsCosts(Protocol):
+    """A chat model that can say before a request is answered what its answer costs."""
+
+    def recorded_cost(self, request: ChatRequest) -> float | None:
+        """USD; None: not recorded."""
+        ...
+
+
+@runtime_checkable
 class BooksTries(Protocol):
     """A chat model that may make several tries for one answer, and takes each of them through the request's meter."""
 
@@ -47,7 +56,9 @@ async def ask(model: ChatModel, request: ChatRequest, on_delta: DeltaHandler | N
     """Ask a model; what it does is one try for the request's meter, unless it books its tries itself."""
     if request.meter is None or isinstance(model, BooksTries):
         return await model.chat(request, on_delta)
-    return await request.meter(request, partial(model.chat, replace(request, meter=None), on_delta))
+    recorded = model.recorded_cost(request) if isinstance(model, RecordsCosts) else None
+    attempt = partial(model.chat, replace(request, meter=None), on_delta)
+    return await request.meter(request, attempt, worst_usd=recorded)
 
 
 class Pool:

@@ -49,6 +49,13 @@ class ReplayModel:
         known = {key.model for key in self._recordings}
         return frozenset(known - {key.model for key, r in self._recordings.items() if r.cost_usd is None})
 
+    def recorded_cost(self, request: ChatRequest) -> float | None:
+        """What the answer cost when it was recorded; nothing where there is none to replay."""
+        try:
+            return self._find(request).cost_usd
+        except NoRecording:
+            return 0.0
+
     async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
         """Answer one request.
 

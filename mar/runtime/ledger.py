@@ -152,13 +152,21 @@ class Meter:
         self.ledger = ledger
         self.lost = ZERO_USAGE  # what the tries without an answer used and cost so far
 
-    async def __call__(self, request: ChatRequest, attempt: Callable[[], Awaitable[ChatReply]]) -> ChatReply:
+    async def __call__(
+        self, request: ChatRequest, attempt: Callable[[], Awaitable[ChatReply]], *, worst_usd: float | None = None
+    ) -> ChatReply:
         """Make one try. The reply also says what the call's earlier tries cost.
+
+        Args:
+            request: What is asked.
+            attempt: Makes the try.
+            worst_usd: The most that it can cost, where whoever answers knows; None: by the model's card.
 
         Raises:
             LimitReached: The try could take what is spent over a limit; it was not made.
         """
-        async with self.ledger.hold(worst_cost(request, self.card), self.card.name) as one:
+        worst_usd = worst_cost(request, self.card) if worst_usd is None else worst_usd
+        async with self.ledger.hold(worst_usd, self.card.name) as one:
             began = anyio.current_time()
             try:
                 reply = await attempt()

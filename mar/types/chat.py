@@ -41,8 +41,15 @@ class CallContext:
 class Meter(Protocol):
     """Holds money for a try of a call before it is made, and books what it cost after it."""
 
-    async def __call__(self, request: ChatRequest, attempt: Callable[[], Awaitable[ChatReply]]) -> ChatReply:
+    async def __call__(
+        self, request: ChatRequest, attempt: Callable[[], Awaitable[ChatReply]], *, worst_usd: float | None = None
+    ) -> ChatReply:
         """Make one try. The reply also says what the call's earlier tries cost.
+
+        Args:
+            request: What is asked.
+            attempt: Makes the try.
+            worst_usd: The most that it can cost, where whoever answers knows; None: by the model's card.
 
         Raises:
             LimitReached: The try could take what is spent over a limit; it was not made.

@@ -4,8 +4,9 @@ import anyio
 import pytest
 
 from mar import clock
-from mar.errors import NoRecording
+from mar.errors import LimitReached, NoRecording
 from mar.pool import Recording, RecordingKey, replay_pool
+from mar.runtime import Ledger, Meter, Spent
 from mar.types import CallContext, ChatRequest, Message
 
 CONTEXT = CallContext(item="i1", message_id="x")
@@ -58,3 +59,35 @@ def test_what_nobody_recorded_is_a_final_failure(request_):
     with pytest.raises(NoRecording) as caught:
         replay(request_)
     assert (caught.value.kind, caught.value.retryable) == ("no_recording", False)
+
+
+@pytest.mark.parametrize(("limit", "answers"), [(0.25, 1), (0.49, 1), (0.5, 2)])
+def test_a_limit_holds_what_was_recorded_as_the_most_that_an_answer_costs(limit, answers):
+    pool, ledger = replay_pool(RECORDINGS), Ledger(limit)
+
+    async def main():
+        async with pool:
+            for _ in range(answers):
+                await pool.chat(replace(ASK, meter=Meter(pool.card("m"), ledger)))
+            with pytest.raises(LimitReached):
+                await pool.chat(replace(ASK, meter=Meter(pool.card("m"), ledger)))
+
+    clock.run(main, virtual=pool.virtual_time)
+    assert ledger.spent == Spent(usd=0.25 * answers)
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [(replace(ASK, model="n"), LimitReached), (replace(ASK, context=replace(CONTEXT, item="i2")), NoRecording)],
+    ids=["a cost that nobody recorded", "nothing to replay"],
+)
+def test_with_a_limit_an_unknown_cost_is_refused_and_a_missing_answer_is_free(request_, error):
+    pool, ledger = replay_pool(RECORDINGS), Ledger(1.0)
+
+    async def main():
+        async with pool:
+            with pytest.raises(error):
+                await pool.chat(replace(request_, meter=Meter(pool.card(request_.model), ledger)))
+
+    clock.run(main, virtual=pool.virtual_time)
+    assert ledger.spent == Spent()
