@@ -100,6 +100,7 @@ class LoadResult:
     requests: tuple[Request, ...]
     queues: tuple[QueueSample, ...]
     duration_s: float  # from the first arrival to the last answer
+    n_not_run: int = 0  # queries that came when the run's limit in USD was spent: they belong to no figure
 
     @property
     def goodput(self) -> Interval:
@@ -138,11 +139,12 @@ class LoadResult:
             "pattern": self.arrivals.pattern,
             "budget_s": self.budget_s,
             "n": n,
+            "n_not_run": self.n_not_run,
             "n_failed": self.n_failed,
             "n_shed": self.n_shed,
-            "goodput": goodput.mean,
-            "goodput_low": goodput.low,
-            "goodput_high": goodput.high,
+            "goodput": goodput.mean if n else None,
+            "goodput_low": goodput.low if n else None,
+            "goodput_high": goodput.high if n else None,
             "goodput_per_s": sum(r.good for r in self.requests) / self.duration_s if self.duration_s else None,
             "accuracy": sum(r.solved for r in self.requests) / n if n else None,
             "in_time": sum(r.in_time for r in self.requests) / n if n else None,
@@ -188,6 +190,7 @@ class LoadTest(Generic[ItemT]):
             concurrency=None,
         )
         samples: list[QueueSample] = []
+        not_run: set[int] = set()
         label = f"{policy.name}, {60 * arrivals.rate:g}/min"
         began = anyio.current_time()
         with self.progress.bar(label, total=n) as bar:
@@ -196,6 +199,8 @@ class LoadTest(Generic[ItemT]):
                 identity = RunIdentity(seed=self.seed, epoch="load", rollout=i // len(self.items))
                 outcome = await rollouts.one(Job(item=items[i], plan=planned(i), identity=identity))
                 bar.advance()
+                if _not_run(outcome, rollouts.limit_reached):
+                    not_run.add(i)
                 return _answered(outcome, times[i], self.budget_s)
 
             async with task_group() as tasks:
@@ -205,9 +210,10 @@ class LoadTest(Generic[ItemT]):
                 tasks.cancel_scope.cancel()
         requests = tuple(
             request or _shed(rollouts.task.query(item).id, at)
-            for request, item, at in zip(answered, items, times, strict=True)
+            for i, (request, item, at) in enumerate(zip(answered, items, times, strict=True))
+            if i not in not_run
         )
-        last = max((r.arrival_s + (r.latency_s or 0.0) for r in requests), default=0.0)
+        last = max((r.arrival_s + (r.latency_s or 0.0) for r in requests), default=times[0])
         return LoadResult(
             policy=policy.name,
             arrivals=arrivals,
@@ -215,6 +221,7 @@ class LoadTest(Generic[ItemT]):
             requests=requests,
             queues=tuple(samples),
             duration_s=last - times[0],
+            n_not_run=len(not_run),
         )
 
     def _planned(self, policy: Policy, items: Sequence[ItemT]) -> Callable[[int], Plan]:
@@ -237,6 +244,12 @@ class LoadTest(Generic[ItemT]):
             for name, t in self.rollouts.runtime.pool.telemetry().items():
                 samples.append(QueueSample(at_s=now, model=name, running=t.running or 0, waiting=t.waiting or 0))
             await anyio.sleep(ticks(every))
+
+
+def _not_run(outcome: Outcome, limit_reached: str | None) -> bool:
+    """Whether nothing was asked for want of money; an episode that ran out of time while it waited did run."""
+    failure = outcome.failure
+    return limit_reached is not None and failure is not None and failure.kind == "limit" and outcome.calls == 0
 
 
 def _shed(query_id: str, arrival: float) -> Request:
@@ -294,6 +307,8 @@ def as_markdown(results: Sequence[LoadResult], *, title: str) -> str:
 
 def _cells(result: LoadResult) -> list[str]:
     f = result.figures()
+    if not result.requests:
+        return [f"{f['rate_per_min']:g}", result.policy, "not run", *[""] * (len(COLUMNS) - 2 + 2), "0", "0", "0"]
 
     def number(name: str, digits: int, factor: float = 1.0) -> str:
         return "-" if f[name] is None else f"{factor * f[name]:.{digits}f}"
@@ -309,7 +324,7 @@ def _cells(result: LoadResult) -> list[str]:
         *(number(f"latency_{q}_s", 0) for q in ("mean", "p50", "p95", "p99")),
         "unknown" if f["cost_usd_per_100"] is None else number("cost_usd_per_100", 4),
         number("calls_per_query", 1),
-        str(f["n"]),
+        f"{f['n']} of {f['n'] + result.n_not_run}" if result.n_not_run else str(f["n"]),
         str(f["n_failed"]),
         str(f["n_shed"]),
     ]
@@ -318,7 +333,7 @@ def _cells(result: LoadResult) -> list[str]:
 def goodput_lines(results: Sequence[LoadResult]) -> dict[str, list[tuple[float, Interval]]]:
     """Goodput against requests per minute, by policy."""
     lines: dict[str, list[tuple[float, Interval]]] = {}
-    for result in sorted(results, key=lambda r: r.arrivals.rate):
+    for result in sorted((r for r in results if r.requests), key=lambda r: r.arrivals.rate):
         lines.setdefault(result.policy, []).append((60 * result.arrivals.rate, result.goodput))
     return lines
 

@@ -8,12 +8,12 @@ import pytest
 from mar import clock
 from mar.controllers.base import PlanSpace
 from mar.controllers.baselines import single
-from mar.evaluation.loadtest import LoadTest, Policy, as_markdown, queue_lines, write_requests
+from mar.evaluation.loadtest import LoadTest, Policy, as_markdown, goodput_lines, queue_lines, write_requests
 from mar.learning.arrivals import Arrivals
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
 from mar.pool import ModelCard, Pool
-from mar.runtime import PromptLibrary, Runtime
+from mar.runtime import Ledger, PromptLibrary, Runtime
 from mar.tasks.task import Score
 from mar.types import ChatReply, Query
 
@@ -23,13 +23,16 @@ SERVICE_S = 10.0
 class OneAtATime:
     """A model that computes one call at a time, ten seconds each, and is always right."""
 
-    def __init__(self):
+    def __init__(self, tokens=1):
+        self._tokens = tokens
         self._slot = anyio.Lock()
 
     async def chat(self, request, on_delta=None):
         async with self._slot:
             await anyio.sleep(SERVICE_S)
-        return ChatReply(text="42", model=request.model, prompt_tokens=1, completion_tokens=1, latency_s=SERVICE_S)
+        return ChatReply(
+            text="42", model=request.model, prompt_tokens=1, completion_tokens=self._tokens, latency_s=SERVICE_S
+        )
 
 
 class Item:
@@ -47,14 +50,14 @@ class Task:
         return Score(value=1.0, solved=answer == "42")
 
 
-def run(n, rate, *, budget_s=25.0, **options):
+def run(n, rate, *, budget_s=25.0, max_cost=None, tokens=1, **options):
     stop = options.pop("stop_at_budget", False)
     card = ModelCard(name="m", price_in=1.0, price_out=1.0)
 
     async def main():
-        pool = Pool([card], OneAtATime(), kind="scripted", virtual_time=True)
+        pool = Pool([card], OneAtATime(tokens), kind="scripted", virtual_time=True)
         prompts = PromptLibrary.load()
-        rollouts = Rollouts(runtime=Runtime(pool, prompts=prompts), task=Task(), sandbox=None)
+        rollouts = Rollouts(runtime=Runtime(pool, prompts=prompts, ledger=Ledger(max_cost)), task=Task(), sandbox=None)
         test = LoadTest(
             rollouts=rollouts,
             space=PlanSpace.of(pool, prompts),
@@ -97,6 +100,28 @@ def test_an_episode_that_stops_at_its_budget_frees_its_place():
     figures = run(4, rate=10.0, stop_at_budget=True).figures()
     assert figures["latency_p99_s"] <= 25.001
     assert figures["goodput"] == 0.5
+
+
+def test_queries_that_a_spent_limit_left_out_are_not_run_instead_of_failed():
+    # An answer costs 0.001025 USD, and at most 0.001024 and a prompt are held for it: there is no room for a fifth.
+    partly = run(5, rate=0.05, max_cost=0.005, tokens=1024)
+    assert 0 < len(partly.requests) < 5
+    assert len(partly.requests) + partly.n_not_run == 5
+    assert (partly.n_failed, partly.figures()["goodput"], partly.figures()["accuracy"]) == (0, 1.0, 1.0)
+    assert f"| {len(partly.requests)} of 5 | 0 | 0 |" in as_markdown([partly], title="toy")
+
+
+def test_a_test_without_a_single_query_has_no_figures(tmp_path):
+    never = run(5, rate=0.2, max_cost=0)
+    assert (never.requests, never.n_not_run, never.n_failed) == ((), 5, 0)
+    assert {never.figures()[name] for name in ("goodput", "goodput_low", "accuracy", "goodput_per_s")} == {None}
+    table = as_markdown([never], title="toy")
+    assert "not run" in table
+    assert "0.0" not in table
+    header, _, row = table.splitlines()[2:]
+    assert row.count("|") == header.count("|")
+    write_requests(tmp_path / "requests.csv", [never])
+    assert goodput_lines([never]) == {}
 
 
 def test_queues_and_requests_are_written_down(tmp_path):
