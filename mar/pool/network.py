@@ -36,11 +36,10 @@ def http_client(make: Callable[..., ClientT], url: str, **options: Any) -> Clien
     try:
         _ = urlsplit(proxy or "").port  # reading it checks it
         return make(proxy=proxy, verify=_certificates(url), trust_env=False, **options)
-    except ImportError:
-        problem = "is a SOCKS proxy, for which the package socksio is needed; install it, or name the host in NO_PROXY"
     except ValueError:
-        problem = "is no address; expected such as http://host:port"
+        pass
     # Raised out here, and the value not quoted: it may hold a password.
+    problem = "is no address; expected such as http://host:port or socks5://host:port"
     raise ConfigError(f"the proxy that the environment names for {_host(url)} {problem}")
 
 

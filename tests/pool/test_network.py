@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import openai
 import pytest
 
 from mar.errors import ConfigError
@@ -58,9 +59,14 @@ def test_a_scheme_s_own_proxy_goes_before_the_one_for_all(monkeypatch):
     assert proxy_of("http://x.org") == "socks5://s:1080/"
 
 
-@pytest.mark.parametrize(
-    "proxy", ["ftp://user:canary@p:1", "http://user:canary@p:99999999", "socks5://user:canary@p:1"]
-)
+@pytest.mark.parametrize("make", [httpx.AsyncClient, openai.DefaultAsyncHttpxClient])
+@pytest.mark.parametrize("proxy", ["socks5://user:word@p:1080", "socks5h://p:1080", "socks://p:1080"])
+def test_a_socks_proxy_is_used(make, proxy, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    assert http_client(make, "https://x.org/v1")  # which fails where the library for it is missing
+
+
+@pytest.mark.parametrize("proxy", ["ftp://user:canary@p:1", "http://user:canary@p:99999999"])
 def test_a_proxy_that_cannot_be_used_is_one_line_without_its_password(proxy, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(ConfigError, match=r"proxy that the environment names for x\.org") as caught:
