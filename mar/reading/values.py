@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterator
 from importlib.resources.abc import Traversable
@@ -19,6 +20,9 @@ from mar.reading.text import read_lines, read_text
 
 T = TypeVar("T")
 _HUGE = 10**DIGITS
+# tomllib's time grows with the square of a dotted key's parts, so such a key is refused before it is parsed.
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
+_DEEP_KEY = re.compile(rf"(?<![\w.-])(?:{_PART}){{{DEPTH + 1}}}")
 
 
 def parse_json(
@@ -49,7 +53,13 @@ def parse_toml(text: str, where: str, *, expected: str = "", error: type[UserErr
     Raises:
         UserError: It is no TOML, or exceeds a limit; of the type `error`.
     """
-    return attempt(lambda: bounded(tomllib.loads(text)), where, expected=expected, error=error)
+
+    def parse() -> dict[str, Any]:
+        if _DEEP_KEY.search(text):
+            raise RecursionError
+        return bounded(tomllib.loads(text))
+
+    return attempt(parse, where, expected=expected, error=error)
 
 
 def read_json(

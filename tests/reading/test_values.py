@@ -55,7 +55,17 @@ def test_a_file_of_ours_may_hold_undefined_metrics():
 
 @pytest.mark.parametrize(
     "text",
-    ["x = " + "[" * 5000, "x = " + "9" * 5000, "x = inf", "x = 1\nx = 2", "x = ", 'x = "\\ud800"', "x = 10e999"],
+    [
+        "[" + ".".join("a" * 400_000) + "]",
+        '"a" . ' * 100_000,
+        "x = " + "[" * 5000,
+        "x = " + "9" * 5000,
+        "x = inf",
+        "x = 1\nx = 2",
+        "x = ",
+        'x = "\\ud800"',
+        "x = 10e999",
+    ],
     ids=lambda text: text[:12],
 )
 def test_toml_out_of_bounds_is_one_line(text):
