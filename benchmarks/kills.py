@@ -30,18 +30,18 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from _shared import ROOT, data_folder, machine
 
-import mar.evaluation.cascal_run
-import mar.evaluation.experiment
-import mar.evaluation.gmt.experiment
-import mar.evaluation.system_run  # noqa: F401 - imported once, before the forks
 from mar.testing.chat_server import ChatServer, ServedRequest
+
+for module in ("cascal_run", "experiment", "gmt.experiment", "system_run"):
+    import_module(f"mar.evaluation.{module}")  # once, before the forks
 
 TIMES = {"t", "latency_s", "ttft_s", "cached", "paid in this run"}  # fields that hold moments, durations, or who paid
 PAID = "spending.jsonl"  # see `mar.runtime.account`
@@ -237,9 +237,13 @@ def _without_times(path: Path) -> object:
 
 
 def _stripped(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _stripped(v) for k, v in value.items() if k not in TIMES}
-    return [_stripped(v) for v in value] if isinstance(value, list) else value
+    match value:
+        case dict():
+            return {k: _stripped(v) for k, v in cast("dict[str, Any]", value).items() if k not in TIMES}
+        case list():
+            return [_stripped(v) for v in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 # A case ---------------------------------------------------------------------------------------------------------

@@ -84,7 +84,9 @@ class Rollouts(Generic[ItemT]):
             PoolDown: A live model answers no more.
         """
         began = anyio.current_time()
-        return await gather([partial(self._one, job, began, on_done) for job in jobs], limit=self.concurrency)
+        outcomes = await gather([partial(self._one, job, began, on_done) for job in jobs], limit=self.concurrency)
+        self.outage.batch_over()
+        return outcomes
 
     async def _one(self, job: Job[ItemT], began: float, on_done: Callable[[], None] | None) -> Outcome:
         if job.start_s:
