@@ -316,11 +316,11 @@ def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | N
         )
         return None
     path = options.out or Path("runs") / f"{task.name}-seed{options.seed}"
-    progress.say(source)
-    progress.say(f"run folder: {path}")
     try:
         with held(path):
             run = RunDir.open(path, arguments=options.identity(), prompts=experiment.prompts.hash)
+            progress.say(source)
+            progress.say(f"run folder: {path}")
             return run_async(lambda: experiment.main(run), virtual=pool is None)
     except KeyboardInterrupt:
         progress.say(

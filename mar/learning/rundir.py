@@ -32,7 +32,7 @@ from torch import nn
 
 from mar.errors import CheckpointError, ConfigError
 from mar.files import clear_unfinished, write_atomically
-from mar.reading import attempt, read_json, read_json_lines
+from mar.reading import attempt, read_json, read_json_lines, table
 
 PACKAGES = ("mar", "torch", "sentence-transformers", "openai", "anyio", "trio", "numpy")
 
@@ -117,12 +117,12 @@ def held(folder: Path) -> Generator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be a run's folder: {error.strerror}") from None
+        raise ConfigError(f"--out {folder} cannot be a folder: {error.strerror}") from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"another process is at work in {folder}; wait for it to end, or give another") from None
+            raise ConfigError(f"another process is at work in {folder}; wait for it, or give another --out") from None
         except OSError:
             pass
         clear_unfinished(folder)
@@ -156,12 +156,9 @@ def same_arguments(path: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:
     given = json.loads(json.dumps(dict(arguments), default=str))
     stored = path / "args.json"
     if stored.is_file():
-        before = attempt(
-            lambda: dict(read_json(stored)),
-            str(stored),
-            expected="a run's arguments, or another --out",
-            error=ConfigError,
-        )
+        expected = "the arguments of a run; give another --out"
+        read = read_json(stored, expected=expected, error=ConfigError)
+        before = table(read, str(stored), expected=expected, error=ConfigError)
         for name in sorted(given.keys() | before.keys()):
             if given.get(name) != before.get(name):
                 raise ConfigError(
@@ -205,7 +202,7 @@ class RunDir:
         if not path.is_file():
             return {}
         expected = "what the run found out; without this file it finds it out anew"
-        return attempt(lambda: dict(read_json(path)), str(path), expected=expected)
+        return table(read_json(path, expected=expected), str(path), expected=expected)
 
     # Metrics --------------------------------------------------------------------------------------------------
 

@@ -306,7 +306,7 @@ def test_a_run_folder_of_other_arguments_is_refused_and_left_as_it_is(script, tm
 def test_a_damaged_run_folder_is_refused(script, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "args.json").write_text("{")
-    refused(script(*TINY, "--out", "run"), "args.json cannot be read", "another --out")
+    refused(script(*TINY, "--out", "run"), "args.json: ", "another --out")
 
 
 def test_an_interrupt_says_how_to_go_on_and_ends_as_shells_expect(script, monkeypatch):
