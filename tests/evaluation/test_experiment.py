@@ -258,7 +258,7 @@ FILES = {
     [
         (("--dataset_json", "none.jsonl"), ("none.jsonl", "expected a JSONL file")),
         (("--dataset_json", "broken.jsonl"), ("broken.jsonl, line 1", "expected a JSON object")),
-        (("--dataset_json", "untested.jsonl"), ("untested.jsonl, row 1 (task_id 601)", "list of assertions")),
+        (("--dataset_json", "untested.jsonl"), ("untested.jsonl, line 1 (task_id 601)", "list of assertions")),
         (("--data", "empty"), ("empty", "mbpp/mbpp.jsonl")),
         (("--limit", "-1"), ("--limit", "greater than or equal to 0")),
         (("--nonsense",), ("--nonsense",)),
