@@ -6,6 +6,7 @@ import base64
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from pydantic import SecretStr
@@ -14,6 +15,12 @@ from mar.errors import ConfigError
 
 MASK = "[key]"
 FRAGMENT = 12  # characters of a key that are taken out where the rest was cut off
+# How addresses, programs, JSON and HTML write a character; backslashes before one mean nothing here.
+_ESCAPE = re.compile(
+    r"\\+(?:u00|x)(?P<hex>[0-9a-f]{2})|%(?P<percent>[0-9a-f]{2})|&\#0*+(?P<html>\d{1,3}+);"
+    r"|&\#x0*+(?P<html_hex>[0-9a-f]{1,2});|(?P<name>&(?:amp|lt|gt|quot|apos);)|\\+",
+    re.IGNORECASE,
+)
 _REST = r"[\w+/=%.~\\&#;-]*"  # what may follow the first characters of a key, in any of its forms
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*_(KEY|TOKEN|SECRET|PASSWORD)|KEY|TOKEN")
 
@@ -39,37 +46,72 @@ def shown_variable(name: str) -> str:
 
 
 def scrub(text: str, key: str) -> str:
-    """A text without a key: as it stands, in other case, escaped, percent-encoded, in Base64, or cut off."""
-    return _pattern(key).sub(MASK, text) if key else text
+    """A text without a key: as it stands, in other case, escaped, percent-encoded, in Base64 or hex, or cut off.
+
+    Every answer comes through here, so a text without a key costs a few searches, and one that was made to be slow
+    costs time in proportion to its length.
+    """
+    if not key:
+        return text
+    forms = _forms(key)
+    if forms.occur_in(text):
+        text = forms.pattern.sub(MASK, text)
+    if not _ESCAPE.search(text):
+        return text
+    plain = _ESCAPE.sub(_meant, text)
+    return _masked(text, forms.pattern) if forms.occur_in(plain) else text
+
+
+@dataclass(frozen=True, slots=True)
+class _Forms:
+    """How a key may be written, escapes aside."""
+
+    probes: tuple[str, ...]  # in lower case; where none occurs, no form does
+    pattern: re.Pattern[str]
+
+    def occur_in(self, text: str) -> bool:
+        lower = text.lower()
+        return any(probe in lower for probe in self.probes)
 
 
 @lru_cache(maxsize=256)
-def _pattern(key: str) -> re.Pattern[str]:
-    return re.compile("|".join(_alternatives(key)), re.IGNORECASE)
+def _forms(key: str) -> _Forms:
+    codes = sorted(set(_codes(key)), key=len, reverse=True)
+    whole = [form for form in (key, *codes) if form is key or len(form) < 2 * FRAGMENT]
+    ends = [form for form in (key, *codes) if len(form) >= FRAGMENT]
+    patterns = [re.escape(form) for form in whole]
+    patterns += [p for form in ends for p in (re.escape(form[:FRAGMENT]) + _REST, re.escape(form[-FRAGMENT:]))]
+    probes = {form for form in whole if len(form) < FRAGMENT}
+    probes |= {end for form in ends for end in (form[:FRAGMENT], form[-FRAGMENT:])}
+    return _Forms(tuple(sorted(probe.lower() for probe in probes)), re.compile("|".join(patterns), re.IGNORECASE))
 
 
-def _alternatives(key: str) -> Iterator[str]:
-    """The key, whatever escapes its characters; what is left of it where it was cut; and its Base64 and hex."""
-    escaped = [_escaped(c) for c in key]
-    yield "".join(escaped)
-    if len(key) >= FRAGMENT:
-        yield "".join(escaped[:FRAGMENT]) + _REST
-        yield "".join(escaped[-FRAGMENT:])
-    for form in sorted(set(_codes(key)), key=len, reverse=True):
-        if len(form) < 2 * FRAGMENT:
-            yield re.escape(form)
-        if len(form) >= FRAGMENT:
-            yield re.escape(form[:FRAGMENT]) + _REST
-            yield re.escape(form[-FRAGMENT:])
+def _meant(escape: re.Match[str]) -> str:
+    """The character that an escape stands for; nothing for backslashes before it."""
+    if escape["name"]:
+        return html.unescape(escape[0])
+    hexadecimal = escape["hex"] or escape["percent"] or escape["html_hex"]
+    number = int(hexadecimal, 16) if hexadecimal else int(escape["html"] or 0)
+    return chr(number) if 0 < number < 128 else ""
 
 
-def _escaped(character: str) -> str:
-    """A pattern of a character as texts, addresses, programs, JSON and HTML write it."""
-    number = ord(character)
-    named = f"|{re.escape(name)}" if (name := html.escape(character)) != character else ""
-    return (
-        rf"(?:\\*{re.escape(character)}|%{number:02x}|\\+(?:u00|x){number:02x}|&\#(?:0*{number}|x0*{number:x});{named})"
-    )
+def _masked(text: str, pattern: re.Pattern[str]) -> str:
+    """A text without what matches once its escapes are read."""
+    plain: list[str] = []
+    places: list[int] = []  # where in the text each character of the plain one stands
+    done = 0
+    for escape in _ESCAPE.finditer(text):
+        character = _meant(escape)
+        plain += (text[done : escape.start()], character)
+        places += [*range(done, escape.start()), *[escape.start()] * len(character)]
+        done = escape.end()
+    plain.append(text[done:])
+    places += range(done, len(text) + 1)
+    kept, done = list[str](), 0
+    for found in pattern.finditer("".join(plain)):
+        kept += (text[done : places[found.start()]], MASK)
+        done = places[found.end()]
+    return "".join([*kept, text[done:]])
 
 
 def _codes(key: str) -> Iterator[str]:

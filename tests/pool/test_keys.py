@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from urllib.parse import quote
 
 import pytest
@@ -98,3 +99,10 @@ def test_a_key_from_any_source_is_checked(tmp_path, monkeypatch):
     config = find_pool_config()
     assert config is not None
     assert {key.get_secret_value() for key in config.keys.values()} == {"sk-canary"}
+
+
+@pytest.mark.parametrize("piece", ["\\", "&#0", "\\u00", "%", "\\x", "sk-0123456789"])
+def test_a_text_that_was_made_to_be_slow_takes_time_in_proportion_to_its_length(piece):
+    began = time.process_time()
+    scrub(piece * 60_000, "sk-0123456789abcdefghij")
+    assert time.process_time() - began < 2  # 0.1 s; minutes, if it grew with the square
