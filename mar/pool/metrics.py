@@ -6,7 +6,6 @@ sum over the growth of its count; a count that shrank belongs to a server that w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -18,6 +17,7 @@ from mar.errors import BadReply
 
 RUNNING = ("vllm:num_requests_running",)
 WAITING = ("vllm:num_requests_waiting",)
+MOST = 1e300  # a figure beyond it, infinite or NaN is unknown; some are integers that fit no float
 KV_CACHE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")  # a share, 0 to 1, whatever it is called
 TTFT = ("vllm:time_to_first_token_seconds",)
 INTER_TOKEN = ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")
@@ -96,7 +96,7 @@ def _values(families: Iterable[Metric], served_name: str) -> Mapping[str, float]
     known = any(s.labels.get("model_name") == served_name for s in samples)
     found: dict[str, list[float]] = {}
     for s in samples:
-        if math.isfinite(s.value) and (not known or s.labels.get("model_name", served_name) == served_name):
+        if abs(s.value) < MOST and (not known or s.labels.get("model_name", served_name) == served_name):
             found.setdefault(s.name, []).append(s.value)
     return {name: fmean(v) if name in KV_CACHE else sum(v) for name, v in found.items()}
 

@@ -143,6 +143,6 @@ def letter_of(answer: Any, letters: str, at: Located) -> str:
     text = str(answer).strip().upper()
     if len(text) == 1 and text in letters:
         return text
-    if text.isascii() and text.isdigit() and int(text) < len(letters):
+    if text.isascii() and text.isdigit() and len(text) < 4 and int(text) < len(letters):
         return letters[int(text)]
     raise DataError(f"{at.where}: answer is {answer!r}; expected a letter from A to {letters[-1]}")

@@ -92,3 +92,10 @@ def test_totals_that_shrank_are_of_a_new_process():
     assert ServerMetrics(running=0, waiting=0).restarted_since(before)
     assert not before.restarted_since(before)
     assert Total(sum=0.1, count=1).mean_since(before.e2e) is None
+
+
+@pytest.mark.parametrize("value", ["+Inf", "NaN", "1e400", "9" * 400])
+def test_figures_that_cannot_be_are_unknown(value):
+    text = f"vllm:num_requests_running 1\nvllm:num_requests_waiting {value}\n"
+    found = read_metrics(text, "m")
+    assert (found.running, found.waiting) == (1, None)

@@ -21,6 +21,7 @@ Rows = npt.NDArray[np.int64]
 
 SCORES, VECTORS, ABOUT = "scores.npy", "vectors.npy", "table.json"
 _FILES = {"scores": SCORES, "vectors": VECTORS, "costs": "costs.npy"}
+BLOCK = 4096  # rows
 _LISTS = ("ids", "prompts", "groups", "splits")
 
 
@@ -135,4 +136,10 @@ class OutcomeTable:
 
 
 def _mapped(path: Path) -> Floats:
-    return cast(Floats, map_npy(path))
+    """An array that stays on disk; of numbers with fractions every one is looked at, a block of rows at a time."""
+    found = cast(Floats, map_npy(path))
+    if found.dtype.kind == "f" and not all(
+        np.isfinite(found[at : at + BLOCK]).all() for at in range(0, len(found), BLOCK)
+    ):
+        raise DataError(f"{path} holds NaN or an infinity; expected finite numbers")
+    return found

@@ -110,3 +110,12 @@ def test_an_npz_of_objects_is_not_opened(tmp_path):
 def test_a_source_that_is_not_there_says_what_could_be():
     with pytest.raises(ConfigError, match="no table 'nothing'; expected mmlu_pro, mmlu_pro_query, model7"):
         load("nothing")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_saved_table_of_numbers_that_are_not_finite_is_refused(tmp_path, value):
+    table = OutcomeTable(name="t", models=("a", "b"), scores=np.eye(2, dtype=np.float32))
+    table.save(tmp_path)
+    np.save(tmp_path / "scores.npy", np.full((2, 2), value, dtype=np.float32))
+    with pytest.raises(DataError, match="holds NaN or an infinity"):
+        OutcomeTable.open(tmp_path)
