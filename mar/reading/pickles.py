@@ -80,6 +80,8 @@ def _array(about: Sequence[Any], parts: IO[bytes]) -> Array:
 
 def _value(tree: Any, arrays: Sequence[Array]) -> Any:
     """A value from its tree; nested no deeper than JSON of a stranger may be."""
+    if isinstance(tree, str):
+        tree.encode()  # half of a surrogate pair is no text
     if not isinstance(tree, list):
         return tree
     kind, content = cast("list[Any]", tree)

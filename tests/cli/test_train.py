@@ -61,7 +61,7 @@ def test_help_lists_the_options_of_the_benchmark_scripts(mar):
         (TINY, "--task is missing"),
         (("--task", "none.toml"), "none.toml cannot be read"),
         (("--task", "odd.toml"), "odd.toml: field rows: Field required"),
-        (("--task", TASK, "--dataset_json", "odd.jsonl"), "odd.jsonl, row 1: field question is None"),
+        (("--task", TASK, "--dataset_json", "odd.jsonl"), "odd.jsonl, line 1: field question is None"),
         (("--task", TASK, "--luck"), "--luck"),
     ],
 )

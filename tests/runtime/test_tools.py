@@ -99,9 +99,9 @@ def test_a_sandbox_that_is_not_there_is_a_failure_and_no_verdict(sandbox, reason
 
 
 def test_each_use_is_charged_its_virtual_time():
-    assert use(lambda t: t.run_tests(GOOD, ASK), JudgeByWord(), sandbox_charge_s=0.2)[1] == 0.2
-    assert use(lambda t: t.run_code(GOOD), Programs(), sandbox_charge_s=0.3)[1] == 0.3
-    assert use(lambda t: t.look_up("x"), None, lookup_charge_s=0.7)[1] == 0.7
+    assert use(lambda t: t.run_tests(GOOD, ASK), JudgeByWord(), sandbox_charge_s=0.2)[1] == pytest.approx(0.2, abs=1e-9)
+    assert use(lambda t: t.run_code(GOOD), Programs(), sandbox_charge_s=0.3)[1] == pytest.approx(0.3, abs=1e-9)
+    assert use(lambda t: t.look_up("x"), None, lookup_charge_s=0.7)[1] == pytest.approx(0.7, abs=1e-9)
 
 
 def test_hints_are_distinct_readable_and_short():
