@@ -18,9 +18,8 @@ from mar.types import CallAnswered, CallFailed, Episode, FailureKind
 IN_A_ROW = 20
 AT_THE_END = 3  # of a batch
 FINAL: frozenset[FailureKind] = frozenset({"bad_key", "unknown_model"})
-PASSING: frozenset[FailureKind] = frozenset(
-    {"call", "rate_limited", "server_fault", "timeout", "connection", "bad_reply"}
-)
+# A server that answers with nothing of use is no server that is gone: some models say nothing to what they cannot do.
+PASSING: frozenset[FailureKind] = frozenset({"call", "rate_limited", "server_fault", "timeout", "connection"})
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import pytest
 
 from mar.concurrency import gather, task_group
 from mar.controllers.embeddings import CachedEncoder, MiniLM
+from mar.learning import outage
 from mar.learning.rollouts import Job, Rollouts
 from mar.pool.openai_client import RetryPolicy
 from mar.runtime import RunIdentity, Runtime
@@ -111,8 +112,10 @@ async def test_priorities_reorder_a_saturated_queue(tiny):
     assert fmean(abs(place - sorted(queued).index(p)) for place, p in enumerate(queued)) < AT_ONCE / 2
 
 
-async def test_a_server_that_is_killed_costs_its_calls_and_nothing_else(tiny):
+async def test_a_server_that_is_killed_costs_its_calls_and_nothing_else(tiny, monkeypatch):
     """In the middle of a run one server goes: its calls fail, the run completes; started again, it is used again."""
+    monkeypatch.setattr(outage, "IN_A_ROW", 1000)  # a run would stop, and this one is to go on
+    monkeypatch.setattr(outage, "AT_THE_END", 1000)
     task, victim = MixedSkills(sizes={"train": 0, "validation": 0, "test": 90}), "tiny-atlas"
     others = [name for name in tiny.names if name != victim]
     async with tiny.pool(retry=QUICK, watch=CLOSE) as pool:
