@@ -86,6 +86,7 @@ class CallError(OutsideError):
     def __init__(self, message: str, *, retry_after_s: float | None = None, charge: Charge | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.attempts = 1  # tries of the call so far, this one included; whoever tries again keeps count
         self.charge = charge or Charge(charged=self.usually_charged)
 
 

@@ -24,11 +24,15 @@ import anyio
 import pytest
 
 from mar.cli.ask import show_conversation, show_outcome
+from mar.controllers.embeddings import HashEncoder
 from mar.errors import CallError, ConfigError
+from mar.evaluation.experiment import run_experiment
+from mar.evaluation.options import RunOptions, benchmark_options
 from mar.pool import CachedModel, find_pool_config, pool_from_env
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.runtime import Runtime
 from mar.runtime.trace import write_episodes
+from mar.tasks.mbpp import Mbpp
 from mar.terminal import Terminal
 from mar.types import ChatRequest, Message
 from tests.runtime.episodes import ASK, FREE_TOOLS, PROMPTS, plan_of
@@ -106,6 +110,7 @@ class Echo(BaseHTTPRequestHandler):
     """Does what the model's name says: `STATUS/BODY/FORM`, `200/INSIDE/FORM`, `hang`, `junk`."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body go out apart; the second would wait 40 ms for an acknowledgement
     stop = threading.Event()
 
     def do_POST(self) -> None:
@@ -310,6 +315,22 @@ def test_an_episode_gives_no_key_away(server, tmp_path, monkeypatch, capsys, cap
     with nothing_leaks(keys, tmp_path, capsys, caplog):
         anyio.run(main)
         assert "You sent" in (tmp_path / "episodes.jsonl").read_text()
+
+
+def test_a_run_folder_gives_no_key_away(server, tmp_path, monkeypatch, capsys, caplog):
+    # What is no sign that the server is gone or the key wrong, which would end the run.
+    whats = ("200/an answer", "200/reasoning", "400/error") * 2
+    names = [f"{what}/{form}" for what, form in zip(whats, list(FORMS)[::3], strict=True)]
+    keys = plant("env-file", names, f"http://{server}/v1", monkeypatch)
+    monkeypatch.setattr("mar.evaluation.experiment.MiniLM", HashEncoder)
+    argv = ["--limit", "4", "--epochs", "1", "--cost_rate", "20", "--without", "survey", "--no-baselines"]
+    outputs = ["--out", "run", "--result_file", "table.json", "--train_telemetry_csv", "steps.csv"]
+    with nothing_leaks(keys, tmp_path, capsys, caplog):
+        options = benchmark_options("mbpp", RunOptions, [*argv, *outputs])
+        run_experiment(Mbpp.load(), options)
+        files = {p.name for p in Path("run").iterdir()}
+        assert files >= {"episodes-test.jsonl", "results.json", "items.json", "metrics.jsonl", "state.safetensors"}
+        assert "[key]" in "".join(written(Path("run")).values())  # there was something to hide
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,8 @@ def show_outcome(episode: Episode, pool: Pool, console: Console) -> None:
     table.add_row("tokens", f"{usage.prompt_tokens} in, {usage.completion_tokens} out, {usage.calls} calls")
     table.add_row("time", f"{episode.latency_s:.2f} s" + (" (simulated)" if pool.simulated else ""))
     for failure in episode.failures:
-        table.add_row("[red]failure[/]", escape(f"{failure.kind}: {failure.reason}"))
+        tries = f" ({failure.attempts} tries)" if failure.attempts > 1 else ""
+        table.add_row("[red]failure[/]", escape(f"{failure.kind}: {failure.reason}{tries}"))
     console.print(table)
     if pool.simulated:
         console.print("[yellow]Simulated pool: nobody was asked. Configure a live one as template.env shows.[/]")

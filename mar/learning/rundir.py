@@ -21,7 +21,7 @@ import platform
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -168,6 +168,14 @@ def same_arguments(path: Path, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _version(package: str) -> str:
+    """Of a package; one that only lies on the path (a checkout, a copy) has none that could be looked up."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 class RunDir:
     """The folder of one run."""
 
@@ -183,7 +191,7 @@ class RunDir:
         """
         run = cls(path)
         claim_folder(path, arguments)
-        versions = {name: version(name) for name in PACKAGES}
+        versions = {name: _version(name) for name in PACKAGES}
         environment = {"python": platform.python_version(), "versions": versions, "prompts": prompts}
         write_atomically(path / "environment.json", json.dumps(environment, indent=2))
         return run

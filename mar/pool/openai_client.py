@@ -26,7 +26,7 @@ import anyio
 import httpx
 import openai
 from pydantic import SecretStr
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity import AsyncRetrying, RetryCallState
 
 from mar.concurrency import PerLoop
 from mar.errors import BadReply, BadRequest, CallError, CallTimeout, ConfigError, ConnectionLost, ServerFault
@@ -57,21 +57,28 @@ class RetryPolicy:
     """When a failed try is repeated, and after how long.
 
     A fault passes in seconds or not at all. A rate limit and a server that loads its model only need time: they are
-    given more tries and longer pauses, by default at least 75 s in all.
+    given more tries and longer pauses, by default at least 75 s in all. Where an answer was generated and charged for
+    that is of no use (empty, filtered, broken off), each further try is bought: there are few of these.
     """
 
     attempts: int = 5  # tries in all
+    bought: int = 2  # tries in all of which it is certain that the provider charges for them
     first_wait_s: float = 0.5  # the pause before the second try is drawn from [0, first_wait_s], then doubles
     longest_wait_s: float = 30.0  # no pause is drawn from a wider range
     longest_retry_after_s: float = 60.0  # a server that asks for more is not obeyed beyond this
     patience: int = 2  # how many times as many pauses there are where nothing but time helps
     stretch: float = 4.0  # how many times as long such pauses are; each is drawn from the upper half of its range
 
-    def stop(self, state: RetryCallState) -> bool:
-        """Whether the latest try was the last."""
+    def stop(self, state: RetryCallState, bought: int = 0) -> bool:
+        """Whether the latest try was the last.
+
+        Args:
+            state: The latest try.
+            bought: How many of the tries so far were charged for.
+        """
         error = _error_of(state)
         pauses = (self.attempts - 1) * (self.patience if error and error.patient else 1)
-        return state.attempt_number > pauses
+        return state.attempt_number > pauses or bought >= self.bought
 
     def wait(self, state: RetryCallState) -> float:
         """Seconds to pause before the next try."""
@@ -92,13 +99,24 @@ class RetryPolicy:
             log.warning("%s; asked again in %.0f s (try %d)", error, pause_s, state.attempt_number + 1)
 
     def retrying(self) -> AsyncRetrying:
-        """A fresh retry loop that lets the last error through."""
+        """A fresh retry loop that lets the last error through; the error says how many tries there were."""
+        bought = 0
+
+        def again(state: RetryCallState) -> bool:
+            nonlocal bought
+            error = _error_of(state)
+            if error is None:
+                return False
+            error.attempts = state.attempt_number
+            bought += error.charge.charged == "yes"
+            return error.retryable
+
         return AsyncRetrying(
             sleep=anyio.sleep,
-            stop=self.stop,
+            stop=lambda state: self.stop(state, bought),
             wait=self.wait,
             before_sleep=self.say,
-            retry=retry_if_exception(lambda e: isinstance(e, CallError) and e.retryable),
+            retry=again,
             reraise=True,
         )
 

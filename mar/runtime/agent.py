@@ -59,7 +59,7 @@ Ask = TypeVar("Ask", AgentAsk, DecideAsk)
 
 def as_failure(error: CallError, *, prefix: str = "") -> Failure:
     """A failed call as data."""
-    return Failure(kind=cast(FailureKind, error.kind), reason=prefix + str(error))
+    return Failure(kind=cast(FailureKind, error.kind), reason=prefix + str(error), attempts=error.attempts)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -329,11 +329,11 @@ class Agent:
             raise
         except LimitReached:
             if meter.lost != ZERO_USAGE:
-                refused = Failure(kind="limit", reason="no money is left for another try")
+                refused = Failure(kind="limit", reason="no money is left for another try", attempts=meter.tries)
                 self._call_failed(kind, binding, refused, began, meter.lost)
             raise
         except anyio.get_cancelled_exc_class():
-            cut = Failure(kind="limit", reason="cut off while under way")
+            cut = Failure(kind="limit", reason="cut off while under way", attempts=max(meter.tries, 1))
             self._call_failed(kind, binding, cut, began, meter.lost)
             raise
         self._answered(kind, request, reply, runtime.pool.usage(reply))

@@ -151,6 +151,7 @@ class Meter:
         self.card = card
         self.ledger = ledger
         self.lost = ZERO_USAGE  # what the tries without an answer used and cost so far
+        self.tries = 0  # that were made so far
 
     async def __call__(
         self, request: ChatRequest, attempt: Callable[[], Awaitable[ChatReply]], *, worst_usd: float | None = None
@@ -168,6 +169,7 @@ class Meter:
         worst_usd = worst_cost(request, self.card) if worst_usd is None else worst_usd
         async with self.ledger.hold(worst_usd, self.card.name) as one:
             began = anyio.current_time()
+            self.tries += 1
             try:
                 reply = await attempt()
             except BaseException as error:

@@ -49,6 +49,14 @@ def test_a_folder_that_nothing_was_written_to_is_not_left(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_package_that_only_lies_on_the_path_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("mar.learning.rundir.PACKAGES", ("torch", "never-installed"))
+    RunDir.open(tmp_path, arguments={}, prompts="")
+    versions = json.loads((tmp_path / "environment.json").read_text())["versions"]
+    assert versions["torch"][0].isdigit()
+    assert versions["never-installed"] == "not installed"
+
+
 def test_a_file_that_a_killed_process_was_writing_is_cleared_away(tmp_path, monkeypatch):
     def killed(source, target):
         raise Killed

@@ -265,6 +265,22 @@ async def test_retries_end_after_the_configured_attempts():
     assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize(
+    ("faults", "tries"),
+    [
+        (["empty"] * 5, 2),  # both are charged for
+        (["server_error", "rate_limited", "empty", "server_error", "empty"], 5),  # two of the five are
+        (["garbage"] * 5, 5),  # nobody knows
+        (["server_error", "server_error", "bad_key"], 3),  # the last is final
+    ],
+)
+async def test_what_is_charged_and_of_no_use_is_bought_twice_and_the_error_says_how_often_was_tried(faults, tries):
+    async with ChatServer(next_faults=deque(faults)) as server, client(server) as model:
+        with pytest.raises(CallError) as caught:
+            await model.chat(ask())
+    assert (len(server.requests), caught.value.attempts) == (tries, tries)
+
+
 async def test_a_rate_limit_is_given_twice_as_many_pauses_as_a_fault():
     policy = RetryPolicy(attempts=3, first_wait_s=0.001)
     async with ChatServer(faults={"rate_limited": 1.0}) as server, client(server, policy) as model:
@@ -345,7 +361,7 @@ async def test_two_hundred_calls_at_thirty_percent_faults_each_end_as_what_they_
 
 async def test_every_call_is_answered_when_every_fault_can_pass():
     server = ChatServer(faults=evenly(0.3, RETRYABLE), seed=1)
-    patient = RetryPolicy(attempts=20, first_wait_s=0.001)
+    patient = RetryPolicy(attempts=20, bought=20, first_wait_s=0.001)
     async with server, client(server, patient) as model, anyio.create_task_group() as tasks:
         for number in range(60):
             tasks.start_soon(model.chat, ask(f"q{number}"))

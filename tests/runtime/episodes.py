@@ -93,8 +93,8 @@ def run(
     return clock.run(main, virtual=virtual)
 
 
-def events(episode: Episode, kind: type) -> list[Any]:
-    """The events of one type."""
+def events(episode: Episode, kind: type | tuple[type, ...]) -> list[Any]:
+    """The events of one type, or of some."""
     return [e for e in episode.events if isinstance(e, kind)]
 
 

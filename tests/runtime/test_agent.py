@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mar import clock
-from mar.errors import ContextOverflow, LookupUnavailable
+from mar.errors import BadReply, ContextOverflow, LookupUnavailable
 from mar.evaluation.report.conversation import converse
 from mar.pool import ModelCard, Pool, ScriptedModel, scripted_pool
 from mar.runtime import Runtime, Tools
@@ -15,6 +15,7 @@ from mar.runtime.sandbox import Sandbox
 from mar.runtime.trace import episode_from_json, episode_to_json
 from mar.types import (
     CallAnswered,
+    CallFailed,
     ChatReply,
     Decided,
     ModeSpec,
@@ -23,6 +24,7 @@ from mar.types import (
     Query,
     ServerAdapted,
     ShownTests,
+    StepFailed,
     StepFinished,
     ToolRan,
 )
@@ -381,6 +383,13 @@ def test_a_prompt_that_never_fits_is_asked_a_few_times_and_then_a_failure():
     assert 2 <= len(tries) <= 4
     assert context_of(tries[-1]).read == ()  # the last of them showed no peers
     assert [f.kind for f in episode.failures] == ["context_overflow"]
+
+
+def test_the_trace_says_how_often_a_call_was_tried():
+    error = BadReply("the answer is empty")
+    error.attempts = 2
+    episode = run(plan_of("IO", 1), script(agent0=error))
+    assert [e.failure.attempts for e in events(episode, (CallFailed, StepFailed))] == [2, 2]
 
 
 def test_the_trace_says_how_an_answer_ended_and_what_was_learned_of_a_server():
