@@ -8,9 +8,10 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"} | {0x7F: "\u2421"}
-# The second set of control codes, and marks that turn the direction of what follows.
-_OTHERS = dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
-_STEERING = _PICTURES | _OTHERS
+# The second set of control codes, marks that turn the direction of what follows, and bytes that are no text, which
+# paths and names from a command line may hold and no terminal takes.
+_RANGES = (range(0x80, 0xA0), range(0x202A, 0x202F), range(0x2066, 0x206A), range(0xD800, 0xE000))
+_STEERING = _PICTURES | {code: "\ufffd" for codes in _RANGES for code in codes}
 
 
 def visible(text: str) -> str:

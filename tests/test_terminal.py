@@ -15,7 +15,7 @@ from rich.tree import Tree
 import mar
 from mar.terminal import Terminal, visible
 
-EVIL = "a\x1b]0;title\x07b\x1b[2Jc\x9b31md\x1b]52;c;Y2xpcA==\x1b\\e\u202ef\rg\x7f"
+EVIL = "a\x1b]0;title\x07b\x1b[2Jc\x9b31md\x1b]52;c;Y2xpcA==\x1b\\e\u202ef\rg\x7fh\udcff"
 
 
 def shown(renderable, *, colours):
@@ -36,7 +36,7 @@ def test_no_control_sequence_of_a_text_reaches_the_terminal(within, colours):
     out = shown(within(escape(EVIL)), colours=colours)
     assert "\x1b]" not in out
     assert "\x1b[2J" not in out
-    assert not set("\x07\x9b\u202e\r\x7f") & set(out)
+    assert not set("\x07\x9b\u202e\r\x7f\udcff") & set(out)
     assert "\u241b]0;title" in out
 
 

@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.tree import Tree
 
+from mar.cli.script import finite
 from mar.controllers.base import Planned
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
@@ -51,7 +52,9 @@ ClassOption = Annotated[
         "--router-class", help="module:Class of your own that the checkpoint was fitted with; it is imported."
     ),
 ]
-RateOption = Annotated[float | None, typer.Option("--cost-rate", min=0.0, help="Utility per USD: higher is thriftier.")]
+RateOption = Annotated[
+    float | None, typer.Option("--cost-rate", min=0.0, callback=finite, help="Utility per USD: higher is thriftier.")
+]
 AllowOption = Annotated[list[str] | None, typer.Option("--allow", help="Use only this model (may be repeated).")]
 DenyOption = Annotated[list[str] | None, typer.Option("--deny", help="Do not use this model (may be repeated).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of pictures for people.")]
@@ -90,8 +93,12 @@ def ask_command(
     cost_rate: RateOption = None,
     allow: AllowOption = None,
     deny: DenyOption = None,
-    max_usd: Annotated[float | None, typer.Option(min=0.0, help="Stop with what there is at this cost.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop with what there is after this time.")] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(min=0.0, callback=finite, help="Stop with what there is at this cost.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(min=0.0, callback=finite, help="Stop with what there is after this time.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Work on one query; show the plan, the conversation, the answer and the cost."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mar.cli.script import finite
 from mar.errors import ConfigError, LimitReached
 from mar.terminal import Terminal
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mar.pool.pool import Pool
 
 WEIGH = ("best-single", "marginal-value", "best-feasible")  # policies that weigh how well models do alone
+MOST_QUERIES = 1_000_000
 DEFAULT_POLICIES = ("mbpp", "best-single", "least-loaded", "shortest-expected-delay", "marginal-value")
 
 
@@ -37,8 +39,12 @@ def loadtest_command(
         list[str] | None,
         typer.Option(help="Arrival rate, 2/s or 120/min (may be repeated). Default: 10, 100, 200/min."),
     ] = None,
-    budget: Annotated[float, typer.Option(min=0.0, help="Seconds within which an answer is in time.")] = 100.0,
-    queries: Annotated[int, typer.Option("-n", "--queries", min=1, help="Queries per policy and rate.")] = 200,
+    budget: Annotated[
+        float, typer.Option(min=0.0, callback=finite, help="Seconds within which an answer is in time.")
+    ] = 100.0,
+    queries: Annotated[
+        int, typer.Option("-n", "--queries", min=1, max=MOST_QUERIES, help="Queries per policy and rate.")
+    ] = 200,
     pattern: Annotated[str, typer.Option(help="poisson, constant, microburst or sustained.")] = "poisson",
     pool: Annotated[str, typer.Option(help="auto, simulated, simulated-vllm, or a pool file.")] = "simulated-vllm",
     stop_at_budget: Annotated[
@@ -46,7 +52,9 @@ def loadtest_command(
     ] = False,
     most_in_flight: Annotated[int, typer.Option(min=1, help="Queries beyond so many under way are shed.")] = 10_000,
     data: Annotated[Path | None, typer.Option(help="Folder with benchmark data; default: MAR_DATA.")] = None,
-    max_cost: Annotated[float | None, typer.Option(min=0.0, help="USD that the test may cost on a live pool.")] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0.0, callback=finite, help="USD that the test may cost on a live pool.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of arrivals and items.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for tables, requests.csv and plots.")] = Path("runs/loadtest"),
 ) -> None:
@@ -110,11 +118,13 @@ class _Run:
 
     def start(self) -> None:
         from mar import clock
+        from mar.learning.rundir import held
         from mar.pool.choose import configured_pool
 
         live = configured_pool(self.pool)
-        results = clock.run(self._main, virtual=live is None or live.virtual_time)
-        self._report(results, simulated=live is None)
+        with held(self.out):  # before anything is paid: whether it can be written, and that nobody else writes there
+            results = clock.run(self._main, virtual=live is None or live.virtual_time)
+            self._report(results, simulated=live is None)
 
     async def _main(self) -> list[LoadResult]:
         from mar.controllers.base import PlanSpace
@@ -188,7 +198,6 @@ class _Run:
         label = " (simulated pool)" if simulated else ""
         title = f"{self.task.name}, budget {self.budget_s:g} s, {self.arrivals[0].pattern} arrivals{label}"
         rows = [r.figures() | {"models": r.shares("models"), "strategies": r.shares("strategies")} for r in results]
-        self.out.mkdir(parents=True, exist_ok=True)
         write_atomically(self.out / "results.json", json.dumps({"title": title, "rows": rows}, indent=2))
         write_atomically(self.out / "results.md", as_markdown(results, title=title))
         write_requests(self.out / "requests.csv", results)

@@ -12,7 +12,7 @@ from mar.cli.loadtest import loadtest_command
 from mar.cli.pool import pool_command
 from mar.cli.report import report_command
 from mar.cli.routereval import register as register_routereval
-from mar.cli.script import run_script
+from mar.cli.script import run_app
 from mar.cli.train import register as register_train
 from mar.cli.vllm import vllm_app
 
@@ -38,4 +38,4 @@ register_routereval(app)
 
 def main() -> None:
     """Run the command; something wrong that the caller gave ends with one line and exit status 2."""
-    run_script(app)
+    run_app(app)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mar.cli.script import finite
 from mar.concurrency import gather
 from mar.environment import read_environment
 from mar.errors import BadReply, ConfigError
@@ -43,7 +44,9 @@ def serve_command(
         str | None,
         typer.Option("--api-key", help="Name of the variable (.env or environment) with the key to ask for."),
     ] = None,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds until all must be ready.")] = 900.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.0, callback=finite, help="Seconds until all must be ready.")
+    ] = 900.0,
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Start all servers of a pool file at once and wait until they are ready. Those that run are left alone."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mar.cachefile import CacheFile
 from mar.environment import cache_folder
 from mar.errors import ConfigError
+from mar.reading import attempt
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -90,10 +91,8 @@ class SentenceEncoder:
     """
 
     def __init__(self, name: str) -> None:
-        try:
-            self._model = _loaded(name)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"no encoder {name!r}: {str(error).splitlines()[0]}") from None
+        expected = "a folder or a name on the hub that sentence-transformers loads"
+        self._model = attempt(lambda: _loaded(name), f"no encoder {name!r}", expected=expected, error=ConfigError)
         self.name = _identity(Path(name)) if Path(name).is_dir() else name
         self.place = str(Path(name).resolve()) if Path(name).is_dir() else name
         self.width = self._model.get_embedding_dimension() or 0

@@ -28,5 +28,6 @@ def packaged_controller(name: str | Path) -> Path:
     known = packaged_controllers()
     if str(name) not in known:
         among = f" or one of: {', '.join(known)}" if known else ""
-        raise CheckpointError(f"no controller {str(name)!r}; expected a checkpoint file{among}")
+        what = f"{name} is a folder" if str(name) and Path(name).is_dir() else f"no controller {str(name)!r}"
+        raise CheckpointError(f"{what}; expected a checkpoint file{among}")
     return Path(str(resources.files("mar.controllers").joinpath(PACKAGED, f"{name}.safetensors")))

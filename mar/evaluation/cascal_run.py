@@ -43,7 +43,7 @@ SIMULATED_QUESTIONS = 600
 class CascalOptions(BaseModel):
     """Options of a run. Each field's description is its help text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     task: str = Field(default="mmlu_pro", description="benchmark: mmlu_pro, super_gpqa, medmcqa or bbeh")
     train_task: str | None = Field(

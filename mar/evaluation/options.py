@@ -44,7 +44,7 @@ SWITCHES = (*Fixes.model_fields, CRITIC, PRICE, SURVEY)
 class RunOptions(BaseModel):
     """Options of a benchmark run. Each field's description is its help text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     # Data
     dataset_json: Path | None = Field(default=None, description="file with the benchmark's rows (JSON or JSONL)")

@@ -30,7 +30,7 @@ from mar.types import Domain
 class SystemOptions(BaseModel):
     """Options of a training run under load. Each field's description is its help text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     # Data
     dataset: str = Field(default="mbpp", description="benchmark: " + ", ".join(TASKS))

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from mar.cli.loadtest import loadtest_command
 from mar.errors import ConfigError
+from mar.learning.rundir import held
 
 app = typer.Typer()
 app.command()(loadtest_command)
@@ -33,9 +34,17 @@ def test_a_load_test_on_the_sample_leaves_tables_and_plots(tmp_path, monkeypatch
         (["--rate", "fast"], "--arrival_rate is 'fast'"),
         (["--pattern", "wave"], "--pattern is 'wave'"),
         (["--task", "chess"], "no benchmark 'chess'"),
+        (["--out", __file__], "cannot be a folder"),
     ],
 )
 def test_what_cannot_be_used_is_named(options, message):
     result = CliRunner().invoke(app, options)
     assert isinstance(result.exception, ConfigError)
     assert message in str(result.exception)
+
+
+def test_a_folder_that_another_process_writes_to_is_refused_before_anything_is_asked(tmp_path):
+    with held(tmp_path / "out"):
+        result = CliRunner().invoke(app, ["--out", str(tmp_path / "out")])
+    assert isinstance(result.exception, ConfigError)
+    assert "another process is at work" in str(result.exception)

@@ -39,7 +39,7 @@ DATA = "folder with recorded tables; default: MAR_DATA, else ./Datasets"
 class BuildOptions(BaseModel):
     """Options of `mar routereval build`. Each field's description is its help text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     table: tuple[str, ...] = Field(default=(), description=f"tables or leaderboards: {TABLES}")
     groups: tuple[Group, ...] = Field(default=GROUPS, description="groups of candidates")
@@ -54,7 +54,7 @@ class BuildOptions(BaseModel):
 class FitOptions(BaseModel):
     """Options of `mar routereval fit`. Each field's description is its help text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     table: str = Field(default="mmlu_pro_query", description=f"one of {TABLES}")
     router: str = Field(default="shrunken", description="name, name(parameter=value,...), or module:Class")

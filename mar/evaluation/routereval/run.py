@@ -34,7 +34,7 @@ SHIPPED = ("oracle", "r_o_0.5", "random", "knn", "linear", "mlp", "roberta_clust
 class RoutingOptions(BaseModel):
     """Options of a routing comparison. Each field's description is its help text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     table: tuple[str, ...] = Field(default=("mmlu_pro",), description=f"tables: {TABLES}")
     routers: tuple[str, ...] = Field(default=SHIPPED, description="names, name(parameter=value,...), or module:Class")
