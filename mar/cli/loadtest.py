@@ -123,7 +123,12 @@ class _Run:
 
         live = configured_pool(self.pool)
         with held(self.out):  # before anything is paid: whether it can be written, and that nobody else writes there
-            results = clock.run(self._main, virtual=live is None or live.virtual_time)
+            try:
+                results = clock.run(self._main, virtual=live is None or live.virtual_time)
+            except KeyboardInterrupt:
+                kept = "" if live is None else "; what was paid for is in the cache, and the same command uses it"
+                self.progress.say(f"interrupted; no tables are written{kept}")
+                raise
             self._report(results, simulated=live is None)
 
     async def _main(self) -> list[LoadResult]:

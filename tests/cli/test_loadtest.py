@@ -48,3 +48,14 @@ def test_a_folder_that_another_process_writes_to_is_refused_before_anything_is_a
         result = CliRunner().invoke(app, ["--out", str(tmp_path / "out")])
     assert isinstance(result.exception, ConfigError)
     assert "another process is at work" in str(result.exception)
+
+
+def test_an_interrupted_load_test_says_so_in_one_line_and_leaves_no_folder(tmp_path, monkeypatch, capsys):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mar.clock.run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        loadtest_command(rate=["10/min"], out=tmp_path / "out")
+    assert capsys.readouterr().err == "interrupted; no tables are written\n"
+    assert not (tmp_path / "out").exists()
