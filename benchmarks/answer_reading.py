@@ -35,6 +35,7 @@ from mar.tasks.mmlu_pro import MmluPro
 from mar.tasks.options import OptionItem
 from mar.tasks.scoring.choices import extract_choice, read_choice
 from mar.tasks.scoring.expressions import compare
+from mar.tasks.scoring.formats import said
 
 SLIPS_TRIED = 2_500
 TWICE = 120  # pairs of ways that are tried on an answer
@@ -71,7 +72,7 @@ def answers(data: Path) -> Iterator[Answer]:
             options[row["question_id"]] = row["options"]
     for path in sorted((data / "outcomes/mmlu_pro/responses").glob("*.jsonl.gz")):
         for answer in load_mmlu_pro(path):
-            reading = read_choice(answer.text, options.get(answer.question_id, ()))
+            reading = read_choice(said(answer.text), options.get(answer.question_id, ()))
             yield Answer(
                 where=f"{path.name.removesuffix('.jsonl.gz')} {answer.question_id}",
                 text=answer.text,
@@ -112,7 +113,7 @@ def forms(data: Path) -> None:
     wrong, unread = Counter[str](), Counter[str]()
     for item in items:
         for name, text in _written(item):
-            read = extract_choice(text, item.options)
+            read = extract_choice(said(text), item.options)
             wrong[name] += read not in (item.gold, None)
             unread[name] += read is None
     print(f"{len(items)} right answers of MMLU and MMLU-Pro")
@@ -159,7 +160,7 @@ def speed(data: Path) -> None:
     found = load_mmlu_pro(next(iter(sorted((data / "outcomes/mmlu_pro/responses").glob("*.jsonl.gz")))))
     began = time.process_time()
     for answer in found:
-        extract_choice(answer.text)
+        extract_choice(said(answer.text))
     each = (time.process_time() - began) / len(found)
     size = sum(len(a.text) for a in found) / len(found)
     print(f"{each * 1e6:.0f} microseconds a letter, of {len(found)} answers of {size:.0f} characters")
@@ -173,9 +174,11 @@ def speed(data: Path) -> None:
         "agent 2 says the answer is B ",
         "\n",
         "option C is ",
+        '{"answer": ',
+        '{"a\\b}',
     ):
         began = time.process_time()
-        extract_choice(part * (100_000 // len(part)))
+        extract_choice(said(part * (100_000 // len(part))))
         slowest = max(slowest, time.process_time() - began)
     print(f"at most {slowest * 1e3:.0f} ms for 100,000 hostile characters")
 

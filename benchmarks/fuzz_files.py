@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -185,7 +186,7 @@ def _alarm(number: int, frame: FrameType | None) -> None:
 
 def outcome(name: str, content: bytes, folder: Path) -> tuple[str, str]:
     """What becomes of one input: ("read" or "refused", ""), or what is wrong and how it shows."""
-    from _parsers import PARSERS
+    from _own_files import PARSERS
 
     from mar.errors import UserError
 
@@ -218,10 +219,11 @@ def odd(name: str, found: object) -> bool:
 
 def work(name: str, numbers: list[int], seed: int, pipe) -> None:
     """Try some inputs of one reader, and say before each which it is."""
-    from _parsers import PARSERS
+    from _own_files import PARSERS
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.disable()
     signal.signal(signal.SIGALRM, _alarm)
     good = PARSERS[name].good
     for number in numbers:
@@ -266,11 +268,11 @@ def main() -> None:
     options.add_argument("--only", action="append", help="name of a reader (may be repeated)")
     given = options.parse_args()
     os.environ["MAR_CACHE"] = tempfile.mkdtemp()
-    import _parsers
+    import _own_files
 
     context = multiprocessing.get_context("fork")  # readers are imported once
     total, wrong, began = Counter[str](), 0, time.monotonic()
-    for name in given.only or _parsers.PARSERS:
+    for name in given.only or _own_files.PARSERS:
         found = tried(name, given.mutations, given.seed, context)
         counts = Counter(kind for _, kind, _ in found)
         total += counts
@@ -282,10 +284,10 @@ def main() -> None:
         wrong += len(bad)
         for (kind, how), numbers in _grouped(bad).items():
             print(f"    {len(numbers)} {kind}: {how} (inputs {numbers[:3]})", flush=True)
-    done = sum(total.values()) - len(given.only or _parsers.PARSERS)
+    done = sum(total.values()) - len(given.only or _own_files.PARSERS)
     kinds = ("traceback", "crash", "hang", "several lines", "taken")
     print(
-        f"{len(given.only or _parsers.PARSERS)} readers, {done:,} inputs in {time.monotonic() - began:.0f} s: "
+        f"{len(given.only or _own_files.PARSERS)} readers, {done:,} inputs in {time.monotonic() - began:.0f} s: "
         f"{total['refused']:,} refused in one line, {total['read']:,} read; "
         + ", ".join(f"{total[kind]} {kind}" for kind in kinds)
     )

@@ -7,17 +7,19 @@ import os
 import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
 BUSY_S = 5.0  # how long another process's write is waited for, until that was in vain once
-FAILURES = (
+FAILURES = (  # what SQLite and Python raise for unusable files and values
     sqlite3.Error,
     OSError,
     OverflowError,
     ValueError,
-)  # what SQLite and Python raise for unusable files and values
+    MemoryError,  # of a size that a damaged file states
+)
 
 
 def open_private(path: Path) -> sqlite3.Connection:
@@ -75,7 +77,8 @@ class CacheFile:
             except FAILURES as error:
                 self._warn(error)
                 if self._db is not None and self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+                    with suppress(sqlite3.Error):  # a damaged file may refuse this, too
+                        self._db.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the file."""

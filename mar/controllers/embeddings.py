@@ -134,7 +134,9 @@ class CachedEncoder:
         for text, key in keys.items():
             rows = self._file.rows("SELECT vector FROM vectors WHERE key = ?", (key,))
             if rows and isinstance(rows[0][0], bytes) and len(rows[0][0]) == 4 * self.width:
-                self._known[text] = np.frombuffer(rows[0][0], dtype=np.float32)
+                vector = np.frombuffer(rows[0][0], dtype=np.float32)
+                if np.isfinite(vector).all():  # a damaged file may hold anything
+                    self._known[text] = vector
         new = [t for t in texts if t not in self._known]
         if new:
             vectors = self.encoder.encode(new)

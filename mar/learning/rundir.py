@@ -15,6 +15,7 @@ runs in a folder holds it (`held`), so that two processes never mix in one.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -26,13 +27,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from pydantic import ConfigDict, TypeAdapter
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import nn
 
 from mar.errors import CheckpointError, ConfigError
 from mar.files import clear_unfinished, write_atomically
-from mar.reading import attempt, read_json, read_json_lines, table
+from mar.reading import attempt, read_json, read_json_lines, table, validated
 
 PACKAGES = ("mar", "torch", "sentence-transformers", "openai", "anyio", "trio", "numpy")
 
@@ -50,6 +52,10 @@ class TrainingState:
     settled: bool = False  # whether the best epoch is one whose policy has settled
     kept: bool = False  # whether any weights were kept as the best
     stopped: str = ""  # why training ended; empty: it has not
+
+
+_STATE = TypeAdapter(TrainingState)
+_NUMBERS = TypeAdapter(dict[str, int | float], config=ConfigDict(strict=True))
 
 
 class Remembers(Protocol):
@@ -210,7 +216,7 @@ class RunDir:
         if not path.is_file():
             return {}
         expected = "what the run found out; without this file it finds it out anew"
-        return table(read_json(path, expected=expected), str(path), expected=expected)
+        return validated(_NUMBERS, read_json(path, expected=expected), str(path), expected=expected)
 
     # Metrics --------------------------------------------------------------------------------------------------
 
@@ -230,13 +236,16 @@ class RunDir:
             return []
         expected = "metrics of an update; without this file the run goes on and its curves begin here"
         lines = read_json_lines(path, expected=expected, finite=False, complete=True)
-        return [attempt(lambda m=m: {"step": m["step"], **m}, where, expected=expected) for where, m in lines]
+        return [_numbers(m, where, expected) for where, m in lines]
 
     # State ----------------------------------------------------------------------------------------------------
 
     def save_state(self, state: TrainingState, parts: SavedParts) -> None:
         """Write everything that resuming needs, all or nothing."""
-        content = save(parts.tensors(), metadata={"state": json.dumps(asdict(state))})
+        tensors, text = parts.tensors(), json.dumps(asdict(state))
+        about = {"state": text, "digest": _digest(text, tensors)}
+        # One entry: safetensors writes several in no fixed order, and two runs of one seed end in the same bytes.
+        content = save(tensors, metadata={"state": json.dumps(about)})
         write_atomically(self.path / "state.safetensors", content)
 
     def load_state(self, parts: SavedParts) -> TrainingState | None:
@@ -258,12 +267,31 @@ class RunDir:
 
 def _restored(path: Path, parts: SavedParts) -> TrainingState:
     with safe_open(path, framework="pt") as file:
-        state = TrainingState(**json.loads((file.metadata() or {})["state"]))
-        parts.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - not a mapping
+        about = json.loads((file.metadata() or {})["state"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    if about["digest"] != _digest(about["state"], tensors):
+        raise ValueError("it is not what was written")
+    state = _STATE.validate_python(json.loads(about["state"]))
+    parts.restore(tensors)
     return state
+
+
+def _digest(state: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Of everything in a state: a weight that a disk has changed is a number like any other and would be trained on."""
+    whole = hashlib.blake2b(state.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        whole.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
+
+
+def _numbers(metrics: object, where: str, expected: str) -> dict[str, float]:
+    """A line of metrics, with its step."""
+    found = validated(_NUMBERS, metrics, where, expected=expected)
+    return attempt(lambda: {"step": found["step"], **found}, where, expected=expected)
 
 
 def _redone(metrics: Mapping[str, float], state: TrainingState) -> bool:
     """Whether a line is of a validation or a segment that will run again: the state after it was not saved."""
-    validation = "validation_utility" in metrics and metrics["epoch"] >= state.epoch
+    validation = "validation_utility" in metrics and metrics.get("epoch", -1) >= state.epoch
     return validation or metrics.get("segment", -1) >= state.batch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Generator
@@ -16,10 +15,11 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
-from mar.cachefile import open_private
+from mar.cachefile import FAILURES, open_private
 from mar.environment import CACHE_VARIABLE
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
+from mar.reading import refusal
 from mar.types import ChatReply, ChatRequest
 
 RESPONSES = "responses.sqlite"  # in the cache folder
@@ -134,10 +134,9 @@ class ResponseStore:
     def _sqlite_errors(self) -> Generator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
-            raise ConfigError(
-                f"response cache {self.path}: {error}; expected a writable SQLite file (set {CACHE_VARIABLE})"
-            ) from error
+        except FAILURES as error:
+            expected = f"a writable SQLite file (set {CACHE_VARIABLE})"
+            raise refusal(f"response cache {self.path}", str(error), expected=expected, error=ConfigError) from error
 
     def _prepare(self) -> None:
         # WAL lets readers go on while one process writes; NORMAL loses nothing but the last writes on a power cut.
@@ -171,9 +170,10 @@ class ResponseStore:
 
     def stats(self) -> CacheStats:
         """What the cache holds."""
+        # A damaged file may hold other types than its columns are declared with.
         query = (
-            "SELECT model, COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0) "
-            "FROM replies GROUP BY model ORDER BY model"
+            "SELECT COALESCE(CAST(model AS TEXT), '') AS who, COUNT(*), CAST(TOTAL(prompt_tokens) AS INTEGER), "
+            "CAST(TOTAL(completion_tokens) AS INTEGER) FROM replies GROUP BY who ORDER BY who"
         )
         with self._lock, self._sqlite_errors():
             rows = self._db.execute(query).fetchall()

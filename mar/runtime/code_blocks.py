@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mar.runtime.code_names import broken_line, parse
+from mar.runtime.json_reply import CODE, field_in_json
 
 MAX_BLOCKS = 64  # the last ones of a text are looked at
 _PYTHON = {"", "python", "py", "python3", "python2", "pycon", "ipython", "ipython3"}
@@ -37,11 +38,15 @@ _END_OF_TEXT = re.compile(r"(?:<\|[\w-]{1,30}\|>|</s>|<(?:eos|EOS|end_of_turn)>)
 _TYPOGRAPHY = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u3000": " ", "\u200b": "", "\ufeff": "", "\u201c": '"',
                              "\u201d": '"', "\u2018": "'", "\u2019": "'"})  # fmt: skip
 _BREAK = "\f"  # stands for a line with a fence among bare lines
+_DIFF_HEAD = re.compile(r"(?:diff|index|new file mode|---|\+\+\+|@@|\\ No newline)(?:\s|$)")
 _MARKDOWN_ESCAPE = re.compile(r"\\([_*\[\]<>#])")
 
 
 def fenced_blocks(text: str) -> list[str]:
-    """The Python in the fences of a text, in order; fences of other languages count if they hold definitions."""
+    """The Python in the fences of a text, in order; fences of other languages count if they hold definitions.
+
+    What a reply's JSON holds as its code comes last.
+    """
     text = _without_end(text)
     if "```" not in text and "~~~" not in text and _OPEN_TAG.search(text):
         text = _CLOSE_TAG.sub("\n```\n", _OPEN_TAG.sub("\n```python\n", text))
@@ -51,11 +56,14 @@ def fenced_blocks(text: str) -> list[str]:
         if block.strip() and (language in _PYTHON or _defines(block)):
             parts = [] if parse(block) is not None else bare_blocks(block)
             found += parts if any(map(_defines, parts)) else [block]
+    if field := field_in_json(text, CODE):
+        found += fenced_blocks(field.text) or [readable(field.text)]
     return found
 
 
 def readable(block: str) -> str:
-    """A block as Python: without a session's prompts, Markdown's escapes, typographic characters, where that helps.
+    """A block as Python: without a session's prompts, a diff's signs, Markdown's escapes, typographic characters, where
+    that helps.
 
     A first line that is the language's name alone, as of a fence that was lost, is left out.
     """
@@ -64,6 +72,7 @@ def readable(block: str) -> str:
         return block
     for changed in (
         _session(block),
+        _new_side(block),
         block.translate(_TYPOGRAPHY),
         _MARKDOWN_ESCAPE.sub(r"\1", block),
         html.unescape(block),
@@ -124,6 +133,14 @@ def _session(block: str) -> str:
     if not lines[0].startswith(">>> "):
         return block
     return "\n".join(line[4:] for line in lines if line.startswith((">>> ", "... ")) or line == "...")
+
+
+def _new_side(block: str) -> str:
+    """What a unified diff makes of what it shows: added lines, and those that stay."""
+    lines = [line for line in block.strip("\n").split("\n") if not _DIFF_HEAD.match(line)]
+    if not any(line.startswith("+") for line in lines) or any(line and line[0] not in "+- " for line in lines):
+        return block
+    return "\n".join(line[1:] for line in lines if not line.startswith("-"))
 
 
 # Fences -----------------------------------------------------------------------------------------------------------

@@ -108,6 +108,40 @@ def test_a_state_cut_off_by_a_full_disk_is_named_with_what_to_do(tmp_path, kept)
     assert state.read_bytes() == content
 
 
+def test_a_weight_that_a_disk_has_changed_is_not_trained_on(tmp_path):
+    toy.train(tmp_path, epochs=1)
+    state = tmp_path / "state.safetensors"
+    content = bytearray(state.read_bytes())
+    content[-1] ^= 1  # still a number, and of the same size
+    state.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"state\.safetensors: it is not what was written; expected the state"):
+        toy.train(tmp_path, epochs=1)
+
+
+@pytest.mark.parametrize("line", ['{"step": "1"}', '{"step": null}', '{"step": 1, "epoch": []}', '{"step": true}'])
+def test_metrics_that_are_no_numbers_are_named_before_a_run_goes_on(tmp_path, line):
+    toy.train(tmp_path, epochs=1)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(DataError, match=r"metrics\.jsonl, line \d+: .*; expected metrics of an update"):
+        toy.train(tmp_path, epochs=1)
+
+
+def test_a_validation_without_its_epoch_stays(tmp_path):
+    toy.train(tmp_path, epochs=1)
+    line = '{"step": 1, "validation_utility": 0.5}\n'
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(line)
+    toy.train(tmp_path, epochs=1)
+    assert line in (tmp_path / "metrics.jsonl").read_text()
+
+
+def test_a_fact_that_is_no_number_is_named(tmp_path):
+    (tmp_path / "facts.json").write_text('{"cost_rate": "20"}')
+    with pytest.raises(DataError, match=r"facts\.json: cost_rate.*; expected what the run found out"):
+        RunDir.open(tmp_path, arguments={}, prompts="").recall("cost_rate")
+
+
 @pytest.mark.parametrize("name", ["args.json", "facts.json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[]]", b"\xff", b"3", b"[" * 10_000])
 def test_other_files_that_are_damaged_are_named(tmp_path, name, content):

@@ -1,3 +1,4 @@
+import time
 from itertools import pairwise
 
 import pytest
@@ -42,6 +43,18 @@ UNOPENED = [
     ("a\n</think>\nwrite `</think>` at the end", "a", "write `</think>` at the end"),
     ("it ends there</think>", "it ends there", ""),
 ]
+LATER = [  # reasoning after the answer, or within it
+    ("The answer is B <think>Perhaps C. The answer is C</think>", "Perhaps C. The answer is C", "The answer is B"),
+    ("The answer is B\n<think>\nor C?\n</think>\n", "or C?", "The answer is B"),
+    ("The answer is B\n<think>\nor C, so the answer is", "or C, so the answer is", "The answer is B"),
+    ("The answer is B. <think>Or C", "Or C", "The answer is B."),
+    ("The answer is B [THINK]or C[/THINK]", "or C", "The answer is B"),
+    ("The answer is B <think>a</think>\n<think>b</think>", "a\nb", "The answer is B"),
+    ("<think>a</think>The answer is B<think>b</think>", "a\nb", "The answer is B"),
+    ("<think>a</think>Perhaps A.\n<think>b</think>\nThe answer is B", "a\nb", "Perhaps A.\nThe answer is B"),
+    ("a</think>The answer is B\n<think>b", "a\nb", "The answer is B"),
+    ("<think>a</think>Write <think>b</think> first.", "a", "Write <think>b</think> first."),
+]
 MENTIONED = [
     "The tag `</think>` ends the block.",
     'Look for "</think>" in the text.',
@@ -50,6 +63,9 @@ MENTIONED = [
     "```python\ntext.split(\n    tag,  # \n</think>\n)\n```\nsplits it.",
     "Write\n<think>\nyour thoughts\n</think>\nand then the answer.",
     "Write <think>your thoughts</think>\nand then the answer.",
+    "Reasoning begins with the <think> tag.",
+    "It ends with `<think>`",
+    "```xml\n<think>\n```\nis the tag.",
 ]
 
 
@@ -70,6 +86,23 @@ def test_reasoning_is_told_from_the_answer(text, reasoning, answer):
     found = split(text)
     assert (found.reasoning, found.answer) == (reasoning, answer)
     assert found.unopened == ((text, reasoning, answer) in UNOPENED)
+
+
+@pytest.mark.parametrize(("text", "reasoning", "answer"), LATER)
+def test_reasoning_after_the_answer_is_no_answer(text, reasoning, answer):
+    found = split(text)
+    assert (found.reasoning, found.answer) == (reasoning, answer)
+    assert stream(text, [5, 20], unopened=False)[0] == found
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["x</think>", "a\n<think>x</think>y", "<think>a</think>", "a <think>", "<think>a</think>b\n", "`</think>`<think>"],
+)
+def test_thousands_of_tags_take_time_in_proportion(part):
+    began = time.monotonic()
+    split(part * (200_000 // len(part)))
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("text", MENTIONED)

@@ -313,3 +313,21 @@ def test_two_that_enter_at_once_open_the_cache_once(tmp_path):
 
     anyio.run(main)
     assert entered == [1, -1]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("model", b"\xff"), ("model", 7), ("prompt_tokens", "many"), ("completion_tokens", 2**62)]
+)
+def test_what_a_damaged_cache_holds_is_said_or_refused_in_one_line(tmp_path, column, value):
+    store = ResponseStore(tmp_path / "c.sqlite")
+    for key in (b"1", b"2"):
+        store.put(key, ChatReply(text="x", model="m", prompt_tokens=1, completion_tokens=1))
+    with sqlite3.connect(tmp_path / "c.sqlite") as db:
+        db.execute(f"UPDATE replies SET {column} = ?", (value,))
+    if value == b"\xff":  # no text
+        with pytest.raises(ConfigError, match=r"^response cache [^\n]*expected a writable SQLite file[^\n]*$"):
+            store.stats()
+    else:
+        (model,) = store.stats().models
+        assert (type(model.model), type(model.prompt_tokens), type(model.completion_tokens)) == (str, int, int)
+    store.close()

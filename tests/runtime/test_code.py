@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,6 +34,43 @@ ADD = "def add(a, b):\n    return a + b"
 )
 def test_code_is_found_whole_and_without_its_fence(text):
     assert extract_code(text) == ADD
+
+
+ADDED = "--- /dev/null\n+++ b/f.py\n@@ -0,0 +1,3 @@\n+def f(x):\n+\n+    return x + 1\n"
+CHANGED = "@@ -1,4 +1,4 @@\n import math\n \n def f(x):\n-    return x\n+    return x + 1\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"code": "def f(x):\n    return x + 1\n", "explanation": "It adds one."}),
+        json.dumps({"language": "python", "solution": "```python\ndef f(x):\n    return x + 1\n```"}, indent=2),
+        "Here:\n```json\n" + json.dumps({"code": "def f(x):\n    return x + 1"}) + "\n```\nDone.",
+        '{"code": "def f(x):\n    return x + 1\n"}',  # with line breaks as they are
+        "```python\ndef f(x):\n    return x + 1\n```\nFor 2:\n```json\n" + json.dumps({"answer": 3}) + "\n```",
+        f"```diff\n{ADDED}```",
+        ADDED,
+        f"I change it:\n```diff\n{CHANGED}```",
+        "```python\ndef f(x):\n    return x + 1\n```\nBefore:\n```diff\n-    return x\n+    return x + 1\n```",
+    ],
+)
+def test_a_program_in_json_or_in_a_diff_is_read_as_what_it_is_there(text):
+    program: dict[str, Any] = {}
+    exec(extract_code(text, names=("f",)), program)
+    assert program["f"](1) == 2
+
+
+def test_a_diff_that_shows_no_whole_function_is_not_applied():
+    part = "```diff\n@@ -2 +2 @@\n-    return x\n+    return x + 1\n```"
+    assert extract_code(part, names=("f",)) is None
+    draft = "def f(x):\n    return x"
+    assert extract_code(f"```python\n{draft}\n```\nThen:\n{part}", names=("f",)) == draft
+
+
+def test_a_body_in_json_completes_the_prompt():
+    body = json.dumps({"code": "    return x + 1"})
+    prompt = 'def f(x):\n    """Adds one."""\n'
+    assert extract_code(body, names=("f",), prompt=prompt) == f"{prompt}    return x + 1\n"
 
 
 def test_no_leading_letters_are_eaten():

@@ -9,11 +9,13 @@ from collections import OrderedDict
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from mar.cachefile import CacheFile
-from mar.runtime.sandbox.records import Isolation, Limits, TestJob, TestReport, TestResult
+from mar.runtime.sandbox.records import Isolation, Limits, TestJob, TestReport
 
 _FORMAT = 3  # part of every key: raise it when verdicts are reached differently
-
+_REPORT = TypeAdapter(TestReport)
 
 SETUP = (
     "PRAGMA synchronous = OFF",  # losing the last verdicts in a power failure costs a repetition and nothing else
@@ -71,8 +73,6 @@ class Memo:
 def _parse(text: object) -> TestReport | None:
     """A kept report; None where the file holds something else."""
     try:
-        fields = json.loads(str(text))
-        results = tuple(TestResult(**result) for result in fields.pop("results"))
-        return TestReport(results=results, **fields)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return _REPORT.validate_json(str(text))
+    except ValidationError:
         return None

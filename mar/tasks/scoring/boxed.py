@@ -24,6 +24,7 @@ _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?:\{|(\\[a-zA-Z]+|-?\d[\d,.]*\d
 _DOLLARS = re.compile(r"\$\$(.{1,2000}?)\$\$|\$([^$\n]{1,2000})\$|\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]", re.DOTALL)
 _END = re.compile(r"\n|\.(?:\s|$)|</|\s(?:because|since|as|when|which|where)\s")
 _LISTED = re.compile(r"[\s$.]{0,4}(?:,|;|\band\b|\bor\b|,\s?and\b|,\s?or\b)[\s$]{0,4}")
+_PAIRS = {")": "(", "]": "[", "}": "{"}
 _LIKE = re.compile(r"[\d\\]|^[A-Za-z]?(?:[\s+*/^()=-]+[A-Za-z])*$")
 _SHORT_WORDS = re.compile(r"(?![^$]*\b[a-z]{4,})[^$]+")
 
@@ -99,7 +100,15 @@ def _phrase(text: str, start: int) -> str | None:
     formula = _DOLLARS.search(clause)
     if formula and not re.search(r"[\d\\]", clause[: formula.start()]):
         return _inside(formula)
+    clause = _unopened(clause)
     return clause if _LIKE.search(clause) or re.fullmatch(r"\S+", clause) else None
+
+
+def _unopened(clause: str) -> str:
+    """A clause without a last bracket that something around it opened: "[Answer: 3]"."""
+    while clause[-1:] in _PAIRS and clause.count(clause[-1]) > clause.count(_PAIRS[clause[-1]]):
+        clause = clause[:-1].rstrip()
+    return clause
 
 
 def _last_formula(text: str) -> str | None:

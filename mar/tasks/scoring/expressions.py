@@ -16,6 +16,7 @@ from fractions import Fraction
 from mar.tasks.scoring.latex import exact, spelled, squeezed, tidy, words
 from mar.tasks.scoring.math_helper import MAX_COMPARED, Comparison, compare_symbolically
 from mar.tasks.scoring.numbers import same_value
+from mar.tasks.scoring.residues import congruent, residue
 from mar.tasks.scoring.shapes import Shape, shape, split
 
 MAX_PARTS = 64  # of a set, list or matrix
@@ -60,7 +61,19 @@ def compare(gold: str, answer: str) -> Comparison:
         return "equal"
     if max(len(gold), len(answer)) > MAX_TEXT:
         return "different"
-    return _same(tidy(gold), tidy(answer))
+    return _same_residue(tidy(gold), tidy(answer))
+
+
+def _same_residue(gold: str, answer: str) -> Comparison:
+    """As `_same`, where one side or both may state a modulus."""
+    one, other = residue(gold), residue(answer)
+    if one and other:
+        if (outcome := _same(one.modulus, other.modulus)) != "equal":
+            return outcome
+        if one.of and other.of and squeezed(one.of) != squeezed(other.of):
+            return "different"
+        return "equal" if congruent(one, other) else _same(one.value, other.value)
+    return _same(one.value if one else gold, other.value if other else answer)
 
 
 def _same(gold: str, answer: str) -> Comparison:

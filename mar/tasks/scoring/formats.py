@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from mar.runtime.json_reply import ANSWER, field_in_json
 from mar.tasks.scoring.boxed import extract_expression
 from mar.tasks.scoring.choices import LETTERS, extract_choice
 from mar.tasks.scoring.expressions import compare
 from mar.tasks.scoring.numbers import extract_number, same_number
 from mar.tasks.task import Score
 from mar.types import Failure
+
+MAX_TEXT = 100_000  # characters looked at, from the end
+_STATES = re.compile(r"\\f?boxed|\\framebox|\banswer\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class Number:
 
     def extract(self, text: str) -> str | None:
         """The number, in plain form."""
-        return extract_number(text)
+        return extract_number(said(text))
 
     def equivalent(self, a: str, b: str) -> bool:
         """The same value."""
@@ -43,7 +48,7 @@ class Expression:
 
     def extract(self, text: str) -> str | None:
         """The expression in the last box."""
-        return extract_expression(text)
+        return extract_expression(said(text, boxed=True))
 
     def equivalent(self, a: str, b: str) -> bool:
         """The same value; not so when that cannot be decided within the limits."""
@@ -67,11 +72,21 @@ class Choice:
 
     def extract(self, text: str) -> str | None:
         """The letter that is chosen."""
-        return extract_choice(text, self.options)
+        return extract_choice(said(text), self.options)
 
     def equivalent(self, a: str, b: str) -> bool:
         """The same letter."""
         return a.strip().upper() == b.strip().upper()
+
+
+def said(text: str, *, boxed: bool = False) -> str:
+    """A reply in words: what its JSON gives as the answer is stated in the place of the JSON."""
+    found = field_in_json(text[-MAX_TEXT:], ANSWER)
+    if found is None:
+        return text
+    text = text[-MAX_TEXT:]
+    answer = rf"\boxed{{{found.text}}}" if boxed and not _STATES.search(found.text) else f"Answer: {found.text}"
+    return f"{text[: found.start]}\n{answer}\n{text[found.end :]}"
 
 
 def scored(right: bool) -> Score:

@@ -17,6 +17,7 @@ _SIGNS = str.maketrans(
         **{
             "≥": r"\geq ",
             "≠": r"\neq ",
+            "≡": r"\equiv ",
             "∪": r"\cup ",
             "°": "",
             "\u00a0": " ",
@@ -30,6 +31,7 @@ _SIGNS = str.maketrans(
     }
 )
 _DEGREES = r"\^\s?(?:\\circ|\{\s?\\circ\s?\})"
+_MOD = r"(?:\\(?:[pb]?mod|pod)|\\text\s?\{\s?mod\s?\}|(?<![a-zA-Z\\])mod(?:ulo)?)(?![a-zA-Z])"
 _ALIKE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), plainly)
     for pattern, plainly in (
@@ -59,7 +61,8 @@ _ALIKE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\ne(?![a-z])|!=", r"\\neq "),
         (r"\\lt(?![a-z])", "<"),
         (r"\\gt(?![a-z])", ">"),
-        (r"\\p?mod\s?\{?[^{}]*\}?$", ""),
+        (r"\\text\s?\{\s*(\(?\s?mod\s?\w+\s?\)?)\s*\}", r" \1"),
+        (rf"\(?\s?{_MOD}\s?\{{?\s?([^{{}}()]+?)\s?\}}?\s?\)?[.$\s]*$", r"\\pmod{\1}"),
         (r"\*\*", "^"),
         (r"(?<![\\a-zA-Z])(pi|infty|theta|alpha|beta|sin|cos|tan|log|ln)(?![a-z])", r"\\\1 "),
         (r"(?<![\\a-zA-Z])infinity(?![a-z])", r"\\infty "),

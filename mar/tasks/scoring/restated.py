@@ -1,8 +1,9 @@
 """Options that are restated: the text of one option stands where its letter might.
 
-Options are compared as they are written first, and then without case, dollar signs and other marks, so that R and r
-stay apart where an option is each. The longest option that fits counts: "2 apples" is not "2". What follows must not go
-on with the option's text: "2 1/2 hours" is not "2", and "bread and butter" is not "bread".
+Options are compared as they are written first, then without case, dollar signs and other marks, so that R and r stay
+apart where an option is each, and last without the article that they begin with. The longest option that fits counts:
+"2 apples" is not "2". What follows must not go on with the option's text: "2 1/2 hours" is not "2", and "bread and
+butter" is not "bread".
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ _LOOSE = re.compile(r"[$`{}]|\\[()\[\]]|\\(?:text|mathrm|left|right|displaystyle
 _GOES_ON = re.compile(
     r"\s?[-+*/^=×÷<>]\s?[\w\\(]|[.,]\d|\s?\d|%|\s(?:and|or|plus|minus|times|over|hundred|thousand|million|billion)\b"
 )
+_ARTICLE = re.compile(r"(?:the|an?) (?=\w)")
+_LEAD = re.compile(r"[\s\"'*]*(?:it['’]s|it is|that['’]s|that is|this is|they are)\s", re.IGNORECASE)
+_ANOTHER = re.compile(r"\s?(?:[,;/&]|and\b|or\b)\s?(?:(?:and|or)\s)?")
+_LISTED = re.compile(r"[\"'`*)\]]{0,6}\s?(?:$|[.!?,;/&]|and\b|or\b)")
 _ENDS = re.compile(r"[\"'`*)\]]{0,6}(?:$|[.!?;]|,|\s[-—(]|\s(?:because|since|as|is|would|must)\b)")
 
 
@@ -29,16 +34,18 @@ class _Way:
     """The options' texts, normalised in one way."""
 
     loose: bool
+    bare: bool  # without an article
     texts: tuple[str, ...]
 
     def of(self, text: str) -> str:
         """A text, normalised."""
-        return _normal(text, self.loose)
+        return _normal(text, loose=self.loose, bare=self.bare)
 
 
 @functools.lru_cache(maxsize=4096)
 def _ways(options: tuple[str, ...]) -> tuple[_Way, ...]:
-    return tuple(_Way(loose, tuple(_end(_normal(o, loose)) for o in options)) for loose in (False, True))
+    forms = ((False, False), (True, False), (True, True))
+    return tuple(_Way(lo, ba, tuple(_end(_normal(o, loose=lo, bare=ba)) for o in options)) for lo, ba in forms)
 
 
 def restated_exactly(text: str, options: tuple[str, ...]) -> str | None:
@@ -65,16 +72,29 @@ def restated_at(text: str, at: int, options: tuple[str, ...]) -> tuple[str, str]
 
 
 def restated_whole(text: str, options: tuple[str, ...]) -> str | None:
-    """The letter of the one option whose text a short text is, or begins with as a sentence does."""
+    """The letter of the one option whose text a short text is, or begins with as a sentence does.
+
+    A text that goes on to name another option ("bread, butter") names none.
+    """
+    lead = _LEAD.match(text)
+    text = text[lead.end() :] if lead else text
     for way in _ways(options):
         if len(text) > 2 * max(map(len, way.texts), default=0) + 4 * MORE:
             return None
         said = way.of(text)
         fits = [o for o in way.texts if o and said.startswith(o) and _ENDS.match(said, len(o))]
         if fits:
-            found = _only(max(fits, key=len), way)
-            return found[0] if found else None
+            longest = max(fits, key=len)
+            found = _only(longest, way)
+            return found[0] if found and not _names_another(said[len(longest) :], options) else None
     return None
+
+
+def _names_another(rest: str, options: tuple[str, ...]) -> bool:
+    """Whether what follows an option names one more."""
+    joined, way = _ANOTHER.match(rest), _ways(options)[-1]
+    more = way.of(rest[joined.end() :]) if joined else ""
+    return any(o and more.startswith(o) and _LISTED.match(more, len(o)) for o in way.texts)
 
 
 def restated_before(text: str, end: int, options: tuple[str, ...]) -> str | None:
@@ -101,11 +121,12 @@ def _goes_on(option: str, rest: str) -> bool:
     return _GOES_ON.match(rest) is not None
 
 
-def _normal(text: str, loose: bool) -> str:
+def _normal(text: str, *, loose: bool, bare: bool) -> str:
     text = text.translate(_SAME).replace("**", "")
     if loose:
         text = _LOOSE.sub("", text).casefold()
-    return " ".join(text.split()).lstrip(_MARKS)
+    text = " ".join(text.split()).lstrip(_MARKS)
+    return _ARTICLE.sub("", text, count=1) if bare and _ARTICLE.match(text) else text
 
 
 def _end(text: str) -> str:

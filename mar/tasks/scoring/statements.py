@@ -116,7 +116,7 @@ def statements(low: str) -> Iterator[Statement]:
     """The last statements of a text in lower case, the last one first, whether it stands by them or not."""
     for at in last_places(low, (*_NOUNS, *_BOXES)):
         match = _PHRASE.match(low, at)
-        if match is None:
+        if match is None or low[max(0, at - 2) : at] == "</":  # the end of <answer>…</answer>
             continue
         boxed = match["box"] is not None
         yield Statement(

@@ -152,6 +152,39 @@ def test_the_text_of_one_option_stands_for_its_letter(text, options, letter):
     assert extract_choice(text, options) == letter
 
 
+ORGANELLES = ("Mitochondria", "The nucleus", "An endosome", "Nuclear envelope")
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("nucleus", "B"),
+        ("Nucleus.", "B"),
+        ("the Nucleus", "B"),
+        ("**Nucleus**", "B"),
+        ("It's the nucleus.", "B"),
+        ("The mitochondria.", "A"),
+        ("THE MITOCHONDRIA!", "A"),
+        ("A mitochondria", "A"),  # the article, and no letter
+        ("endosome", "C"),
+        ("The answer is endosome.", "C"),
+        ("The nucleus; mitochondria have membranes of their own.", "B"),
+        ("Nucleus, mitochondria", None),
+        ("The nucleus or an endosome", None),
+        ("Not the nucleus", None),
+        ("nuclear", None),
+    ],
+)
+def test_a_short_reply_that_only_names_an_option_is_its_letter(text, letter):
+    assert extract_choice(text, ORGANELLES) == letter
+
+
+def test_an_option_that_differs_by_its_article_only_is_taken_as_it_is_written():
+    options = ("The nucleus", "A nucleus", "nothing")
+    assert extract_choice("A nucleus.", options) == "B"
+    assert extract_choice("nucleus", options) is None  # which of the two?
+
+
 def test_enormous_texts_are_read_quickly():
     began = time.monotonic()
     for part in ("answer ", "(", "A ", "answer is ", " ", "*", "\\boxed{", "answer is" + " " * 1000):

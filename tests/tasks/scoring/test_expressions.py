@@ -151,3 +151,29 @@ def test_long_texts_are_compared_quickly():
 )
 def test_ways_of_writing_one_value_and_signs_that_make_another(gold, answer, same):
     assert compare(gold, answer) == ("equal" if same else "different")
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "same"),
+    [
+        ("3", r"k \equiv 3 \pmod 7", True),
+        ("3", "k ≡ 3 (mod 7)", True),
+        ("3", r"3 \bmod 7", True),
+        ("3", r"3\ (\text{mod } 7)", True),
+        ("3", r"3 \text{ (mod 7)}", True),
+        ("3", r"17 \equiv 3 \pmod{7}", True),
+        (r"3 \pmod{7}", "3", True),  # who asks knows the modulus
+        (r"k \equiv 3 \pmod{7}", r"k \equiv 10 \pmod{7}", True),
+        (r"3 \pmod{7}", r"-4 \pmod 7", True),
+        (r"3 \pmod{7}", r"3 \pmod{5}", False),
+        (r"k \equiv 3 \pmod{7}", r"x \equiv 3 \pmod{7}", False),
+        ("10", r"k \equiv 3 \pmod 7", False),  # 10 is congruent, but 3 is what was said
+        ("7", r"3 \pmod 7", False),
+        (r"3 \pmod{7}", "10", False),
+        (r"3 \pmod{0}", r"4 \pmod{0}", False),
+        ("3", "[3]", True),
+        ("3", "[4]", False),
+    ],
+)
+def test_a_residue_is_its_value_and_may_leave_its_modulus_out(gold, answer, same):
+    assert (compare(gold, answer) == "equal") is same
