@@ -29,7 +29,7 @@ from mar.errors import ConfigError
 from mar.evaluation.domains import domain_rows, domain_table
 from mar.evaluation.experiment import run_experiment
 from mar.evaluation.options import RunOptions, parse_options
-from mar.pool.choose import empty_pool
+from mar.pool.choose import empty_pool, recorded_table
 from mar.runtime import PromptLibrary
 from mar.tasks.registry import TASKS, load_task
 from mar.tasks.task import Task, subset
@@ -90,7 +90,9 @@ def _test_limit(options: RunOptions) -> int | None:
 def print_domains(checkpoint: Path, tasks: Sequence[Task[Any]], options: RunOptions) -> None:
     """Print how well the controller's task classifier tells the domains of the test queries."""
     router = load_router(checkpoint, CachedEncoder(MiniLM())).router
-    space = PlanSpace.of(empty_pool(options.pool), PromptLibrary.load(), max_agents=options.max_agent)
+    table = recorded_table(options.pool)
+    pool = empty_pool(options.pool) if table is None else table.pool()
+    space = PlanSpace.of(pool, PromptLibrary.load(), max_agents=options.max_agent)
     limit = _test_limit(options)
     queries = {t.name: [t.query(i) for i in subset(t, "test", limit, options.seed).items] for t in tasks}
     Console(width=None if sys.stdout.isatty() else 120).print(domain_table(domain_rows(router, space, queries)))

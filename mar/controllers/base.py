@@ -22,6 +22,7 @@ class PlanSpace:
     prompts: PromptLibrary
     modes: tuple[str, ...] = PUBLISHED_MODES
     max_agents: int = 6
+    alone: bool = False  # each agent answers once and has read nobody; answers are settled by a vote
 
     def __post_init__(self) -> None:
         if self.max_agents < 1:
@@ -29,8 +30,17 @@ class PlanSpace:
 
     @classmethod
     def of(cls, pool: Pool, prompts: PromptLibrary, *, max_agents: int = 6) -> PlanSpace:
-        """Plans over all models of a pool."""
-        return cls(cards=tuple(pool.cards.values()), prompts=prompts, max_agents=max_agents)
+        """Plans over all models of a pool, as far as it can answer them."""
+        cards = tuple(pool.cards.values())
+        if pool.reach == "anything":
+            return cls(cards=cards, prompts=prompts, max_agents=max_agents)
+        most = 1 if pool.reach == "single" else max_agents
+        return cls(cards=cards, prompts=prompts, modes=("Vote",), max_agents=most, alone=True)
+
+    @property
+    def single_mode(self) -> str:
+        """The mode in which one agent alone is run."""
+        return "IO" if "IO" in self.modes else self.modes[0]
 
     def roles(self, domain: Domain) -> tuple[Role, ...]:
         """The roles that agents of a domain can take, by name."""

@@ -16,6 +16,9 @@ DEFAULT_TEAM: dict[Domain, tuple[str, ...]] = {
 }
 
 
+VOTES = (3, 5)  # LLMs of a vote among the best
+
+
 class Constant:
     """The same plan for every query."""
 
@@ -28,16 +31,38 @@ class Constant:
         return [Planned(plan=self.fixed) for _ in queries]
 
 
-def single(model: str, domain: Domain) -> Constant:
+def single(model: str, domain: Domain, *, mode: str = "IO") -> Constant:
     """One agent on one model, in the first role of the domain's default team."""
     agents = (AgentSpec(role=DEFAULT_TEAM[domain][0], model=model),)
-    return Constant(Plan(mode=ModeSpec(name="IO"), domain=domain, agents=agents), name=model)
+    return Constant(Plan(mode=ModeSpec(name=mode), domain=domain, agents=agents), name=model)
 
 
 def team(mode: str, model: str, domain: Domain) -> Constant:
     """The domain's default team in one mode, all on one model."""
     agents = tuple(AgentSpec(role=role, model=model) for role in DEFAULT_TEAM[domain])
     return Constant(Plan(mode=ModeSpec(name=mode), domain=domain, agents=agents), name=f"{mode} x {len(agents)}")
+
+
+def vote(models: Sequence[str], domain: Domain) -> Constant:
+    """One agent on each of some models; the majority's answer, of several that of the model that comes first."""
+    agents = tuple(AgentSpec(role=DEFAULT_TEAM[domain][0], model=model) for model in models)
+    return Constant(
+        Plan(mode=ModeSpec(name="Vote"), domain=domain, agents=agents), name=f"vote of the {len(models)} best"
+    )
+
+
+def simple_teams(space: PlanSpace, best: Sequence[str], domain: Domain, *, llms: int) -> list[Constant]:
+    """What a team can be without learning: each mode on a good LLM, or where nobody reads anybody a vote of good ones.
+
+    Args:
+        space: What plans can be made of.
+        best: Models, the best first.
+        domain: Whose default team is taken.
+        llms: How many of the best LLMs each mode is tried with.
+    """
+    if space.alone:  # recorded answers: of one LLM all are the same
+        return [vote(best[:n], domain) for n in VOTES if n <= min(len(best), space.max_agents)]
+    return [team(mode, llm, domain) for llm in best[:llms] for mode in space.modes]
 
 
 class RandomPlans:

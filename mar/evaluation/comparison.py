@@ -14,7 +14,7 @@ from typing import Generic
 from pydantic import TypeAdapter
 
 from mar.controllers.base import Controller, PlanSpace
-from mar.controllers.baselines import RandomPlans, single, team
+from mar.controllers.baselines import RandomPlans, simple_teams, single
 from mar.errors import DataError
 from mar.evaluation.results import ItemResult, Row, rank
 from mar.files import write_atomically
@@ -59,23 +59,22 @@ class Comparison(Generic[ItemT]):
             return Row(name=controller.name, group=group, results=results), []
         with self.progress.bar(f"testing {controller.name}", total=len(jobs)) as bar:
             outcomes = await self.rollouts.run(jobs, on_done=bar.advance)
-        results = tuple(ItemResult.of(o) for o in outcomes)
+        results = tuple(ItemResult.of(o, timed=self.rollouts.runtime.pool.timed) for o in outcomes)
         if stored is not None and not self.rollouts.limit_reached:
             write_atomically(stored, json.dumps([asdict(r) for r in results]))
         return Row(name=controller.name, group=group, results=results), outcomes
 
     async def baselines(self, cost_rate: float) -> list[Row]:
-        """Random plans, every LLM alone, and every mode with the best LLM (by its utility alone on these items)."""
+        """Random plans, every LLM alone, and teams of the best LLMs (by their utility alone on these items)."""
         domain = self.rollouts.task.domain
-        rows = [(await self.run(RandomPlans(domain), group="random", cached=True))[0]]
+        drawn, _ = await self.run(RandomPlans(domain), group="random", cached=True)
         singles = [
             (await self.run(single(card.name, domain), group="single LLM", cached=True))[0] for card in self.space.cards
         ]
-        best = max(singles, key=lambda row: (rank(row.utility(cost_rate).mean), row.accuracy.mean))
-        for mode in self.space.modes:
-            row, _ = await self.run(team(mode, best.name, domain), group="fixed mode", cached=True)
-            rows.append(row)
-        return [rows[0], *singles, *rows[1:]]
+        best = sorted(singles, key=lambda row: (-rank(row.utility(cost_rate).mean), -row.accuracy.mean))
+        simple = simple_teams(self.space, [row.name for row in best], domain, llms=1)
+        teams = [(await self.run(team, group="fixed mode", cached=True))[0] for team in simple]
+        return [drawn, *singles, *teams]
 
     def _stored(self, jobs: Sequence[Job[ItemT]]) -> Path | None:
         runtime, task = self.rollouts.runtime, self.rollouts.task

@@ -30,6 +30,7 @@ from mar.evaluation.comparison import Comparison
 from mar.evaluation.forecast import forecast
 from mar.evaluation.options import CRITIC, PRICE, SURVEY, RunOptions
 from mar.evaluation.plots import plot_curves, plot_trade_off
+from mar.evaluation.recorded_task import RecordedTask
 from mar.evaluation.results import Row, as_markdown, as_table, oracle
 from mar.evaluation.session import SPENDING, Session
 from mar.evaluation.telemetry_csv import Tested, write_telemetry
@@ -40,7 +41,7 @@ from mar.learning.reinforce import Trainer, TrainResult
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.learning.rundir import RunDir, held
 from mar.learning.settings import TrainSettings
-from mar.pool.choose import configured_pool
+from mar.pool.choose import configured_pool, empty_pool, recorded_table
 from mar.pool.pool import Pool
 from mar.runtime import PromptLibrary, RunIdentity, write_episodes
 from mar.tasks.task import ItemT, Task, subset
@@ -54,8 +55,11 @@ MEDIAN_PLAN_UTILITY = 0.1  # what the median plan costs at an automatic cost_rat
 class Experiment(Generic[ItemT]):
     """A benchmark run."""
 
-    def __init__(self, *, task: Task[ItemT], options: RunOptions, progress: Progress, encoder: Encoder) -> None:
-        self.task, self.options, self.progress, self.encoder = task, options, progress, encoder
+    def __init__(
+        self, *, task: Task[ItemT], pool: Pool | None, options: RunOptions, progress: Progress, encoder: Encoder
+    ) -> None:
+        self.task, self.pool = task, pool  # None: a simulated one, which is made when the run begins
+        self.options, self.progress, self.encoder = options, progress, encoder
         o = options
         self.train_items = subset(self.task, "train", _least(o.train_limit, o.limit), o.seed).items
         self.validation_items = subset(self.task, "validation", o.limit, o.seed).items
@@ -96,7 +100,7 @@ class Experiment(Generic[ItemT]):
         session = Session(
             task=self.task,
             items=[*self.train_items, *self.validation_items, *self.test_items],
-            pool=o.pool,
+            pool=self.pool or o.pool,
             progress=self.progress,
             prompts=self.prompts,
             effects=o.effects,
@@ -171,7 +175,7 @@ class Experiment(Generic[ItemT]):
         fixes = Fixes.none() if o.paper_faithful else Fixes(**switched_off)
         settings = NetworkSettings(
             embedding=self.encoder.width,
-            max_agents=o.max_agent,
+            max_agents=space.max_agents,
             price_conditioned=PRICE not in o.without and not o.paper_faithful and cost_rate > 0,
             fixes=fixes,
         )
@@ -254,7 +258,7 @@ class Experiment(Generic[ItemT]):
         self, run: RunDir, rows: list[Row], trained: TrainResult, rollouts: Rollouts[ItemT], cost_rate: float
     ) -> dict[str, Any]:
         pool, ledger = rollouts.runtime.pool, rollouts.runtime.ledger
-        label = " (simulated pool)" if pool.simulated else ""
+        label = {"simulated": " (simulated pool)", "replay": " (recorded answers)"}.get(pool.kind, "")
         if pool.simulated and self.options.effects != 1:
             label = f" (simulated pool, peer and role effects x {self.options.effects:g})"
         draws = f" x {self.options.test_draws} draws" if self.options.test_draws > 1 else ""
@@ -262,14 +266,14 @@ class Experiment(Generic[ItemT]):
         notes = {
             **self.task.notes,
             "pool": f"{pool.kind}, {len(pool.cards)} models",
-            "cost_rate": f"{cost_rate:g} utility per USD",
+            "cost_rate": self._priced(pool, cost_rate),
             "training": f"{trained.steps} updates on {len(self.train_items)} items; {trained.stopped}",
             "kept": "the policy "
             + (f"after epoch {trained.best_epoch + 1}" if trained.best_epoch >= 0 else "that training began with"),
             "arrivals": ", ".join(a.name for a in self.arrivals) or "closed loop",
             "sandbox": str(rollouts.sandbox.fence),
         }
-        if not pool.simulated:
+        if not pool.free:
             notes["paid in this run"] = str(ledger.spent)
         if rollouts.limit_reached:
             notes["cut short"] = rollouts.limit_reached
@@ -290,6 +294,11 @@ class Experiment(Generic[ItemT]):
         )
         return results
 
+    @staticmethod
+    def _priced(pool: Pool, cost_rate: float) -> str:
+        unrecorded = pool.kind == "replay" and pool.without_price()
+        return "0: costs were not recorded, utility is accuracy" if unrecorded else f"{cost_rate:g} utility per USD"
+
 
 def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | None:
     """Run a benchmark as the options say; with --dry_run only say what it would take.
@@ -298,10 +307,17 @@ def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | N
         UserError: Something given cannot be used.
         KeyboardInterrupt: Interrupted; everything up to the last update is saved and can be resumed.
     """
-    pool = configured_pool(options.pool)
+    table = recorded_table(options.pool)
+    if table is None:
+        pool = configured_pool(options.pool)
+    else:
+        pool, task = table.pool(), RecordedTask(task, table)
+        if options.cost_rate == "auto" and pool.without_price():
+            options = options.model_copy(update={"cost_rate": 0.0})  # there is none to find: utility is accuracy
     check_options(options, pool)
     progress = Progress()
-    experiment = Experiment(task=task, options=options, progress=progress, encoder=CachedEncoder(MiniLM()))
+    encoder = CachedEncoder(MiniLM())
+    experiment = Experiment(task=task, pool=pool, options=options, progress=progress, encoder=encoder)
     source = f"{task.name}: {', '.join(f'{k}: {v}' for k, v in task.notes.items())}"
     if options.dry_run:
         progress.say(source)
@@ -309,6 +325,7 @@ def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | N
             experiment.task,
             options,
             experiment.prompts,
+            pool or empty_pool(options.pool),
             train=experiment.train_items,
             validation=experiment.validation_items,
             test=experiment.test_items,
@@ -321,7 +338,7 @@ def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | N
             run = RunDir.open(path, arguments=options.identity(), prompts=experiment.prompts.hash)
             progress.say(source)
             progress.say(f"run folder: {path}")
-            return run_async(lambda: experiment.main(run), virtual=pool is None)
+            return run_async(lambda: experiment.main(run), virtual=pool is None or pool.virtual_time)
     except KeyboardInterrupt:
         progress.say(
             f"interrupted; everything up to the last update is in {path}. The same command goes on from there."
@@ -334,12 +351,14 @@ def check_options(options: RunOptions, pool: Pool | None) -> None:
 
     Args:
         options: Of the run.
-        pool: The live pool; None for the simulated one, whose prices are all known.
+        pool: The live or recorded pool; None for the simulated one, whose prices are all known.
 
     Raises:
         ConfigError: Names the option and what is expected.
     """
-    if pool is not None and options.cost_rate != 0 and (missing := pool.without_price()):
+    if pool is not None and pool.kind == "replay":
+        _check_replay(options, pool)
+    elif pool is not None and options.cost_rate != 0 and (missing := pool.without_price()):
         raise ConfigError(
             f"--cost_rate is {options.cost_rate}, but no price is known for {', '.join(missing)}; "
             "expected every price in the pool file, or --cost_rate 0"
@@ -348,6 +367,23 @@ def check_options(options: RunOptions, pool: Pool | None) -> None:
         path: Path | None = getattr(options, name)
         if path is not None and (path.is_dir() or any(p.exists() and not p.is_dir() for p in path.parents)):
             raise ConfigError(f"--{name} is {path}, which cannot be a file")
+
+
+def _check_replay(options: RunOptions, pool: Pool) -> None:
+    """Refuse what nobody recorded, or what would show one recording as if it were several."""
+    if options.cost_rate not in (0, "auto") and (missing := pool.without_price()):
+        raise ConfigError(
+            f"--cost_rate is {options.cost_rate}, but the table has no cost of some answers of {', '.join(missing)}; "
+            "expected --cost_rate 0, or a table with all costs"
+        )
+    if options.test_draws > 1:
+        raise ConfigError(
+            f"--test_draws is {options.test_draws}; recorded answers are the same in every draw: expected 1"
+        )
+    if options.num_rounds not in (None, 1):
+        raise ConfigError(f"--num_rounds is {options.num_rounds}; a first round was recorded and no other: expected 1")
+    if options.arrival_rate is not None or options.arrival_rates:
+        raise ConfigError("recorded answers say nothing about load; expected no --arrival_rate")
 
 
 def _least(*limits: int | None) -> int | None:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from mar.controllers.base import PlanSpace
-from mar.controllers.baselines import DEFAULT_TEAM, RandomPlans, single, team
+from mar.controllers.baselines import DEFAULT_TEAM, RandomPlans, simple_teams, single
 from mar.evaluation.options import SURVEY, RunOptions
 from mar.learning.settings import VALIDATION_ROLLOUTS
 from mar.learning.survey import first_round, most_episodes
-from mar.pool.choose import empty_pool
+from mar.pool.pool import Pool
 from mar.runtime import PromptLibrary, Runtime
 from mar.tasks.task import ItemT, Task
 from mar.terminal import Terminal
@@ -25,6 +25,7 @@ def forecast(
     task: Task[ItemT],
     options: RunOptions,
     prompts: PromptLibrary,
+    pool: Pool,
     *,
     train: Sequence[ItemT],
     validation: Sequence[ItemT],
@@ -32,7 +33,6 @@ def forecast(
     pilot: int,
 ) -> None:
     """Print calls, tokens, dollars and time that a run is expected to take at the most."""
-    pool = empty_pool(options.pool)
     runtime = Runtime(pool, prompts=prompts)
     space = PlanSpace.of(pool, prompts, max_agents=options.max_agent)
     drawn = [p.plan for p in RandomPlans(task.domain).plan([task.query(i) for i in (*train, *test)][:200], space)]
@@ -49,7 +49,7 @@ def forecast(
         (f"testing the controller, {prices} price(s)", prices * len(test), drawn),
     ]
     if options.baselines:
-        controllers = 1 + len(space.cards) + len(space.modes)
+        controllers = 1 + len(space.cards) + len(simple_teams(space, pool.names, task.domain, llms=1))
         phases.append(("testing the baselines", controllers * len(test), drawn))
     table = Table(title=f"forecast for {task.name} on the {pool.kind} pool; nothing has been run")
     for column in ("phase", "episodes", "calls at most", "tokens", "USD", "hours"):
@@ -69,11 +69,12 @@ def _survey(options: RunOptions, space: PlanSpace, domain: Domain, items: int) -
     episodes = options.epochs * items * options.rollouts
     if not episodes or options.paper_faithful or SURVEY in options.without or options.checkpoint is not None:
         return []
-    alone, teams = most_episodes(space, first_round(episodes))
-    name = space.cards[0].name
-    phases = [("survey, every LLM alone", alone, [single(name, domain).fixed])]
+    alone, teams = most_episodes(space, domain, first_round(episodes))
+    names = [card.name for card in space.cards]
+    phases = [("survey, every LLM alone", alone, [single(names[0], domain, mode=space.single_mode).fixed])]
     if len(DEFAULT_TEAM[domain]) <= space.max_agents:
-        phases.append(("survey, teams", teams, [team(mode, name, domain).fixed for mode in space.modes]))
+        simple = [t.fixed for t in simple_teams(space, names, domain, llms=1)]
+        phases.append(("survey, teams", teams, simple))
     return phases
 
 

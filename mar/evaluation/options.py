@@ -61,7 +61,7 @@ class RunOptions(BaseModel):
     pool: str = Field(
         default="auto",
         description="auto (as .env or pool.toml say, else simulated), simulated, simulated-vllm (five models on two "
-        "GPUs), or a file",
+        "GPUs), a pool file, or replay:TABLE (recorded answers; docs/recorded.md)",
     )
     effects: float = Field(
         default=1.0, gt=0, description="simulated pool: factor on its peer, role and feedback effects"

@@ -23,19 +23,19 @@ class ItemResult:
     solved: bool
     cost_usd: float | None  # None: unknown
     calls: int
-    latency_s: float
+    latency_s: float | None  # None: nobody recorded it
     failure: str | None  # kind of the failure
 
     @classmethod
-    def of(cls, outcome: Outcome) -> ItemResult:
-        """The figures of an outcome."""
+    def of(cls, outcome: Outcome, *, timed: bool = True) -> ItemResult:
+        """The figures of an outcome; without its latency unless it is `timed`."""
         return cls(
             query_id=outcome.query_id,
             value=outcome.score.value,
             solved=outcome.score.solved,
             cost_usd=outcome.cost_usd,
             calls=outcome.calls,
-            latency_s=outcome.latency_s,
+            latency_s=outcome.latency_s if timed else None,
             failure=None if outcome.failure is None else outcome.failure.kind,
         )
 
@@ -105,8 +105,9 @@ class Row:
         return float(np.mean([r.calls for r in self.ran])) if self.n else math.nan
 
     def latency(self, quantile: float) -> float:
-        """A quantile of the episodes' latency in seconds."""
-        return float(np.quantile([r.latency_s for r in self.ran], quantile)) if self.n else math.nan
+        """A quantile of the episodes' latency in seconds; NaN when any is unknown."""
+        known = [r.latency_s for r in self.ran if r.latency_s is not None]
+        return float(np.quantile(known, quantile)) if known and len(known) == self.n else math.nan
 
     def to_json(self, cost_rate: float) -> dict[str, Any]:
         """The row's figures; None where one is undefined."""
@@ -159,8 +160,7 @@ def _cells(row: Row, cost_rate: float) -> list[str]:
         f"{row.utility(cost_rate).mean:.3f}",
         "unknown" if cost is None else f"{cost:.4f}",
         f"{row.calls:.1f}",
-        f"{row.latency(0.5):.1f}",
-        f"{row.latency(0.95):.1f}",
+        *("unknown" if math.isnan(t) else f"{t:.1f}" for t in (row.latency(0.5), row.latency(0.95))),
         f"{row.n} of {len(row.results)}" if row.n_not_run else str(row.n),
         str(row.n_failed),
     ]

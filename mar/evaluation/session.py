@@ -28,7 +28,7 @@ class Session(Generic[ItemT]):
 
     task: Task[ItemT]
     items: Sequence[ItemT]  # everything that may be asked, for a simulated pool to know
-    pool: str  # as for `choose_pool`
+    pool: str | Pool  # one that is there, or as for `choose_pool`
     progress: Progress
     prompts: PromptLibrary = field(default_factory=PromptLibrary.load)
     effects: float = 1.0
@@ -47,15 +47,14 @@ class Session(Generic[ItemT]):
         async with Sandbox(memo_path=cache_folder() / "verdicts.sqlite") as sandbox:
             if self._pool is None:
                 with self.progress.bar("preparing the pool", total=1) as bar:
-                    world = partial(self.task.world, self.items, sandbox)
-                    self._pool = await choose_pool(self.pool, world, effects=self.effects)
+                    self._pool = self.pool if isinstance(self.pool, Pool) else await self._chosen(self.pool, sandbox)
                     bar.advance()
             pool = self._pool
             async with pool:
                 runtime = Runtime(
                     pool,
                     prompts=self.prompts,
-                    tools=Tools(sandbox=sandbox, lookup=NoLookup() if pool.simulated else WikipediaLookup()),
+                    tools=Tools(sandbox=sandbox, lookup=NoLookup() if pool.free else WikipediaLookup()),
                     ledger=self._ledger_of(pool),
                     request_timeout_s=self.request_timeout_s,
                     max_tokens=self.max_tokens,
@@ -63,10 +62,13 @@ class Session(Generic[ItemT]):
                 )
                 yield Rollouts(runtime=runtime, task=self.task, sandbox=sandbox, concurrency=self.concurrency)
 
+    async def _chosen(self, choice: str, sandbox: Sandbox) -> Pool:
+        return await choose_pool(choice, partial(self.task.world, self.items, sandbox), effects=self.effects)
+
     def _ledger_of(self, pool: Pool) -> Ledger:
         """What the run may spend and has spent; what nobody really pays is not kept."""
         if self._ledger is None:
-            kept = None if self.spending is None or pool.simulated else Account(self.spending)
+            kept = None if self.spending is None or pool.free else Account(self.spending)
             self._ledger = Ledger(self.max_cost, account=kept)
             if isinstance(self.task, Spends):
                 self.task.spend_within(self._ledger)

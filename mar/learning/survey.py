@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mar.controllers.base import Planned, PlanSpace
-from mar.controllers.baselines import DEFAULT_TEAM, single, team
+from mar.controllers.baselines import DEFAULT_TEAM, simple_teams, single
 from mar.files import write_atomically
 from mar.learning.rollouts import Outcome
 from mar.reading import read_json, table, validated
@@ -138,14 +138,14 @@ def first_round(episodes: int) -> int:
     return max(FEWEST, min(MOST, round(SHARE * episodes)))
 
 
-def most_episodes(space: PlanSpace, first: int) -> tuple[int, int]:
-    """Episodes of one domain's survey with one agent, and with more than one, by the items of the first round."""
+def most_episodes(space: PlanSpace, domain: Domain, first: int) -> tuple[int, int]:
+    """Episodes of a domain's survey with one agent, and with more than one, by the items of the first round."""
 
     def race(plans: int) -> int:
         kept = [plans, *(min(plans, FINALISTS >> i) for i in range(ROUNDS - 1))]
         return sum(k * first * GROWTH**i for i, k in enumerate(kept))
 
-    teams = race(min(TEAM_LLMS, len(space.cards)) * len(space.modes))
+    teams = race(len(simple_teams(space, [c.name for c in space.cards], domain, llms=TEAM_LLMS)))
     return race(len(space.cards)), teams + GENERATIONS * race(MUTANTS)
 
 
@@ -166,7 +166,7 @@ async def survey(
     Returns:
         None where no plan could be judged.
     """
-    found = Survey(domain=domain, plans=[single(c.name, domain).fixed for c in space.cards])
+    found = Survey(domain=domain, plans=[single(c.name, domain, mode=space.single_mode).fixed for c in space.cards])
     alone = await _race(run, found, list(range(len(found.plans))), items, first, rate)
     if not alone:
         return None
@@ -174,7 +174,7 @@ async def survey(
     if len(DEFAULT_TEAM[domain]) > space.max_agents:
         return found
     llms = [found.plans[p].agents[0].model or "" for p in alone]
-    teams = [team(mode, llm, domain).fixed for llm in llms[:TEAM_LLMS] for mode in space.modes]
+    teams = [t.fixed for t in simple_teams(space, llms, domain, llms=TEAM_LLMS)]
     if not await _enter(run, found, teams, items, first, rate):
         return None
     found.simple = len(found.plans)

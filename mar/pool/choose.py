@@ -1,4 +1,4 @@
-"""Which pool a run uses: what is configured, a file, or the simulated one."""
+"""Which pool a run uses: what is configured, a file, recorded answers, or the simulated one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
+from mar.pool.recording_table import RecordingTable, read_table
 from mar.pool.settings import pool_from_env
 from mar.pool.simulated import (
     CATALOGUES,
@@ -19,6 +20,7 @@ from mar.pool.simulated import (
 )
 
 AUTO = "auto"
+REPLAY = "replay:"
 
 
 def configured_pool(choice: str) -> Pool | None:
@@ -33,11 +35,25 @@ def configured_pool(choice: str) -> Pool | None:
     """
     if choice in CATALOGUES:
         return None
+    if choice.startswith(REPLAY):
+        raise ConfigError(
+            f"--pool is {choice!r}, but this needs a pool that can be asked anything and takes its time; recorded "
+            "answers are replayed by the experiments' run_*.py of a benchmark and by mar train"
+        )
     if choice == AUTO:
         return pool_from_env()
     if not Path(choice).is_file():
         raise ConfigError(f"--pool is {choice!r}; expected auto, {', '.join(CATALOGUES)} or an existing pool file")
     return pool_from_env(Path(choice))
+
+
+def recorded_table(choice: str) -> RecordingTable | None:
+    """The table of recorded answers that a `--pool` option means (replay:FILE), or None for any other pool.
+
+    Raises:
+        DataError: The file is missing or wrong.
+    """
+    return read_table(Path(choice.removeprefix(REPLAY))) if choice.startswith(REPLAY) else None
 
 
 async def choose_pool(choice: str, world: Callable[[], Awaitable[World]], *, effects: float = 1.0) -> Pool:

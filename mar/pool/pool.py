@@ -16,6 +16,12 @@ from mar.pool.costs import reply_usage
 from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry, Usage
 
 PoolKind = Literal["live", "simulated", "replay", "scripted"]
+Reach = Literal[
+    "anything",  # whatever is asked
+    "alone",  # only an agent's first call, before it has read anybody: what was recorded
+    "single",  # the same, and what it says stands for a score alone: no two of its answers can be compared
+]
+"""What a pool can answer; plans are cut to it (`mar.controllers.base.PlanSpace`)."""
 
 
 @runtime_checkable
@@ -46,6 +52,13 @@ class RecordsCosts(Protocol):
 
 
 @runtime_checkable
+class RecordsTimes(Protocol):
+    """A chat model that may not know how long answers took."""
+
+    timed: bool  # whether it knows of all of them
+
+
+@runtime_checkable
 class BooksTries(Protocol):
     """A chat model that may make several tries for one answer, and takes each of them through the request's meter."""
 
@@ -66,11 +79,17 @@ class Pool:
 
     Use it as an asynchronous context manager: `async with pool:` opens what its chat model needs (connections, a
     scheduler) in the running event loop and closes it again; a model has its own in each loop, so threads may share a
-    pool. `kind` says where answers come from and stands in every table made with it.
+    pool. `kind` says where answers come from and stands in every table made with it, `reach` what can be asked.
     """
 
     def __init__(
-        self, cards: Iterable[ModelCard], model: ChatModel, *, kind: PoolKind, virtual_time: bool = False
+        self,
+        cards: Iterable[ModelCard],
+        model: ChatModel,
+        *,
+        kind: PoolKind,
+        virtual_time: bool = False,
+        reach: Reach = "anything",
     ) -> None:
         self.cards: dict[str, ModelCard] = {}
         for card in cards:
@@ -82,6 +101,7 @@ class Pool:
         self.model = model
         self.kind: PoolKind = kind
         self.virtual_time = virtual_time
+        self.reach: Reach = reach
         self._reports = model if isinstance(model, ReportsTelemetry) else None  # asked once: the check is slow
 
     @classmethod
@@ -99,6 +119,16 @@ class Pool:
     def simulated(self) -> bool:
         """Whether answers are made up by a simulator."""
         return self.kind == "simulated"
+
+    @property
+    def free(self) -> bool:
+        """Whether nobody is paid or asked: answers are made up or recorded."""
+        return self.kind in {"simulated", "replay"}
+
+    @property
+    def timed(self) -> bool:
+        """Whether its answers take the time that they take, or took."""
+        return not isinstance(self.model, RecordsTimes) or self.model.timed
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,7 +160,7 @@ class Pool:
         denied = {self.card(name).name for name in deny}
         allowed = set(self.cards) if allow is None else {self.card(name).name for name in allow}
         keep = [card for name, card in self.cards.items() if name in allowed - denied]
-        return Pool(keep, self.model, kind=self.kind, virtual_time=self.virtual_time)
+        return Pool(keep, self.model, kind=self.kind, virtual_time=self.virtual_time, reach=self.reach)
 
     async def __aenter__(self) -> Self:
         if isinstance(self.model, AbstractAsyncContextManager):

@@ -14,7 +14,7 @@ import anyio
 from mar.clock import ticks
 from mar.errors import NoRecording
 from mar.pool.cards import ModelCard
-from mar.pool.pool import Pool
+from mar.pool.pool import Pool, Reach
 from mar.types import CallContext, ChatReply, ChatRequest, DeltaHandler
 
 
@@ -28,6 +28,7 @@ class Recording:
     cost_usd: float | None = None
     score: float | None = None  # as its publisher graded it, 0 to 1
     latency_s: float | None = None
+    chars: int | None = None  # length of the answer as it was given, where `text` is not all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +44,13 @@ class ReplayModel:
 
     def __init__(self, recordings: Mapping[RecordingKey, Recording]) -> None:
         self._recordings = dict(recordings)
+        known = {key.model for key in self._recordings}
+        self._stated = frozenset(known - {k.model for k, r in self._recordings.items() if r.cost_usd is None})
+        self.timed = all(r.latency_s is not None for r in self._recordings.values())
 
     def stated_costs(self) -> frozenset[str]:
         """Models with a recorded cost for every item."""
-        known = {key.model for key in self._recordings}
-        return frozenset(known - {key.model for key, r in self._recordings.items() if r.cost_usd is None})
+        return self._stated
 
     def recorded_cost(self, request: ChatRequest) -> float | None:
         """What the answer cost when it was recorded; nothing where there is none to replay."""
@@ -94,13 +97,16 @@ def _asks_alone(context: CallContext) -> bool:
     return context.kind == "agent" and context.round == 0 and not context.read
 
 
-def replay_pool(recordings: Mapping[RecordingKey, Recording], cards: Iterable[ModelCard] | None = None) -> Pool:
+def replay_pool(
+    recordings: Mapping[RecordingKey, Recording], cards: Iterable[ModelCard] | None = None, *, reach: Reach = "alone"
+) -> Pool:
     """A pool that replays recordings, on virtual time.
 
     Args:
         recordings: The answers.
         cards: The models; None: a bare card for every model that was recorded, in alphabetical order.
+        reach: "single" where the texts only stand for scores.
     """
     if cards is None:
         cards = [ModelCard(name=name) for name in sorted({key.model for key in recordings})]
-    return Pool(cards, ReplayModel(recordings), kind="replay", virtual_time=True)
+    return Pool(cards, ReplayModel(recordings), kind="replay", virtual_time=True, reach=reach)

@@ -20,7 +20,7 @@ from mar.runtime.binders import FixedBinder, NeverStop
 from mar.runtime.decide import Settled, Utterance, last, vote
 from mar.runtime.identity import RunIdentity, plan_digest
 from mar.runtime.ledger import Ledger
-from mar.runtime.modes import Bound, Round, decision_of, get_mode, has_decider, plan_bound
+from mar.runtime.modes import Bound, Round, beyond_reach, decision_of, get_mode, has_decider, plan_bound
 from mar.runtime.prompts import PromptLibrary
 from mar.runtime.tools import Tools
 from mar.runtime.trace import Recorder
@@ -73,13 +73,17 @@ class Runtime:
         Raises:
             ConfigError: The plan names an unknown mode or role.
         """
-        return plan_bound(plan, [self.prompts.role(plan.domain, a.role).revise for a in plan.agents])
+        return plan_bound(plan, [self._revises(plan, a) for a in plan.agents])
+
+    def _revises(self, plan: Plan, agent: AgentSpec) -> bool:
+        """Whether an agent makes its role's revise call, which a pool of first answers has none for."""
+        return self.prompts.role(plan.domain, agent.role).revise and self.pool.reach == "anything"
 
     def cost_bound(self, plan: Plan) -> float | None:
         """USD that a plan costs at the most: every call fills its model's context. None where a price is unknown."""
         decider = [AgentSpec(role="", model=plan.decider)] if has_decider(plan) else []
         rounds = get_mode(plan.mode).n_rounds(plan.mode)
-        revises = [self.prompts.role(plan.domain, a.role).revise and get_mode(plan.mode).revises for a in plan.agents]
+        revises = [self._revises(plan, a) and get_mode(plan.mode).revises for a in plan.agents]
         calls = [rounds * (1 + r) for r in revises] + [1] * len(decider)
         total = 0.0
         for agent, n in zip([*plan.agents, *decider], calls, strict=True):
@@ -126,7 +130,7 @@ class Runtime:
                 default the budget's seconds.
 
         Raises:
-            ConfigError: The plan names an unknown mode, role, model or strategy.
+            ConfigError: The plan names an unknown mode, role, model or strategy, or asks what the pool cannot answer.
         """
         bound = self._check(query, plan, binder)
         state = EpisodeState(
@@ -167,6 +171,8 @@ class Runtime:
                 raise ConfigError(f"unknown strategy {agent.strategy!r}; there are: {known}")
         if plan.decider is not None:
             self.pool.card(plan.decider)
+        if (why := beyond_reach(plan, self.pool.reach)) is not None:
+            raise ConfigError(f"the pool cannot answer this plan: it has {why}")
         bound = self.bound(plan)
         if has_decider(plan):
             self.prompts.role(FINAL, query.answer_format.final_role)
@@ -238,7 +244,7 @@ class _Run:
             spec=plan.agents[index],
             role=self.state.runtime.prompts.role(plan.domain, plan.agents[index].role),
             instruction=graph.instruction,
-            revises=self.mode.revises,
+            revises=self.mode.revises and self.state.runtime.pool.reach == "anything",
             answers=len(plan.agents) == 1 or self.decision == "vote" or (self.decision == "last" and last),
         )
 

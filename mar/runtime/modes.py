@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mar.errors import ConfigError
+from mar.pool.pool import Reach
 from mar.types import Decision, ModeSpec, Plan
 
 Reads = tuple[tuple[int, ...], ...]
@@ -202,6 +203,20 @@ def decision_of(plan: Plan) -> Decision:
 def has_decider(plan: Plan) -> bool:
     """Whether a plan ends with a final call: never in a mode that votes, never for one agent."""
     return len(plan.agents) > 1 and decision_of(plan) == "final"
+
+
+def beyond_reach(plan: Plan, reach: Reach) -> str | None:
+    """Why a plan asks more of a pool than it can answer; None where it does not."""
+    graph = get_mode(plan.mode).graph(len(plan.agents), plan.mode)
+    if reach == "anything":
+        return None
+    if reach == "single" and len(plan.agents) > 1:
+        return f"{len(plan.agents)} agents, whose answers cannot be compared: only their scores were recorded"
+    if len(graph) > 1:
+        return f"{len(graph)} rounds of mode {plan.mode.name}, of which the first alone was recorded"
+    if any(reads for one in graph for reads in one.reads_now):
+        return f"agents that read each other (mode {plan.mode.name}), of whom nobody recorded anything"
+    return "a decider, who reads the agents' answers; nobody recorded one" if has_decider(plan) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

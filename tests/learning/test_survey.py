@@ -80,7 +80,7 @@ def test_better_plans_are_run_on_more_items():
         runs[name] = runs.get(name, 0) + 1
     assert runs["dear"] == 24 + 24 * GROWTH + 24 * GROWTH**2
     assert runs["bad"] == 24 + 24 * GROWTH  # four of four reach the second round, two the third
-    assert len(found.seen) == most_episodes(space(), 24)[0]
+    assert len(found.seen) == most_episodes(space(), "Code", 24)[0]
 
 
 def test_items_come_again_with_other_draws_where_they_run_out():
@@ -163,7 +163,7 @@ def test_small_trainings_have_small_surveys(episodes, items):
 
 
 def test_at_most_so_many_finalists():
-    alone, _ = most_episodes(space(), 10)
+    alone, _ = most_episodes(space(), "Code", 10)
     assert alone == 10 * (4 + FINALISTS * GROWTH + FINALISTS // 2 * GROWTH**2)
 
 

@@ -121,7 +121,9 @@ class Run:
         if self.results is not None:
             simulated = "(simulated pool" in self.results.title
             return "simulated" if simulated else self.results.notes.get("pool", "unknown").partition(",")[0]
-        return "simulated" if self.arguments.pool == "simulated" else f"unknown (--pool {self.arguments.pool})"
+        chosen = self.arguments.pool
+        known = "simulated" if chosen == "simulated" else "replay" if chosen.startswith("replay:") else ""
+        return known or f"unknown (--pool {chosen})"
 
     @property
     def caveat(self) -> str:
