@@ -11,7 +11,6 @@ single function, which is renamed to what the tests call.
 
 from __future__ import annotations
 
-import ast
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from _shared import data_folder, machine
 
 from mar import clock
 from mar.concurrency import gather
+from mar.evaluation.recording_tables import called_name, renamed
 from mar.pool import RouterBenchItem, load_routerbench, routerbench_recordings
 from mar.pool.cards import ModelCard
 from mar.pool.simulated import World
@@ -118,30 +118,6 @@ async def judge(rows: Sequence[RouterBenchItem]) -> None:
         if recorded > 0.5
     )
     print(f"outcomes of the answers that were recorded as solved: {dict(outcomes)}")
-
-
-def called_name(test: str) -> str | None:
-    """The function that an assertion calls first."""
-    calls = [n.func.id for n in ast.walk(ast.parse(test)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
-    wanted = [c for c in calls if c not in dir(__builtins__) and c not in {"set", "sorted", "list", "tuple", "len"}]
-    return wanted[0] if wanted else None
-
-
-def renamed(code: str | None, name: str | None) -> str | None:
-    """The program with its only top-level function under another name, or None when it has none or several."""
-    try:
-        tree = ast.parse(code or "")
-    except (SyntaxError, ValueError):
-        return None
-    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef)]
-    if name is None or len(functions) != 1:
-        return None
-    old = functions[0].name
-    functions[0].name = name
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id == old:
-            node.id = name
-    return ast.unparse(tree)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Self
@@ -48,6 +49,28 @@ def pull_command(
         _pull_one(CATALOGUE[name], into, force)
     else:
         raise ConfigError(f"no data set {name!r}; there are {', '.join(CATALOGUE)}, all")
+
+
+@data_app.command("recordings")
+def recordings_command(
+    name: Annotated[str, typer.Argument(help="A table's name (docs/recorded.md), such as mmlu_pro.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with what was pulled; default: MAR_DATA.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The table's file; default: NAME.jsonl.gz.")] = None,
+) -> None:
+    """Write a table of recorded answers, which --pool replay:FILE reads, from recordings that were pulled."""
+    # Only this command needs the tasks and the sandbox's readers, which would make every other one wait.
+    from mar.evaluation.recording_tables import RECORDING_TABLES
+    from mar.pool.recording_table import write_table
+
+    if name not in RECORDING_TABLES:
+        raise ConfigError(f"no table of recorded answers {name!r}; there are {', '.join(RECORDING_TABLES)}")
+    table = RECORDING_TABLES[name](data or Path(os.environ.get("MAR_DATA") or "Datasets"))
+    path = out or Path(f"{name}.jsonl.gz")
+    try:
+        write_table(path, table)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error}") from None
+    _print(f"{name}: {len(table.answers):,} items, {len(table.models)} LLMs, graded by the {table.graded_by}; {path}")
 
 
 def _pull_one(entry: DataSet, into: Path, force: bool) -> None:

@@ -5,10 +5,11 @@ from collections import Counter
 import pytest
 
 from mar.controllers import PlanSpace
-from mar.controllers.baselines import DEFAULT_TEAM, Constant, RandomPlans, single, team
+from mar.controllers.baselines import DEFAULT_TEAM, Constant, RandomPlans, simple_teams, single, team
+from mar.pool import Recording, RecordingKey, replay_pool
 from mar.pool.cards import ModelCard
 from mar.runtime import get_mode
-from mar.runtime.modes import has_decider
+from mar.runtime.modes import beyond_reach, has_decider
 from mar.runtime.prompts import PromptLibrary
 from mar.types import DOMAINS, AgentSpec, ModeSpec, Plan, Query
 
@@ -78,3 +79,35 @@ def test_random_plans_can_be_carried_out():
         assert 1 <= len(plan.agents) <= 4
         assert {a.role for a in plan.agents} <= set(PROMPTS.roles["Commonsense"])
         get_mode(plan.mode).graph(len(plan.agents), plan.mode)
+
+
+def recorded(reach, models="abcdef"):
+    """The space of a pool that replays recordings."""
+    known = {RecordingKey(item="i", model=m): Recording(text="t") for m in models}
+    return PlanSpace.of(replay_pool(known, reach=reach), PROMPTS, max_agents=5)
+
+
+def test_where_nobody_reads_anybody_plans_are_votes():
+    space = recorded("alone")
+    assert (space.modes, space.max_agents, space.alone, space.single_mode) == (("Vote",), 5, True, "Vote")
+    drawn = plans_of(RandomPlans("Code"), QUERIES[:50], space)
+    assert all(beyond_reach(plan, "alone") is None for plan in drawn)
+    teams = simple_teams(space, tuple("fedcba"), "Code", llms=2)
+    assert [t.name for t in teams] == ["vote of the 3 best", "vote of the 5 best"]
+    assert [a.model for a in teams[0].fixed.agents] == ["f", "e", "d"]
+    assert all(beyond_reach(t.fixed, "alone") is None for t in teams)
+
+
+def test_a_vote_needs_as_many_llms_and_agents():
+    assert [t.name for t in simple_teams(recorded("alone", "abc"), tuple("abc"), "Code", llms=2)] == [
+        "vote of the 3 best"
+    ]
+    space = recorded("single")
+    assert (space.max_agents, simple_teams(space, tuple("abcdef"), "Code", llms=2)) == (1, [])
+
+
+def test_elsewhere_simple_teams_are_every_mode_on_the_best_llms():
+    teams = simple_teams(SPACE, tuple("cab"), "Code", llms=2)
+    assert [(t.fixed.mode.name, t.fixed.agents[0].model) for t in teams] == [
+        (m, llm) for llm in "ca" for m in SPACE.modes
+    ]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from mar import clock
 from mar.concurrency import gather
 from mar.errors import BadReply, CallTimeout, Charge, ConfigError, ServerFault
-from mar.pool import Pool, scripted_pool
+from mar.pool import Pool, RecordingKey, replay_pool, scripted_pool
+from mar.pool import Recording as Recorded
 from mar.pool.simulated import EMPTY_WORLD, SimItem, World, simulated_pool
 from mar.runtime import MODES, RunIdentity, Runtime, Tools, episode_from_json, episode_to_json
 from mar.types import (
@@ -486,6 +487,22 @@ def test_an_answer_format_whose_final_role_is_unknown_is_refused_before_anything
 def test_a_model_that_only_a_binder_names_is_refused_too():
     with pytest.raises(ConfigError, match="unknown model 'z'"):
         run(plan_of("IO"), binder=Recording("z"))
+
+
+def recorded_once(model="a"):
+    """A pool of one recording."""
+    return replay_pool({RecordingKey(item=ASK.id, model=model): Recorded(text="42")})
+
+
+def test_a_plan_that_asks_more_than_was_recorded_is_refused_before_anything_runs():
+    with pytest.raises(ConfigError, match="the pool cannot answer this plan: it has 2 rounds of mode Debate"):
+        run(plan_of("Debate", 2), recorded_once())
+
+
+def test_on_recordings_nobody_revises():
+    episode = run(plan_of("IO", [TWICE]), recorded_once())
+    assert (episode.answer, episode.usage.calls, episode.failures) == ("42", 1, ())
+    assert Runtime(recorded_once(), prompts=PROMPTS).bound(plan_of("IO", [TWICE])).calls == 1
 
 
 # Costs ---------------------------------------------------------------------------------------------------------

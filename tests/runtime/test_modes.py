@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mar.errors import ConfigError
-from mar.runtime.modes import MODES, PUBLISHED_MODES, Bound, decision_of, get_mode, has_decider, plan_bound
+from mar.runtime.modes import (
+    MODES,
+    PUBLISHED_MODES,
+    Bound,
+    beyond_reach,
+    decision_of,
+    get_mode,
+    has_decider,
+    plan_bound,
+)
 from mar.types import ModeSpec
 from tests.runtime.episodes import plan_of
 
@@ -140,3 +149,30 @@ def test_an_unknown_mode_is_refused_with_the_names_there_are():
 def test_a_parameter_below_one_is_refused(field):
     with pytest.raises(ConfigError, match=f"mode Tree: {field} is 0; at least 1"):
         get_mode(ModeSpec(name="Tree", **{field: 0}))
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        (plan_of("IO", 1), None),
+        (plan_of("Chain", 1), None),
+        (plan_of("Vote", 3), None),
+        (plan_of("CoT", 3, decision="vote"), None),
+        (plan_of("IO", 3, decision="last"), None),
+        (plan_of("IO", 3), "a decider"),
+        (plan_of("Chain", 2, decision="last"), "read each other"),
+        (plan_of("Star", 3, decision="vote"), "read each other"),
+        (plan_of("Debate", 1), "2 rounds"),
+        (plan_of("Reflection", 1), "2 rounds"),
+    ],
+    ids=str,
+)
+def test_a_pool_of_first_answers_reaches_plans_in_which_nobody_reads_anything(plan, why):
+    found = beyond_reach(plan, "alone")
+    assert (found is None) if why is None else (found is not None and why in found)
+    assert beyond_reach(plan, "anything") is None
+
+
+def test_a_pool_of_scores_reaches_a_single_agent():
+    assert beyond_reach(plan_of("IO", 1), "single") is None
+    assert "2 agents" in (beyond_reach(plan_of("Vote", 2), "single") or "")
