@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from mar.cli import data as commands
 from mar.cli import main as run_command
 from mar.cli.data import data_app
+from mar.pool.recording_table import RecordedAnswer, RecordingTable, read_table
 from mar.tasks.catalogue import CATALOGUE, ByHand, DataSet, Remote, RemoteFiles
 
 HAND = ByHand(page="https://example.org/x", what="x.zip", place="outcomes/x.zip", unpack_to="outcomes/x")
@@ -149,3 +150,21 @@ def test_the_real_catalogue_is_listed_on_a_narrow_terminal(monkeypatch):
     assert result.exit_code == 0
     assert len(result.output.splitlines()) < 8 * len(CATALOGUE)  # a few words a line, not a few letters
     assert all(name in result.output for name in CATALOGUE)
+
+
+def test_recordings_are_written_as_a_table_that_can_be_replayed(monkeypatch, capsys, tmp_path):
+    answers = {"x/1": {"m": RecordedAnswer(answer="A")}}
+    table = RecordingTable(name="toy", models={"m": ""}, answers=answers, form="choice")
+    monkeypatch.setattr("mar.evaluation.recording_tables.RECORDING_TABLES", {"toy": lambda data: table})
+    code, out, _ = run(monkeypatch, capsys, "recordings", "toy", "--out", "folder/t.jsonl.gz")
+    assert (code, out) == (0, "toy: 1 items, 1 LLMs, graded by the task; folder/t.jsonl.gz\n")
+    assert read_table(tmp_path / "folder" / "t.jsonl.gz") == table
+
+
+def test_recordings_that_are_unknown_or_missing_are_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.delenv("MAR_DATA", raising=False)
+    for argv, says in ((("none",), "'none'; there are mmlu_pro"), (("mmlu_pro",), "mar data pull")):
+        code, out, err = run(monkeypatch, capsys, "recordings", *argv)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert says in err
+    assert not list(tmp_path.glob("*.gz"))

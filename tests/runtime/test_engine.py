@@ -501,7 +501,8 @@ def test_a_plan_that_asks_more_than_was_recorded_is_refused_before_anything_runs
 
 def test_on_recordings_nobody_revises():
     episode = run(plan_of("IO", [TWICE]), recorded_once())
-    assert (episode.answer, episode.usage.calls, episode.failures) == ("42", 1, ())
+    assert (episode.answer, [c.call for c in episode.calls()]) == ("42", ["agent"])
+    assert not [e for e in episode.events if isinstance(e, CallFailed)]
     assert Runtime(recorded_once(), prompts=PROMPTS).bound(plan_of("IO", [TWICE])).calls == 1
 
 
