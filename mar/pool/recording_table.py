@@ -16,9 +16,9 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -51,10 +51,11 @@ Amount = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(min_length=1)]
 
 
-class RecordedAnswer(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedAnswer:
     """One LLM's answer to one item, as the file has it. None: not recorded."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    __pydantic_config__ = ConfigDict(extra="forbid")  # hundreds of thousands of models would take a gigabyte
 
     answer: str | None = None  # in the table's form; "": none can be read
     score: Annotated[float, Field(ge=0, le=1)] | None = None  # the publisher's
@@ -203,5 +204,5 @@ def write_table(path: Path, table: RecordingTable) -> None:
 
 def _lines(table: RecordingTable) -> Iterable[str]:
     for item, answers in table.answers.items():
-        stated = {model: found.model_dump(exclude_none=True) for model, found in answers.items()}
-        yield json.dumps({"item": item, "answers": cast("object", stated)}, ensure_ascii=False)
+        stated = {m: {name: v for name, v in asdict(found).items() if v is not None} for m, found in answers.items()}
+        yield json.dumps({"item": item, "answers": stated}, ensure_ascii=False)
