@@ -9,8 +9,9 @@ whole run took, and right after each of the last `--writes` files that it put in
 which training ends. All files of the run folder are then compared byte by byte.
 
 In the case `live` the pool is a local server that counts what it was asked. Answers take real time there, so moments
-and durations (TIMES) are left out of the comparison, and so is the record of what was paid; instead, what the server
-was asked more often than by the whole run must have been under way when the kill came.
+and durations (TIMES) are left out of the comparison, with the table that is printed from them, and so is the record of
+what was paid; instead, what the server was asked more often than by the whole run must have been under way when the
+kill came.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ from mar.testing.chat_server import ChatServer, ServedRequest
 for module in ("cascal_run", "experiment", "gmt.experiment", "system_run"):
     import_module(f"mar.evaluation.{module}")  # once, before the forks
 
-TIMES = {"t", "latency_s", "ttft_s", "cached", "paid in this run"}  # fields that hold moments, durations, or who paid
+TIMES = {  # fields that hold moments, durations, or who paid
+    *("t", "latency_s", "latency_p50_s", "latency_p95_s", "ttft_s", "cached", "paid in this run"),
+}
 PAID = "spending.jsonl"  # see `mar.runtime.account`
+PRINTED = "results.md"  # from results.json
 DELAY_S = 0.03  # of an answer of the live server
 UNSURE_S = 0.25  # before a kill: answered, but perhaps not yet kept
 
@@ -219,7 +223,7 @@ def differences(whole: Path, other: Path, *, timed: bool) -> list[str]:
     """Names of files that are there only once, or that differ."""
     files = {p.relative_to(f).as_posix() for f in (whole, other) for p in f.rglob("*") if p.is_file()}
     read: Callable[[Path], object] = _without_times if timed else Path.read_bytes
-    left_out = {PAID} if timed else set[str]()
+    left_out = {PAID, PRINTED} if timed else set[str]()
     return [
         name
         for name in sorted(files - left_out)
@@ -228,11 +232,9 @@ def differences(whole: Path, other: Path, *, timed: bool) -> list[str]:
 
 
 def _without_times(path: Path) -> object:
-    if path.suffix not in {".json", ".jsonl", ".md"}:
+    if path.suffix not in {".json", ".jsonl"}:
         return path.read_bytes()
     text = path.read_text()
-    if path.suffix == ".md":
-        return [part for part in text.split("; ") if not part.startswith("paid")]
     return [_stripped(json.loads(line)) for line in (text.splitlines() if path.suffix == ".jsonl" else [text])]
 
 
