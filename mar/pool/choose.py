@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
-from mar.pool.recording_table import RecordingTable, read_table
+from mar.pool.recording_table import RecordingTable, load_table
 from mar.pool.settings import pool_from_env
 from mar.pool.simulated import (
     CATALOGUES,
@@ -53,7 +53,7 @@ def recorded_table(choice: str) -> RecordingTable | None:
     Raises:
         DataError: The file is missing or wrong.
     """
-    return read_table(Path(choice.removeprefix(REPLAY))) if choice.startswith(REPLAY) else None
+    return load_table(Path(choice.removeprefix(REPLAY))) if choice.startswith(REPLAY) else None
 
 
 async def choose_pool(choice: str, world: Callable[[], Awaitable[World]], *, effects: float = 1.0) -> Pool:

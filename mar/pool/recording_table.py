@@ -158,7 +158,7 @@ class RecordingTable:
         return replay_pool(recordings, cards, reach=reach)
 
 
-def read_table(path: Path) -> RecordingTable:
+def load_table(path: Path) -> RecordingTable:
     """Read a table.
 
     Raises:

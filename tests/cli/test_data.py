@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from mar.cli import data as commands
 from mar.cli import main as run_command
 from mar.cli.data import data_app
-from mar.pool.recording_table import RecordedAnswer, RecordingTable, read_table
+from mar.pool.recording_table import RecordedAnswer, RecordingTable, load_table
 from mar.tasks.catalogue import CATALOGUE, ByHand, DataSet, Remote, RemoteFiles
 
 HAND = ByHand(page="https://example.org/x", what="x.zip", place="outcomes/x.zip", unpack_to="outcomes/x")
@@ -158,7 +158,7 @@ def test_recordings_are_written_as_a_table_that_can_be_replayed(monkeypatch, cap
     monkeypatch.setattr("mar.evaluation.recording_tables.RECORDING_TABLES", {"toy": lambda data: table})
     code, out, _ = run(monkeypatch, capsys, "recordings", "toy", "--out", "folder/t.jsonl.gz")
     assert (code, out) == (0, "toy: 1 items, 1 LLMs, graded by the task; folder/t.jsonl.gz\n")
-    assert read_table(tmp_path / "folder" / "t.jsonl.gz") == table
+    assert load_table(tmp_path / "folder" / "t.jsonl.gz") == table
 
 
 def test_recordings_that_are_unknown_or_missing_are_one_line(monkeypatch, capsys, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from mar import clock
 from mar.errors import ConfigError, DataError
 from mar.pool.choose import configured_pool, recorded_table
-from mar.pool.recording_table import RecordedAnswer, RecordingTable, read_table, write_table
+from mar.pool.recording_table import RecordedAnswer, RecordingTable, load_table, write_table
 from mar.types import CallContext, ChatRequest, Message
 
 HEAD = {"table": "t", "form": "choice", "graded_by": "task", "models": {"a": "a small one", "b": ""}}
@@ -35,12 +35,12 @@ def reply(pool, model, item="x/1"):
 
 
 def test_a_table_is_read_as_it_was_written_gzipped_or_not(tmp_path):
-    table = read_table(file(tmp_path, HEAD, ITEM))
+    table = load_table(file(tmp_path, HEAD, ITEM))
     assert table.models == {"a": "a small one", "b": ""}
     assert table.answers["x/1"]["a"] == RecordedAnswer(answer="C", chars=812, cost_usd=0.5)
     for name in ("u.jsonl", "u.jsonl.gz"):
         write_table(tmp_path / name, table)
-        assert read_table(tmp_path / name) == table
+        assert load_table(tmp_path / name) == table
     assert gzip.decompress((tmp_path / "u.jsonl.gz").read_bytes()) == (tmp_path / "u.jsonl").read_bytes()
 
 
@@ -56,7 +56,7 @@ def test_a_table_is_read_as_it_was_written_gzipped_or_not(tmp_path):
 )
 def test_an_answer_is_replayed_as_the_task_reads_it(tmp_path, form, answer, text):
     item = {"item": "x/1", "answers": {"a": {"answer": answer, "prompt_tokens": 7, "latency_s": 2.0}}}
-    pool = read_table(file(tmp_path, HEAD | {"form": form}, item)).pool()
+    pool = load_table(file(tmp_path, HEAD | {"form": form}, item)).pool()
     said = reply(pool, "a")
     assert (said.text, said.prompt_tokens, said.latency_s) == (text, 7, 2.0)
     assert (pool.kind, pool.reach, pool.timed, pool.free) == ("replay", "alone", True, True)
@@ -65,14 +65,14 @@ def test_an_answer_is_replayed_as_the_task_reads_it(tmp_path, form, answer, text
 
 def test_scores_alone_are_replayed_by_placeholders_that_a_single_agent_gives(tmp_path):
     item = {"item": "x/1", "answers": {"a": {"score": 0.4}, "b": {"score": 1.0}}}
-    pool = read_table(file(tmp_path, HEAD | {"graded_by": "publisher"}, item)).pool()
+    pool = load_table(file(tmp_path, HEAD | {"graded_by": "publisher"}, item)).pool()
     assert (pool.reach, pool.timed) == ("single", False)
     assert reply(pool, "a").text != reply(pool, "b").text
     assert pool.without_price() == ("a", "b")
 
 
 def test_models_without_an_answer_to_an_item_are_known(tmp_path):
-    table = read_table(file(tmp_path, HEAD, {"item": "x/1", "answers": {"b": {"answer": "A"}}}))
+    table = load_table(file(tmp_path, HEAD, {"item": "x/1", "answers": {"b": {"answer": "A"}}}))
     assert (table.missing("x/1"), table.missing("x/2")) == (("a",), ("a", "b"))
 
 
@@ -103,7 +103,7 @@ def test_models_without_an_answer_to_an_item_are_known(tmp_path):
 def test_a_wrong_table_is_one_line_that_says_where(tmp_path, rows, says):
     path = file(tmp_path, *rows)
     with pytest.raises(DataError) as caught:
-        read_table(path)
+        load_table(path)
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith(str(path))
@@ -112,7 +112,7 @@ def test_a_wrong_table_is_one_line_that_says_where(tmp_path, rows, says):
 
 def test_a_table_is_chosen_by_replay_and_its_file(tmp_path):
     path = file(tmp_path, HEAD, ITEM)
-    assert recorded_table(f"replay:{path}") == read_table(path)
+    assert recorded_table(f"replay:{path}") == load_table(path)
     assert recorded_table("simulated") is None
     with pytest.raises(DataError, match=r"none\.jsonl"):
         recorded_table("replay:none.jsonl")
@@ -121,7 +121,7 @@ def test_a_table_is_chosen_by_replay_and_its_file(tmp_path):
 
 
 def test_an_answer_takes_the_time_that_it_took(tmp_path):
-    pool = read_table(
+    pool = load_table(
         file(tmp_path, HEAD, {"item": "x/1", "answers": {"a": {"answer": "C", "latency_s": 50.0}}})
     ).pool()
 
