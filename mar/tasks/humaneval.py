@@ -6,7 +6,6 @@ Two forms of the file are read: the original, and that of MultiPL-E (Cassano et 
 from __future__ import annotations
 
 import ast
-import doctest
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from mar.errors import DataError
 from mar.pool.simulated import World, item_difficulties, program_complexity
 from mar.runtime.code import completed, defines, parses
 from mar.runtime.sandbox import Sandbox, TestJob
+from mar.tasks.docstring_examples import shown_assertions
 from mar.tasks.scoring.formats import no_answer
 from mar.tasks.scoring.programs import PythonFunction, judged
 from mar.tasks.sources import Located, Rows, find_rows, hub_rows, layouts, once_each
@@ -34,6 +34,18 @@ FILES = layouts(
 RHO = 0.41
 """Correlation of difficulty (1 - mean solve rate of seven 7-8B models over ten tries, RouterDC's recordings) with
 `complexity`, corrected for the solve rate's reliability of 0.90; 164 tasks (benchmarks/fit_simulator.py)."""
+MISPRINTS = frozenset(
+    {
+        "assert median([-10, 4, 6, 1000, 10, 20]) == 15.0",  # 47
+        "assert sort_array([1, 5, 2, 3, 4]) == [1, 2, 3, 4, 5]",  # 116, as is the next
+        "assert sort_array([-2, -3, -4, -5, -6]) == [-6, -5, -4, -3, -2]",
+        "assert tri(1) == 3",  # 130: members of the sequence, of which the function returns a list
+        "assert tri(2) == 2",
+        "assert tri(4) == 3",
+        "assert bf('Earth', 'Mercury') == 'Venus'",  # 148: a tuple of one is meant
+    }
+)
+"""Examples that contradict the solution, as published; no query shows them as tests."""
 INSTRUCTION = (
     "Answer with one fenced Python code block that holds the complete function under the given name and signature, "
     "with every import and helper function it needs, and nothing that runs when it is loaded."
@@ -153,34 +165,6 @@ def _program(item: HumanEvalItem) -> str:
     return program
 
 
-def shown_assertions(prompt: str, entry_point: str) -> tuple[str, ...]:
-    """The `>>>` examples of a function's docstring as assertions; those that are no expression with a value are left.
-
-    Args:
-        prompt: A program text that ends in the function's docstring.
-        entry_point: The function's name.
-    """
-    try:
-        tree = ast.parse(f"{prompt}\n    pass\n")
-        docstring = next(
-            ast.get_docstring(n) for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == entry_point
-        )
-        examples = doctest.DocTestParser().get_examples(docstring or "")
-    except (SyntaxError, ValueError, StopIteration, RecursionError):
-        return ()
-    found = (_assertion(e.source.strip(), e.want.strip()) for e in examples)
-    return tuple(dict.fromkeys(a for a in found if a is not None and re.search(rf"\b{entry_point}\(", a)))
-
-
-def _assertion(source: str, want: str) -> str | None:
-    try:
-        ast.parse(source, mode="eval")
-        ast.literal_eval(want)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return f"assert {source} == {want}"
-
-
 def _number(at: Located) -> str:
     """The task's number: of task_id "HumanEval/23" or of name "HumanEval_23_strlen"."""
     stated = at.row.get("task_id", at.row.get("name"))
@@ -206,7 +190,7 @@ def _item(at: Located, item_id: str, split: Split) -> HumanEvalItem:
         entry_point=entry_point,
         solution=solution,
         test=_running(at, entry_point),
-        shown=shown_assertions(prompt, entry_point),
+        shown=tuple(a for a in shown_assertions(prompt, entry_point) if a not in MISPRINTS),
     )
 
 
