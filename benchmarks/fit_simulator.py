@@ -7,8 +7,9 @@ each item's outcomes is integrated over its difficulty, the families' shared res
 by Gauss-Hermite quadrature. GSM8K scores are means of ten attempts, so all three variances are identified there; where
 every model answered once, the residual's size is taken from GSM8K. Part 2 compares how well models complement each
 other, recorded and simulated. Part 3 measures how far an item's difficulty can be told from the item. Part 4 runs the
-simulator's own decision rule in the settings of cited experiments. Part 5 measures lengths. Nothing is written; the
-constants stand in `mar/pool/simulated/assumptions.py`, part 3's in the tasks' modules.
+simulator's own decision rule in the settings of cited experiments. Part 5 measures lengths. Part 6 runs recorded
+programs, and counts the wrong ones that pass the first test. Nothing is written; the constants stand in
+`mar/pool/simulated/assumptions.py`, part 3's in the tasks' modules.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from _difficulty import show_difficulty
 from _outcomes import Outcomes, load_mbpp, load_mmlu_pro, load_model7, read_lines
+from _verifiers import show_verifiers
 
 from mar.pool.simulated.assumptions import DEFAULT, Assumptions, Spread
 from mar.pool.simulated.catalogue import ModelProfile, Serving
@@ -373,6 +375,7 @@ def main() -> None:
     show_difficulty(options.data, encode=not options.skip_encoder)
     show_cited()
     show_lengths(options.data)
+    show_verifiers(options.data)
     if options.grid:
         show_grid()
 

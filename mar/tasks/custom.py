@@ -138,7 +138,15 @@ class CustomTask:
         levels = dict(zip(ids, item_difficulties(ids, complexity, rho=RHO), strict=True))
         known = [(self.query(i).id, i) for i in items]
         if isinstance(self.grader, CodeTests):
-            programs = {q: CodeItem(reference=i.gold, difficulty=levels[q], job=i.job) for q, i in known}
+            programs = {
+                q: CodeItem(
+                    reference=i.gold,
+                    difficulty=levels[q],
+                    job=i.job,
+                    shown=self.query(i).shown_tests.tests,
+                )
+                for q, i in known
+            }
             return await code_world(programs, sandbox, benchmark=self.name)
         golds = [i.gold for i in self.all_items]
         return World.of((q, self._simulated(i, levels[q], golds)) for q, i in known)

@@ -147,7 +147,7 @@ class HumanEval:
         sizes = [complexity(i) for i in self.all_items]
         levels = dict(zip(everything, item_difficulties(everything, sizes, rho=RHO), strict=True))
         programs = {
-            q: CodeItem(reference=_program(i), difficulty=levels[q], job=partial(HumanEvalItem.job, i))
+            q: CodeItem(reference=_program(i), difficulty=levels[q], job=partial(HumanEvalItem.job, i), shown=i.shown)
             for q, i in ((self.query(i).id, i) for i in items)
         }
         return await code_world(programs, sandbox, benchmark="humaneval")

@@ -118,8 +118,8 @@ class Mbpp:
         complexity = [program_complexity(i.code) for i in self.all_items]
         levels = dict(zip(everything, item_difficulties(everything, complexity, rho=MBPP_RHO), strict=True))
         programs = {
-            q: CodeItem(reference=i.code, difficulty=levels[q], job=i.job)
-            for q, i in ((self.query(i).id, i) for i in items)
+            q.id: CodeItem(reference=i.code, difficulty=levels[q.id], job=i.job, shown=q.shown_tests.tests)
+            for q, i in ((self.query(i), i) for i in items)
         }
         return await code_world(programs, sandbox, benchmark="mbpp")
 

@@ -1,132 +1,30 @@
 """Wrong programs for the simulated pool: small edits of a reference solution that its tests are seen to catch.
 
 A simulated model that gets a programming item wrong must answer with real wrong code, so that parsing, sandbox and
-scoring are exercised. Each edit is one that programmers make: an operator, a bound, a constant, a condition or a
-return value. Every candidate is run; only those that fail at least one test are kept, so "wrong" is a fact, and those
-that pass the first test (which agents may see) come first, being the more plausible mistakes.
+scoring are exercised. Every candidate is run; only those that fail at least one test are kept, so "wrong" is a fact.
+
+Some wrong programs pass the tests that agents are shown. Recorded ones do so rarely, and on few items: there the shown
+test lets half of them through, elsewhere it catches all. So a hash of the item's id says whether it is such an item,
+and which of its wrong programs pass; how popular they are is another matter. Where too few edits pass, an edit that
+fails gets the shown calls' results written into it, the oldest way to please a test.
 """
 
 from __future__ import annotations
 
-import ast
-import copy
-import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from mar.clock import real_work
 from mar.concurrency import gather
 from mar.errors import DataError
-from mar.pool.simulated import SimItem, World
-from mar.runtime.sandbox import Sandbox, TestJob, TestReport
+from mar.pool.simulated import FALSE_PASS, SimItem, World
+from mar.pool.simulated.draws import uniform
+from mar.runtime.sandbox import Sandbox, TestJob
+from mar.tasks.program_edits import special_cased, wrong_programs
 
-CANDIDATES = 8  # edits tried per item
 KEPT = 4  # wrong programs kept per item
 UNDECIDED = {"passed", "unsupported"}  # outcomes of a test that do not show a program to be wrong
-
-_COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-}
-_ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Add,
-    ast.Div: ast.FloorDiv,
-    ast.FloorDiv: ast.Div,
-    ast.Mod: ast.FloorDiv,
-    ast.Pow: ast.Mult,
-}
-
-
-def wrong_programs(reference: str, seed: str, count: int = CANDIDATES) -> list[str]:
-    """Up to `count` different edits of a program, the same for the same seed; the last returns nothing at all."""
-    tree = ast.parse(reference)
-    places = list(_places(tree))
-    random.Random(seed).shuffle(places)
-    found: dict[str, None] = {}
-    for edit in places:
-        changed = copy.deepcopy(tree)
-        edit(list(ast.walk(changed)))
-        found[ast.unparse(ast.fix_missing_locations(changed))] = None
-        if len(found) >= count - 1:
-            break
-    found.pop(ast.unparse(tree), None)
-    found.pop(stub := _stub(tree), None)
-    return [*found, stub]
-
-
-Edit = Callable[[list[ast.AST]], None]
-
-
-def _places(tree: ast.AST) -> Iterator[Edit]:
-    for i, node in enumerate(ast.walk(tree)):
-        match node:
-            case ast.Compare(ops=[op, *_]) if type(op) in _COMPARE:
-                yield partial(_swap_comparison, i)
-            case ast.BinOp(op=op) if type(op) in _ARITHMETIC:
-                yield partial(_swap_arithmetic, i)
-            case ast.BoolOp():
-                yield partial(_swap_junction, i)
-            case ast.Constant(value=value) if type(value) is int:
-                yield partial(_shift_constant, i, 1)
-                yield partial(_shift_constant, i, -1)
-            case ast.If():
-                yield partial(_negate, i)
-            case ast.Return(value=value) if value is not None:
-                yield partial(_return_none, i)
-            case _:
-                pass
-
-
-def _swap_comparison(i: int, nodes: list[ast.AST]) -> None:
-    node = nodes[i]
-    assert isinstance(node, ast.Compare)
-    node.ops[0] = _COMPARE[type(node.ops[0])]()
-
-
-def _swap_arithmetic(i: int, nodes: list[ast.AST]) -> None:
-    node = nodes[i]
-    assert isinstance(node, ast.BinOp)
-    node.op = _ARITHMETIC[type(node.op)]()
-
-
-def _swap_junction(i: int, nodes: list[ast.AST]) -> None:
-    node = nodes[i]
-    assert isinstance(node, ast.BoolOp)
-    node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-
-
-def _shift_constant(i: int, by: int, nodes: list[ast.AST]) -> None:
-    node = nodes[i]
-    assert isinstance(node, ast.Constant)
-    assert isinstance(node.value, int)
-    node.value = node.value + by
-
-
-def _negate(i: int, nodes: list[ast.AST]) -> None:
-    node = nodes[i]
-    assert isinstance(node, ast.If)
-    node.test = ast.UnaryOp(op=ast.Not(), operand=node.test)
-
-
-def _return_none(i: int, nodes: list[ast.AST]) -> None:
-    node = nodes[i]
-    assert isinstance(node, ast.Return)
-    node.value = ast.Constant(value=None)
-
-
-def _stub(tree: ast.Module) -> str:
-    """The same names, doing nothing."""
-    names = [n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)]
-    return "\n\n".join(f"def {name}(*args, **kwargs):\n    return None" for name in names) or "pass"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +34,15 @@ class CodeItem:
     reference: str  # the solution
     difficulty: float  # see `SimItem`
     job: Callable[[str], TestJob]  # how a program is tested
+    shown: tuple[str, ...]  # the tests that agents see
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wrong:
+    """A program that fails a test."""
+
+    program: str
+    passes: bool  # all tests that agents see
 
 
 async def code_world(items: Mapping[str, CodeItem], sandbox: Sandbox, *, benchmark: str) -> World:
@@ -158,27 +65,48 @@ async def code_world(items: Mapping[str, CodeItem], sandbox: Sandbox, *, benchma
                 benchmark=benchmark,
                 difficulty=item.difficulty,
                 right=(item.reference.strip(),),
-                wrong=tuple(bad),
+                wrong=tuple(w.program for w in bad),
                 form="code",
+                passing=frozenset(k for k, w in enumerate(bad) if w.passes),
             ),
         )
         for (i, item), bad in zip(items.items(), wrong, strict=True)
     )
 
 
-async def _verified_wrong(query_id: str, item: CodeItem, sandbox: Sandbox) -> list[str]:
-    programs = wrong_programs(item.reference, query_id)
-    reports = await gather([partial(_run, sandbox, item.job(p)) for p in programs])
-    caught = [(p, r) for p, r in zip(programs, reports, strict=True) if _fails(r)]
-    if not caught:
+async def _verified_wrong(query_id: str, item: CodeItem, sandbox: Sandbox) -> list[_Wrong]:
+    found = await _caught(wrong_programs(item.reference, query_id), item, sandbox)
+    if not found:
         raise DataError(f"{query_id}: its tests pass even a program that does nothing; expected tests that can fail")
-    caught.sort(key=lambda pair: pair[1].results[0].outcome != "passed")  # stable: plausible ones first
-    return [p for p, _ in caught[:KEPT]]
+    wanted = _wanted(query_id, item)
+    if sum(wanted) > sum(w.passes for w in found):
+        edits = (special_cased(w.program, item.shown) for w in found if not w.passes)
+        found += [w for w in await _caught(filter(None, edits), item, sandbox) if w.passes]
+    passing, failing = (iter([w for w in found if w.passes is passes]) for passes in (True, False))
+    chosen = [next(passing if passes else failing, None) for passes in wanted]
+    return [w for w in chosen if w is not None] or found[:KEPT]
 
 
-def _fails(report: TestReport) -> bool:
-    return any(result.outcome not in UNDECIDED for result in report.results)
+def _wanted(query_id: str, item: CodeItem) -> list[bool]:
+    """Which of an item's wrong programs are to pass the shown tests, the most popular first."""
+    graded = item.job("").tests
+    share = FALSE_PASS.share(len(item.shown)) if set(graded) - set(item.shown) else 0.0  # else passing is being right
+    lenient = uniform("lenient tests", query_id) * FALSE_PASS.alike < share
+    return [lenient and uniform("false pass", query_id, k) < FALSE_PASS.alike for k in range(KEPT)]
 
 
-async def _run(sandbox: Sandbox, job: TestJob) -> TestReport:
-    return await real_work(lambda: sandbox.run_tests(job))
+async def _caught(programs: Iterable[str], item: CodeItem, sandbox: Sandbox) -> list[_Wrong]:
+    """Those programs that fail a test, in their order."""
+    tried = await gather([partial(_tried, p, item, sandbox) for p in programs])
+    return [w for w in tried if w is not None]
+
+
+async def _tried(program: str, item: CodeItem, sandbox: Sandbox) -> _Wrong | None:
+    """One program under the shown tests and those that grade it, in this order: an endless one may pass the former."""
+    job = item.job(program)
+    tests = tuple(dict.fromkeys((*item.shown, *job.tests)))
+    report = await real_work(lambda: sandbox.run_tests(replace(job, tests=tests)))
+    outcomes = {r.test: r.outcome for r in report.results}
+    if all(outcomes[t] in UNDECIDED for t in job.tests):
+        return None
+    return _Wrong(program=program, passes=bool(item.shown) and all(outcomes[t] == "passed" for t in item.shown))

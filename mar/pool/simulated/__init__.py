@@ -1,6 +1,6 @@
 """Simulated models: how well language models answer and how fast they are served, labelled simulated everywhere."""
 
-from mar.pool.simulated.assumptions import DEFAULT, MBPP_RHO, VERSION, Assumptions
+from mar.pool.simulated.assumptions import DEFAULT, FALSE_PASS, MBPP_RHO, VERSION, Assumptions
 from mar.pool.simulated.author import UNKNOWN_REASON
 from mar.pool.simulated.catalogue import CATALOGUES, ModelProfile, Serving, SimulatedPoolName, simulated_cards
 from mar.pool.simulated.model import SimulatedModel, simulated_pool
@@ -18,6 +18,7 @@ __all__ = [
     "CATALOGUES",
     "DEFAULT",
     "EMPTY_WORLD",
+    "FALSE_PASS",
     "MBPP_RHO",
     "UNKNOWN_REASON",
     "VERSION",

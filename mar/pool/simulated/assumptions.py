@@ -60,6 +60,19 @@ class StrategyEffect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FalsePass:
+    """How often a wrong program passes all the tests that agents are shown."""
+
+    one: float  # share of wrong programs, where one test is shown
+    more: float  # the same, where several are
+    alike: float  # share of an item's wrong programs that pass, on items where any can
+
+    def share(self, shown: int) -> float:
+        """Share of wrong programs that pass this many tests."""
+        return 0.0 if shown == 0 else self.one if shown == 1 else self.more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LengthModel:
     """Completion tokens of one kind of output: lognormal."""
 
@@ -208,3 +221,9 @@ DEFAULT = Assumptions(
 MBPP_RHO = 0.29
 """Correlation of MBPP difficulty (1 - mean solve rate of 11 models) with the reference solution's size in syntax tree
 nodes, corrected for the solve rate's reliability of 0.89 (benchmarks/fit_simulator.py, part 3)."""
+
+# 1,059 wrong programs by 11 models on 161 MBPP tasks, executed (benchmarks/fit_simulator.py, part 6): .095 pass the
+# first of three tests (standard error .022 over tasks), .032 pass two. False passes were seen on .205 of the tasks, so
+# .095 / .205 = .46 of a task's wrong programs pass where any does. HumanEval has no recorded programs and takes these.
+FALSE_PASS = FalsePass(one=0.095, more=0.032, alike=0.46)
+"""False passes of shown tests: a property of the wrong programs that a world holds (`mar.tasks.wrong_code`)."""

@@ -29,10 +29,15 @@ class SimItem:
     right: tuple[str, ...]  # right answers as extracted text: programs, numbers, option letters
     wrong: tuple[str, ...]  # plausible wrong answers, most popular first
     form: AnswerForm  # how an answer is written
+    passing: frozenset[int] = frozenset()  # positions of wrong answers that pass every test that agents are shown
 
     def __post_init__(self) -> None:
         if not self.right or not self.wrong:
             raise ConfigError("a simulated item needs at least one right and one wrong answer")
+        if not self.passing <= set(range(len(self.wrong))):
+            raise ConfigError(
+                f"a simulated item has {len(self.wrong)} wrong answer(s), but passing names {sorted(self.passing)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Worlds and difficulties."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,13 @@ def test_an_id_given_twice_is_refused():
 def test_an_item_without_wrong_answers_is_refused():
     with pytest.raises(ConfigError, match="wrong"):
         SimItem(domain="Math", benchmark="gsm8k", difficulty=0, right=("1",), wrong=(), form="number")
+
+
+@pytest.mark.parametrize("passing", [{1}, {-1}])
+def test_only_wrong_answers_that_there_are_can_pass_the_shown_tests(passing: set[int]):
+    with pytest.raises(ConfigError, match="1 wrong answer"):
+        replace(code_item(), passing=frozenset(passing))
+    assert replace(code_item(), passing=frozenset({0})).passing == {0}
 
 
 def test_difficulty_is_the_normal_quantile_of_the_rank():
