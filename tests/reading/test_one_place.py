@@ -46,7 +46,7 @@ MAY = {
     "mar/pool/servers.py": "the kernel's own files, a lock, and the end of a server's log",
     "mar/learning/generated/published.py": "vectors: torch.load(weights_only=True), within `attempt`",
     "mar/tasks/reshape.py": "a cell of a published table, written as a Python list",
-    "mar/tasks/humaneval.py": "a program of a benchmark, within its own errors",
+    "mar/tasks/docstring_examples.py": "a program of a benchmark, within its own errors",
     "mar/pool/simulated/texts.py": "a program of a benchmark, within its own errors",
     "mar/controllers/gmt/records.py": "a row that was read, given to pydantic as JSON",
     "mar/pool/cache_store.py": "a cell of mar's own database",
