@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from mar.types import Domain
 
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,26 @@ class Spread:
     sigma_d: float  # between items, common to all models
     sigma_r: float  # of one model on one item, about its skill and the item's difficulty
     family_share: float  # share of the residual's variance that models of one family have in common
+    mislabelled: float = 0.0  # share of items whose gold answer is not the one that those who know give
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistakes:
+    """What is answered by those who do not know: nothing, the popular mistake, the family's, or a guess."""
+
+    trap: float = -0.22  # log-odds of making an item's popular mistake, at average difficulty
+    trap_by_difficulty: float = -0.24  # times the item's difficulty
+    trap_spread: float = 0.9  # standard deviation between items, logits
+    family: float = 0.1  # probability that models of one family, where they miss the popular one, make one mistake
+    open_decay: float = 1.0  # without options, the k-th most plausible other mistake has weight 1 / k^open_decay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicEffects:
+    """What a query's text tells on one benchmark (see `topics`)."""
+
+    difficulty: float  # correlation of an item's difficulty with its first coordinate, beyond what its size tells
+    loadings: tuple[float, ...]  # standard deviation over models of what each further coordinate is worth, logits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +105,7 @@ class Assumptions:
     """All constants of a simulation."""
 
     spreads: Mapping[str, Spread]  # by benchmark
+    topics: Mapping[str, TopicEffects] = field(default_factory=dict[str, TopicEffects])  # by benchmark
     peers: PeerEffects = field(default_factory=PeerEffects)
     revision: RevisionEffects = field(default_factory=RevisionEffects)
     roles: Mapping[Domain, Mapping[str, float]] = field(default_factory=dict[Domain, Mapping[str, float]])  # logits
@@ -93,7 +114,7 @@ class Assumptions:
     modes: Mapping[str, StrategyEffect] = field(default_factory=dict[str, StrategyEffect])
     lengths: Mapping[str, LengthModel] = field(default_factory=dict[str, LengthModel])  # by output kind
     cut_unreadable: float = 0.9  # probability that an answer cut off by max_tokens cannot be read
-    wrong_decay: float = 1.0  # the k-th most popular wrong answer has weight 1 / k^wrong_decay
+    mistakes: Mistakes = field(default_factory=Mistakes)
     gpu_contention: float = 0.35  # share by which each further server on one GPU slows down all that share it
     fault_rate: float = 0.0  # share of calls that fail: half as server faults, half as time-outs
     effects: float = 1.0  # what the assumed effects have been scaled by
@@ -102,6 +123,10 @@ class Assumptions:
     def spread(self, benchmark: str, domain: Domain) -> Spread:
         """The spread of a benchmark, or of its domain's first benchmark when it has none of its own."""
         return self.spreads.get(benchmark) or self.spreads[FIRST_BENCHMARK[domain]]
+
+    def topics_of(self, benchmark: str, domain: Domain) -> str:
+        """The benchmark whose topics an item's are: its own, or that of its domain's first benchmark."""
+        return benchmark if benchmark in self.topics else FIRST_BENCHMARK[domain]
 
     def scaled(self, factor: float) -> Assumptions:
         """The same simulator with peer, role, strategy, mode and feedback effects (all in logits) times `factor`.

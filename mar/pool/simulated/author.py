@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,10 +11,11 @@ from mar.pool.cards import ModelCard
 from mar.pool.simulated import texts
 from mar.pool.simulated.assumptions import Assumptions
 from mar.pool.simulated.catalogue import ModelProfile
-from mar.pool.simulated.draws import Draws, draws
+from mar.pool.simulated.draws import Draws, draws, to_normal
 from mar.pool.simulated.lengths import Length, completion_length, prompt_tokens, text_tokens
 from mar.pool.simulated.memory import Memory, Remembered
-from mar.pool.simulated.outcome import Outcome, Reading, decide
+from mar.pool.simulated.mistakes import SharedMistakes
+from mar.pool.simulated.outcome import Mind, Outcome, Reading, decide
 from mar.pool.simulated.skill import Skills
 from mar.pool.simulated.world import SimItem, World
 from mar.types import CallContext, ChatRequest
@@ -57,6 +59,7 @@ class Author:
         self._rules = rules
         self._seed = seed
         self._skills = Skills(profiles, rules, seed)
+        self._mistakes = SharedMistakes(rules, seed)
 
     def draft(self, request: ChatRequest) -> Draft:
         """The reply to a request.
@@ -72,8 +75,9 @@ class Author:
         limit = self._room(request, prompt)
         if item is None:
             return _unknown(context, prompt, limit, drawn)
-        skill = self._skills.logit(request.model, context.item, item)
-        outcome = decide(item, skill, context, Reading.of(context, read), drawn, request.model, self._rules)
+        item = self._mistakes.seen(context.item, item)
+        mind = self._mind(request.model, context.item, item)
+        outcome = decide(item, mind, context, Reading.of(context, read), drawn, request.model, self._rules)
         verbosity = self._profiles[request.model].verbosity
         length = completion_length(context, limit, verbosity, drawn.length, self._rules)
         return self._written(request, context, item, outcome, length, drawn, prompt)
@@ -82,6 +86,14 @@ class Author:
         """Keep what later messages that read this one need to know."""
         if draft.remembered is not None:
             self.memory.store(draft.message_id, draft.remembered)
+
+    def _mind(self, model: str, item_id: str, item: SimItem) -> Mind:
+        return Mind(
+            skill=self._skills.logit(model, item_id, item),
+            silence=self._skills.silence(model, item),
+            trap=self._mistakes.trap(item_id, item),
+            family=self._mistakes.of_family(self._profiles[model].family, item_id, item),
+        )
 
     def _written(
         self,
@@ -113,9 +125,14 @@ class Author:
             prompt_tokens=prompt,
             completion_tokens=tokens,
             finish_reason="length" if length.cut else "stop",
-            mean_logprob=_mean_logprob(outcome) if request.logprobs else None,
+            mean_logprob=self._confidence(request.model, outcome, drawn) if request.logprobs else None,
             remembered=remembered,
         )
+
+    def _confidence(self, model: str, outcome: Outcome, drawn: Draws) -> float:
+        """Mean log-probability in nats per token: that of a right answer beats a wrong one's with the model's AUC."""
+        apart = math.sqrt(2) * to_normal(self._profiles[model].confidence_auc)
+        return -0.15 * math.exp(-0.5 * (to_normal(drawn.confidence) + apart * outcome.correct))
 
     def _room(self, request: ChatRequest, prompt: int) -> int:
         card = self._cards[request.model]
@@ -139,6 +156,8 @@ def _unknown(context: CallContext, prompt: int, limit: int, drawn: Draws) -> Dra
 
 
 def _text(item: SimItem, context: CallContext, outcome: Outcome, phrase: float) -> str:
+    if outcome.answer < 0:
+        return texts.silence(item, phrase)
     answer = (item.right if outcome.correct else item.wrong)[outcome.answer]
     if context.kind == "decider":
         return texts.final_answer(item, answer, phrase)
@@ -147,8 +166,3 @@ def _text(item: SimItem, context: CallContext, outcome: Outcome, phrase: float) 
     if context.output == "code":
         return texts.program_answer(item, answer, phrase)
     return texts.final_answer(item, answer, phrase)
-
-
-def _mean_logprob(outcome: Outcome) -> float:
-    """Nats per token: between -0.35 where the model has no chance and -0.05 where it is sure; an assumption."""
-    return -0.05 - 0.3 * (1 - outcome.probability)

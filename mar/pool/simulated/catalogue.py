@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Literal
@@ -26,6 +26,8 @@ from mar.types import Domain
 
 Percent = Annotated[float, Field(gt=0, lt=100)]
 Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Auc = Annotated[float, Field(ge=0.5, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 SimulatedPoolName = Literal["simulated", "simulated-vllm"]
@@ -86,6 +88,8 @@ class CatalogueModel(_Record):
     context_tokens: int = Field(gt=0)
     max_output_tokens: int = Field(gt=0)
     verbosity: Positive = 1.0  # factor on completion tokens
+    silence: Share = 0.03  # share of the answers it does not know that it does not give
+    confidence_auc: Auc = 0.7  # how well its log-probabilities tell right answers from wrong ones
     scores: dict[str, PublishedScore] = Field(min_length=1)
     serving: Serving
 
@@ -105,6 +109,10 @@ class ModelProfile:
     verbosity: float  # factor on completion tokens
     scores: Mapping[str, float]  # published accuracy by benchmark, 0 to 1
     serving: Serving
+    silence: float = 0.03  # share of the answers it does not know that it does not give
+    confidence_auc: float = 0.7  # how well its log-probabilities tell right answers from wrong ones
+    loadings: Mapping[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
+    """What topics are worth to it by benchmark, in logits; where none are stated they are drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +186,14 @@ def _logistic(x: float) -> float:
 
 def _profile(model: CatalogueModel) -> ModelProfile:
     scores = {name: score.percent / 100 for name, score in model.scores.items()}
-    return ModelProfile(family=model.family, verbosity=model.verbosity, scores=scores, serving=model.serving)
+    return ModelProfile(
+        family=model.family,
+        verbosity=model.verbosity,
+        scores=scores,
+        serving=model.serving,
+        silence=model.silence,
+        confidence_auc=model.confidence_auc,
+    )
 
 
 def _card(model: CatalogueModel) -> ModelCard:

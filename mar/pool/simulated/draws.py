@@ -11,23 +11,29 @@ import struct
 from statistics import NormalDist
 from typing import NamedTuple
 
-_EIGHT = struct.Struct("<8Q")
+_SIXTEEN = struct.Struct("<16I")
 _ONE = struct.Struct("<Q")
 _UNIT = 2.0**-53
+_WORD = 2.0**-32
 _STANDARD = NormalDist()
 
 
 class Draws(NamedTuple):
     """The uniform draws of one call, each in (0, 1); the name is the purpose."""
 
-    luck: float  # right or wrong
+    luck: float  # whether the answer is known
     keep: float  # whether a revision keeps the luck of what it revises
     copy: float  # whether another message's answer is taken over
     pick: float  # which of them
-    answer: float  # which right or wrong answer, when none is taken over
+    answer: float  # which right answer, or which of those that nothing speaks for
     length: float  # completion tokens
     cut: float  # whether an answer cut off by max_tokens can still be read
     phrase: float  # wording, and whether the call fails
+    silence: float  # whether nothing is answered
+    trap: float  # whether the popular mistake is made
+    family: float  # whether the family's mistake is made
+    shown: float  # whether a wrong program passes the tests shown
+    confidence: float  # the log-probability reported
 
 
 def _unit(bits: int) -> float:
@@ -35,9 +41,9 @@ def _unit(bits: int) -> float:
 
 
 def draws(seed: int, sample: str, model: str) -> Draws:
-    """All draws of one call: the eight words of one 64-byte digest."""
+    """All draws of one call: words of one 64-byte digest."""
     digest = hashlib.blake2b(f"{seed}\x1f{sample}\x1f{model}".encode(), digest_size=64).digest()
-    return Draws._make(_unit(word) for word in _EIGHT.unpack(digest))
+    return Draws._make((word + 0.5) * _WORD for word in _SIXTEEN.unpack(digest)[: len(Draws._fields)])
 
 
 def uniform(*parts: object) -> float:

@@ -3,11 +3,12 @@
     logit = skill + role + strategy + mode
             + beta_right * log(1 + R) - beta_wrong * (1 - discernment * logistic(skill)) * log(1 + W)
             + gain_failed [tests failed]  - loss_blind [a revision without feedback or peers]
-    right  <=>  luck < logistic(logit)
+    knows the answer  <=>  luck < logistic(logit)
 
-R and W are the weights of the right and wrong messages read that others wrote. A revision shares the luck of the
-message that it revises (with probability keep_luck), so it changes its mind only as far as the log-odds move: a
-monotone coupling, under which effects of zero leave every outcome as it was.
+R and W are the weights of the right and wrong messages read that others wrote; right is what those who know give (see
+`mistakes`). A revision shares the luck of the message that it revises (with probability keep_luck), so it changes its
+mind only as far as the log-odds move: a monotone coupling, under which effects of zero leave every outcome as it was.
+Who does not know takes over a wrong answer that was read, or makes a mistake of its own, and a guess may be right.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from mar.pool.simulated.assumptions import Assumptions
 from mar.pool.simulated.draws import Draws
 from mar.pool.simulated.memory import Remembered
-from mar.pool.simulated.skill import logistic
+from mar.pool.simulated.mistakes import logistic
 from mar.pool.simulated.world import SimItem
 from mar.types import CallContext
 
@@ -29,9 +30,18 @@ class Outcome:
     """Whether a call's message is right, and which answer it gives."""
 
     correct: bool
-    answer: int  # position in the item's right or wrong answers
+    answer: int  # position in the item's right or wrong answers; -1: none is given
     luck: float
-    probability: float  # of right, before the draw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mind:
+    """What a model brings to an item."""
+
+    skill: float  # log-odds that it knows the answer on its own
+    silence: float  # probability that it says nothing when it does not know
+    trap: float  # and that it makes the item's popular mistake
+    family: int  # position of the wrong answer that its family shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,22 +61,19 @@ class Reading:
 
 
 def decide(
-    item: SimItem, skill: float, context: CallContext, reading: Reading, draws: Draws, model: str, rules: Assumptions
+    item: SimItem, mind: Mind, context: CallContext, reading: Reading, draws: Draws, model: str, rules: Assumptions
 ) -> Outcome:
-    """The outcome of one call to `model`, whose log-odds on the item alone are `skill`."""
-    logit = skill + _prompt_effect(item, context, rules)
+    """The outcome of one call to `model`; `item` is as those who know see it."""
+    logit = mind.skill + _prompt_effect(item, context, rules)
     logit += _peer_effect(logit, reading.peers, rules) + _feedback_effect(context, reading, rules)
     probability = logistic(logit)
     if context.feedback == "passed" and reading.latest is not None and reading.latest.correct:
         probability = max(probability, rules.revision.keep_passed)
     luck = _luck(context, reading, draws, model, rules)
-    correct = luck < probability
-    return Outcome(
-        correct=correct,
-        answer=_right_answer(item, reading, draws) if correct else _wrong_answer(item, context, reading, draws, rules),
-        luck=luck,
-        probability=probability,
-    )
+    if luck < probability:
+        return Outcome(correct=True, answer=_right_answer(item, reading, draws), luck=luck)
+    correct, answer = _unknowing(item, mind, context, reading, draws, rules)
+    return Outcome(correct=correct, answer=answer, luck=luck)
 
 
 def _prompt_effect(item: SimItem, context: CallContext, rules: Assumptions) -> float:
@@ -103,19 +110,31 @@ def _right_answer(item: SimItem, reading: Reading, draws: Draws) -> int:
     return known[-1] if known else int(draws.answer * len(item.right))
 
 
-def _wrong_answer(item: SimItem, context: CallContext, reading: Reading, draws: Draws, rules: Assumptions) -> int:
+def _unknowing(
+    item: SimItem, mind: Mind, context: CallContext, reading: Reading, draws: Draws, rules: Assumptions
+) -> tuple[bool, int]:
+    """What is answered without knowing: whether it is right all the same, and its position."""
     own = reading.own if context.feedback != "failed" else None
     read = [m.answer for m in (*reading.peers, own) if m is not None and not m.correct and m.answer >= 0]
     if read and draws.copy < rules.peers.copy_wrong:
-        return read[int(draws.pick * len(read))]
-    return _popular(draws.answer, len(item.wrong), rules.wrong_decay)
+        return False, read[int(draws.pick * len(read))]
+    if draws.silence < mind.silence:
+        return False, -1
+    if draws.trap < mind.trap:
+        return False, 0
+    if draws.family < rules.mistakes.family:
+        return False, mind.family
+    if item.form != "choice":
+        return False, _plausible(draws.answer, len(item.wrong), rules.mistakes.open_decay)
+    guess = int(draws.answer * (len(item.right) + len(item.wrong)))
+    return (True, guess) if guess < len(item.right) else (False, guess - len(item.right))
 
 
-def _popular(unit: float, count: int, decay: float) -> int:
-    """Rank k of `count` with probability proportional to 1 / (k + 1)^decay."""
-    weights = [(k + 1) ** -decay for k in range(count)]
+def _plausible(unit: float, count: int, decay: float) -> int:
+    """One of the mistakes but the most popular (which stands alone if there is no other), rank k as 1 / k^decay."""
+    weights = [k**-decay for k in range(1, count)]
     rest = unit * sum(weights)
-    for k, weight in enumerate(weights):
+    for k, weight in enumerate(weights, start=1):
         rest -= weight
         if rest < 0:
             return k

@@ -1,10 +1,11 @@
-"""Skill: an item-response model of whether a language model answers an item right.
+"""Skill: an item-response model of whether a language model knows the answer to an item.
 
-    logit P(right) = theta[model, benchmark] - sigma_d * difficulty[item] + sigma_r * residual[model, item]
+    logit P(knows) = theta[model, benchmark] - sigma_d * difficulty[item] + loadings[model] . topic[item]
+                     + residual[model, item]
 
-The residual is standard normal, with a share that all models of one family have in common. theta is solved so that
-the mean over difficulties and residuals equals the model's published accuracy: with s^2 = sigma_d^2 + sigma_r^2,
-E[logistic(theta + s Z)] = accuracy for standard normal Z. (A logistic-normal Rasch model; Rasch 1960, Lord 1980.)
+Loadings say which topics a model is good at. Residual and topics together have the variance sigma_r^2, of which models
+of one family have a share in common. theta is solved so that the mean accuracy, with all that those who do not know
+may answer, equals the model's published one. (A logistic-normal Rasch model; Rasch 1960, Lord 1980.)
 """
 
 from __future__ import annotations
@@ -12,41 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from mar.pool.simulated.assumptions import Assumptions
 from mar.pool.simulated.catalogue import ModelProfile, score_of
 from mar.pool.simulated.draws import normal
+from mar.pool.simulated.mistakes import solve_theta
 from mar.pool.simulated.world import SimItem
-
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(64)  # weights add up to sqrt(2 pi)
-
-
-def logistic(x: float) -> float:
-    """1 / (1 + exp(-x)), without overflow."""
-    if x >= 0:
-        return 1 / (1 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1 + e)
-
-
-def mean_accuracy(theta: float, spread: float) -> float:
-    """E[logistic(theta + spread * Z)] for standard normal Z, by Gauss-Hermite quadrature with 64 nodes."""
-    values = 1 / (1 + np.exp(-(theta + spread * _NODES)))
-    return float(np.dot(_WEIGHTS, values) / math.sqrt(2 * math.pi))
-
-
-def solve_theta(accuracy: float, spread: float) -> float:
-    """The theta whose mean accuracy is this one, by bisection; accuracies are held within [0.005, 0.995]."""
-    target = min(max(accuracy, 0.005), 0.995)
-    low, high = -40.0, 40.0
-    while high - low > 1e-10:
-        middle = (low + high) / 2
-        if mean_accuracy(middle, spread) < target:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
 
 
 class Skills:
@@ -56,21 +27,50 @@ class Skills:
         self._profiles = profiles
         self._assumptions = assumptions
         self._seed = seed
-        self._thetas: dict[tuple[str, str], float] = {}
+        self._thetas: dict[tuple[str, str, int], float] = {}
+        self._loadings: dict[tuple[str, str], tuple[float, ...]] = {}
 
     def theta(self, model: str, item: SimItem) -> float:
         """Skill of a model on the item's benchmark, in logits."""
-        key = (model, item.benchmark)
+        options = len(item.right) + len(item.wrong) if item.form == "choice" else 0
+        key = (model, item.benchmark, options)
         if key not in self._thetas:
             spread = self._assumptions.spread(item.benchmark, item.domain)
             accuracy = score_of(self._profiles, model, item.benchmark, item.domain).accuracy
-            self._thetas[key] = solve_theta(accuracy, math.hypot(spread.sigma_d, spread.sigma_r))
+            silence = self.silence(model, item)
+            self._thetas[key] = solve_theta(accuracy, spread, self._assumptions, silence=silence, options=options)
         return self._thetas[key]
 
+    def silence(self, model: str, item: SimItem) -> float:
+        """Probability that the model answers nothing that can be read when it does not know; programs are written."""
+        return 0.0 if item.form == "code" else self._profiles[model].silence
+
+    def loadings(self, model: str, item: SimItem) -> tuple[float, ...]:
+        """What one standard deviation of each of the item's topics is worth to the model, in logits."""
+        rules, profile = self._assumptions, self._profiles[model]
+        topics = rules.topics_of(item.benchmark, item.domain)
+        key = (model, topics)
+        if key not in self._loadings:
+            share = rules.spread(item.benchmark, item.domain).family_share
+            drawn = tuple(
+                size * self._mixed(share, "topic loading", profile.family, model, f"{topics}/{k}")
+                for k, size in enumerate(rules.topics[topics].loadings)
+            )
+            self._loadings[key] = profile.loadings.get(topics, drawn)
+        return self._loadings[key]
+
     def logit(self, model: str, item_id: str, item: SimItem) -> float:
-        """Log-odds that the model answers the item right on its own."""
+        """Log-odds that the model knows the item's answer on its own."""
         spread = self._assumptions.spread(item.benchmark, item.domain)
-        shared = normal(self._seed, "family", self._profiles[model].family, item_id)
-        own = normal(self._seed, "model", model, item_id)
-        residual = math.sqrt(spread.family_share) * shared + math.sqrt(1 - spread.family_share) * own
-        return self.theta(model, item) - spread.sigma_d * item.difficulty + spread.sigma_r * residual
+        residual = self._mixed(spread.family_share, "residual", self._profiles[model].family, model, item_id)
+        told, left = 0.0, spread.sigma_r
+        if item.topic:
+            loadings = self.loadings(model, item)
+            told = sum(weight * x for weight, x in zip(loadings, item.topic, strict=True))
+            left = math.sqrt(max(spread.sigma_r**2 - sum(w * w for w in loadings), 0.0))
+        return self.theta(model, item) - spread.sigma_d * item.difficulty + told + left * residual
+
+    def _mixed(self, share: float, purpose: str, family: str, model: str, of: str) -> float:
+        """A standard normal draw of which models of one family have a share in common."""
+        common = normal(self._seed, purpose, "family", family, of)
+        return math.sqrt(share) * common + math.sqrt(1 - share) * normal(self._seed, purpose, "model", model, of)

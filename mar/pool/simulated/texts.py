@@ -75,6 +75,11 @@ def final_answer(item: SimItem, answer: str, phrase: float) -> str:
     return f"{_pick(_OPENINGS[item.domain], phrase)} {_pick(_BODIES, phrase * 7 % 1)}\n\n{_closing(item.form, answer)}"
 
 
+def silence(item: SimItem, phrase: float) -> str:
+    """An answer that gives none."""
+    return f"{_pick(_OPENINGS[item.domain], phrase)} What is given does not settle it, so no answer can be stood by."
+
+
 def cut_off(item: SimItem, phrase: float) -> str:
     """What is left of an answer that max_tokens cut off before it was given."""
     return f"{_pick(_OPENINGS[item.domain], phrase)} {_pick(_BODIES, phrase * 7 % 1)[:-1]} and"

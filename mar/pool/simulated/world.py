@@ -30,6 +30,7 @@ class SimItem:
     wrong: tuple[str, ...]  # plausible wrong answers, most popular first
     form: AnswerForm  # how an answer is written
     passing: frozenset[int] = frozenset()  # positions of wrong answers that pass every test that agents are shown
+    topic: tuple[float, ...] = ()  # coordinates of what it is about: see `topics`
 
     def __post_init__(self) -> None:
         if not self.right or not self.wrong:

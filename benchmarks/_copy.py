@@ -1,0 +1,83 @@
+# pyright: basic
+"""A simulated copy of recorded answers: the same questions, texts and models, answered by the simulator's own rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from _outcomes import Choices
+
+from mar.pool.simulated.assumptions import Assumptions
+from mar.pool.simulated.catalogue import ModelProfile, Serving
+from mar.pool.simulated.draws import draws
+from mar.pool.simulated.mistakes import SharedMistakes
+from mar.pool.simulated.outcome import Mind, Reading, decide
+from mar.pool.simulated.skill import Skills
+from mar.pool.simulated.topics import with_topics
+from mar.pool.simulated.world import SimItem, World, item_difficulties
+from mar.types import CallContext
+
+SERVING = Serving(slots=1, prefill_tokens_per_s=1, tpot_base_s=1, kv_tokens=1)
+ALONE = Reading(own=None, peers=(), latest=None)
+
+
+def profiles(
+    models: Sequence[str],
+    families: Sequence[str],
+    accuracy: Sequence[float],
+    benchmark: str,
+    *,
+    silence: Mapping[str, float] | None = None,
+    loadings: Mapping[str, Sequence[float]] | None = None,
+) -> dict[str, ModelProfile]:
+    """Models as the simulator knows them."""
+    return {
+        m: ModelProfile(
+            family=f,
+            verbosity=1.0,
+            scores={benchmark: a},
+            serving=SERVING,
+            silence=(silence or {}).get(m, 0.0),
+            loadings={benchmark: tuple(loadings[m])} if loadings else {},
+        )
+        for m, f, a in zip(models, families, accuracy, strict=True)
+    }
+
+
+def copy_of(
+    recorded: Choices, known: Mapping[str, ModelProfile], vectors: np.ndarray, rho: float, rules: Assumptions, seed: int
+) -> Choices:
+    """The same questions answered by these models, asked once and alone."""
+    ids = [f"q{i}" for i in range(len(recorded.gold))]
+    words = [float(len(text.split("\nA. ", 1)[0].split())) for text in recorded.texts]
+    difficulties = item_difficulties(ids, words, rho=rho, seed=seed)
+    items = {}
+    for i, d, gold, options in zip(ids, difficulties, recorded.gold, recorded.options, strict=True):
+        wrong = [str(o) for o in np.random.default_rng([seed, int(i[1:])]).permutation(options) if o != gold]
+        items[i] = SimItem(
+            domain="Commonsense",
+            benchmark="mmlu_pro",
+            difficulty=d,
+            right=(str(gold),),
+            wrong=tuple(wrong),
+            form="choice",
+        )
+    world = with_topics(World(items), dict(zip(ids, ids, strict=True)), lambda _: vectors, rules)
+    skills, mistakes = Skills(known, rules, seed), SharedMistakes(rules, seed)
+    answers = np.full(recorded.answers.shape, -1)
+    for q, item_id in enumerate(ids):
+        item = mistakes.seen(item_id, world.items[item_id])
+        for m, model in enumerate(recorded.models):
+            mind = Mind(
+                skill=skills.logit(model, item_id, item),
+                silence=skills.silence(model, item),
+                trap=mistakes.trap(item_id, item),
+                family=mistakes.of_family(known[model].family, item_id, item),
+            )
+            context = CallContext(item=item_id, message_id="")
+            said = decide(item, mind, context, ALONE, draws(seed, item_id, model), model, rules)
+            if said.answer >= 0:
+                answers[q, m] = int((item.right if said.correct else item.wrong)[said.answer])
+    return replace(recorded, answers=answers)

@@ -1,0 +1,102 @@
+"""Mistakes that models share: popular wrong answers, families, and gold answers that are wrong themselves.
+
+    who does not know   says nothing                     with the model's silence
+                        makes the popular mistake        with trap[item] = logistic(trap + by_difficulty d + spread e)
+                        makes the family's               with `Mistakes.family`
+                        guesses                          else: among all options, the right one included; without
+                                                         options, among the other plausible mistakes
+
+e is standard normal. On a share of the items the published answer is not the one that those who know give: they give
+what is the most popular mistake by the gold answers, and who makes "the popular mistake" is right. Such an item is
+turned round once (`Seen`), and everything that models do is done on what they see.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from mar.pool.simulated.assumptions import Assumptions, Spread
+from mar.pool.simulated.draws import normal, uniform
+from mar.pool.simulated.world import SimItem
+
+_WIDE, _WIDE_WEIGHTS = np.polynomial.hermite_e.hermegauss(48)
+_NARROW, _NARROW_WEIGHTS = np.polynomial.hermite_e.hermegauss(8)
+
+
+def logistic(x: float) -> float:
+    """1 / (1 + exp(-x)), without overflow."""
+    if x >= 0:
+        return 1 / (1 + math.exp(-x))
+    e = math.exp(x)
+    return e / (1 + e)
+
+
+class SharedMistakes:
+    """What every item does to those who do not know."""
+
+    def __init__(self, rules: Assumptions, seed: int) -> None:
+        self._rules = rules
+        self._seed = seed
+        self._seen: dict[str, SimItem] = {}
+        self._traps: dict[str, float] = {}
+
+    def seen(self, item_id: str, item: SimItem) -> SimItem:
+        """The item as those who know see it: the same, or one that is mislabelled turned round."""
+        found = self._seen.get(item_id)
+        if found is None:
+            share = self._rules.spread(item.benchmark, item.domain).mislabelled
+            turned = uniform(self._seed, "mislabelled", item_id) < share
+            found = replace(item, right=item.wrong[:1], wrong=(*item.right, *item.wrong[1:])) if turned else item
+            self._seen[item_id] = found
+        return found
+
+    def trap(self, item_id: str, item: SimItem) -> float:
+        """Probability that a model which does not know makes the item's popular mistake."""
+        found = self._traps.get(item_id)
+        if found is None:
+            m = self._rules.mistakes
+            spread = m.trap_spread * normal(self._seed, "trap", item_id)
+            found = logistic(m.trap + m.trap_by_difficulty * item.difficulty + spread)
+            self._traps[item_id] = found
+        return found
+
+    def of_family(self, family: str, item_id: str, item: SimItem) -> int:
+        """Position of the wrong answer that models of one family share."""
+        return int(uniform(self._seed, "family mistake", family, item_id) * len(item.wrong))
+
+
+def mean_accuracy(theta: float, spread: Spread, rules: Assumptions, *, silence: float, options: int) -> float:
+    """Share of answers that are right by the gold answers, over items and residuals, by Gauss-Hermite quadrature.
+
+    Args:
+        theta: Skill, logits.
+        spread: Of the benchmark.
+        rules: What is done by those who do not know.
+        silence: Share of the model's unknown answers that it does not give.
+        options: Of a question, for those who guess; 0: no guess is right.
+    """
+    m = rules.mistakes
+    knows = 1 / (1 + np.exp(-(theta - spread.sigma_d * _WIDE[:, None] + spread.sigma_r * _WIDE)))
+    known = knows @ _WIDE_WEIGHTS / _WIDE_WEIGHTS.sum()  # by difficulty
+    traps = 1 / (1 + np.exp(-(m.trap + m.trap_by_difficulty * _WIDE[:, None] + m.trap_spread * _NARROW)))
+    trapped = traps @ _NARROW_WEIGHTS / _NARROW_WEIGHTS.sum()
+    answers = (1 - known) * (1 - silence)
+    lucky = answers * (1 - trapped) * (1 - m.family) / options if options else 0.0
+    turned = answers * trapped + lucky
+    right = (1 - spread.mislabelled) * (known + lucky) + spread.mislabelled * turned
+    return float(right @ _WIDE_WEIGHTS / _WIDE_WEIGHTS.sum())
+
+
+def solve_theta(accuracy: float, spread: Spread, rules: Assumptions, *, silence: float, options: int) -> float:
+    """The theta whose mean accuracy is this one, by bisection; accuracies are held within what skill can reach."""
+    low, high = -40.0, 40.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        if mean_accuracy(middle, spread, rules, silence=silence, options=options) < accuracy:
+            low = middle
+        else:
+            high = middle
+    return min(max((low + high) / 2, -12.0), 12.0)
