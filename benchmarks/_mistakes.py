@@ -120,7 +120,8 @@ class Likelihood:
         """Log-probability of each kind by number of options, flattened: (V * 4, Z * E * F)."""
         share = torch.sigmoid(self.free["share"])
         common = torch.sqrt(share) * self.sigma_r * self.f if related else torch.zeros(1)
-        own = torch.sqrt(1 + torch.pi / 8 * self.sigma_r**2 * ((1 - share) if related else 1))
+        left = self.sigma_r**2 * ((1 - share) if related else torch.ones(()))
+        own = torch.sqrt(1 + torch.pi / 8 * left)
         eta = self.free["theta"][model] - torch.exp(self.free["sigma_d"]) * self.z[:, None] + common
         knows = torch.sigmoid(eta / own)[:, None, :].expand(-1, len(self.e), -1)
         silence = torch.sigmoid(self.free["silence"][model])

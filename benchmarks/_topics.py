@@ -1,11 +1,10 @@
 # pyright: basic
 """What a text tells about who answers it right: part 3 of fit_simulator.py.
 
-A ridge regression on sentence embeddings, on the fitted half of the questions: of an item's difficulty beyond its size,
-and of what every model gains on it beyond its mean and the item's. The predictions' first principal components are the
-topics; a model's loading on one is what a standard deviation of it is worth in logits. The ridge is chosen by
-cross-validation and the predictions are scaled to be calibrated there, so nothing is read into texts that they do not
-tell.
+A ridge regression on sentence embeddings: of an item's difficulty beyond its size, and of what every model gains on it
+beyond its mean and the item's. The first principal components of the latter's predictions are the topics. What a
+standard deviation of a topic is worth to a model is a regression on coordinates that were predicted for items left out,
+so nothing is read into texts that they do not tell.
 """
 
 from __future__ import annotations
@@ -25,16 +24,11 @@ RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 class Told:
     """What texts were found to tell."""
 
-    weights: Array  # (384, 1 + topics)
+    weights: Array  # from embeddings to coordinates, (384, 1 + topics)
     offset: Array  # (1 + topics,)
-    difficulty: float  # correlation with the first coordinate, held out
+    difficulty: float  # correlation of difficulty with the first coordinate, held out
     effects: Array  # what a standard deviation of each topic adds to each model's share of right answers, (topics, M)
-    ridge: float
-    explained: float  # share of the variance of interactions that is told, held out
-
-    def loadings(self, slope: float) -> Array:
-        """Effects in logits, (topics, M), where a logit is worth `slope` of the share of right answers."""
-        return self.effects / slope
+    explained: float  # share of the variance of gains that is told, held out
 
 
 def told_by_texts(vectors: Array, solved: Array, complexity: Array, rho: float, *, topics: int, folds: int = 5) -> Told:
@@ -58,16 +52,16 @@ def told_by_texts(vectors: Array, solved: Array, complexity: Array, rho: float, 
     slopes = _ridge(vectors - middle, gains, ridge)
     _, _, axes = np.linalg.svd((vectors - middle) @ slopes, full_matrices=False)
     weights = slopes @ axes[:topics].T
-    spread = ((vectors - middle) @ weights).std(axis=0)
-    held_out = predicted - predicted.mean(axis=0)
-    calibration = float((gains * held_out).sum() / max((held_out**2).sum(), 1e-12))
+    weights = weights / ((vectors - middle) @ weights).std(axis=0)
+    told = (predicted - predicted.mean(axis=0)) @ axes[:topics].T
+    effects = np.linalg.lstsq(told / told.std(axis=0), gains, rcond=None)[0]
+    explained = 1 - float(((gains - predicted) ** 2).sum() / (gains**2).sum())
     return Told(
-        weights=np.column_stack([main, weights / spread]),
-        offset=np.r_[main_offset, middle @ (weights / spread)],
+        weights=np.column_stack([main, weights]),
+        offset=np.r_[main_offset, middle @ weights],
         difficulty=max(float(np.corrcoef(first_predicted[:, 0], rest)[0, 1]), 0.0),
-        effects=axes[:topics] * spread[:, None] * max(calibration, 0.0),
-        ridge=ridge,
-        explained=1 - float(((gains - predicted) ** 2).sum() / (gains**2).sum()),
+        effects=effects if explained > 0 else np.zeros_like(effects),
+        explained=explained,
     )
 
 

@@ -32,7 +32,6 @@ class Draws(NamedTuple):
     silence: float  # whether nothing is answered
     trap: float  # whether the popular mistake is made
     family: float  # whether the family's mistake is made
-    shown: float  # whether a wrong program passes the tests shown
     confidence: float  # the log-probability reported
 
 
