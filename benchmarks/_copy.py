@@ -12,10 +12,9 @@ from _outcomes import Choices
 from mar.pool.simulated.assumptions import Assumptions
 from mar.pool.simulated.catalogue import ModelProfile, Serving
 from mar.pool.simulated.draws import draws
-from mar.pool.simulated.mistakes import SharedMistakes
-from mar.pool.simulated.outcome import Mind, Reading, decide
+from mar.pool.simulated.outcome import Reading, decide
 from mar.pool.simulated.skill import Skills
-from mar.pool.simulated.topics import with_topics
+from mar.pool.simulated.topics import Encoder, with_topics
 from mar.pool.simulated.world import SimItem, World, item_difficulties
 from mar.types import CallContext
 
@@ -47,12 +46,11 @@ def profiles(
 
 
 def copy_of(
-    recorded: Choices, known: Mapping[str, ModelProfile], vectors: np.ndarray, rho: float, rules: Assumptions, seed: int
+    recorded: Choices, known: Mapping[str, ModelProfile], encoder: Encoder, rho: float, rules: Assumptions, seed: int
 ) -> Choices:
     """The same questions answered by these models, asked once and alone."""
     ids = [f"q{i}" for i in range(len(recorded.gold))]
-    words = [float(len(text.split("\nA. ", 1)[0].split())) for text in recorded.texts]
-    difficulties = item_difficulties(ids, words, rho=rho, seed=seed)
+    difficulties = item_difficulties(ids, recorded.words(), rho=rho, seed=seed)
     items = {}
     for i, d, gold, options in zip(ids, difficulties, recorded.gold, recorded.options, strict=True):
         wrong = [str(o) for o in np.random.default_rng([seed, int(i[1:])]).permutation(options) if o != gold]
@@ -64,18 +62,12 @@ def copy_of(
             wrong=tuple(wrong),
             form="choice",
         )
-    world = with_topics(World(items), dict(zip(ids, ids, strict=True)), lambda _: vectors, rules)
-    skills, mistakes = Skills(known, rules, seed), SharedMistakes(rules, seed)
+    world = with_topics(World(items), dict(zip(ids, recorded.texts, strict=True)), encoder, rules)
+    skills = Skills(known, rules, seed)
     answers = np.full(recorded.answers.shape, -1)
     for q, item_id in enumerate(ids):
-        item = mistakes.seen(item_id, world.items[item_id])
         for m, model in enumerate(recorded.models):
-            mind = Mind(
-                skill=skills.logit(model, item_id, item),
-                silence=skills.silence(model, item),
-                trap=mistakes.trap(item_id, item),
-                family=mistakes.of_family(known[model].family, item_id, item),
-            )
+            item, mind = skills.meets(model, item_id, world.items[item_id])
             context = CallContext(item=item_id, message_id="")
             said = decide(item, mind, context, ALONE, draws(seed, item_id, model), model, rules)
             if said.answer >= 0:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from _outcomes import Outcomes, load_mbpp, load_mmlu_pro, load_model7, read_lines, read_predictions
+from _outcomes import Outcomes, load_choices, load_mbpp, load_mmlu_pro, load_model7, read_lines
 from numpy.typing import NDArray
 
-from mar.controllers.embeddings import MiniLM
 from mar.pool.simulated import MBPP_RHO, difficulty_from_complexity, program_complexity
 from mar.tasks import gsm8k, humaneval, mmlu, mmlu_pro
 from mar.tasks.options import question_with_options
@@ -26,15 +25,16 @@ class Measured:
     name: str
     what: str  # the measure of complexity
     outcomes: Outcomes
-    complexity: Sequence[float]  # of each item of the outcomes
+    texts: Sequence[str]  # of each item of the outcomes
+    complexity: Sequence[float]
     packaged: float  # the correlation that the task's module states
 
 
-def show_difficulty(data: Path, *, encode: bool) -> None:
-    """Print part 3."""
+def show_difficulty(data: Path) -> None:
+    """Print part 3's first half."""
     print("3. Difficulty (1 - mean solve rate over models) and what it can be told from, in normal scores")
-    _show_mbpp(data, encode=encode)
-    for found in _others(data):
+    _show_mbpp(data)
+    for found in others(data):
         solved = found.outcomes.successes
         hard = difficulty_from_complexity((-solved.mean(axis=1)).tolist())
         reliability = split_half_reliability(solved)
@@ -48,7 +48,7 @@ def _line(what: str, r: float, reliability: float, packaged: float | None = None
     return f"      {what:42} {r:.2f}, corrected for reliability {r / reliability**0.5:.2f}{stated}"
 
 
-def _show_mbpp(data: Path, *, encode: bool) -> None:
+def _show_mbpp(data: Path) -> None:
     rows = read_lines(data / "outcomes/routerbench_mbpp/mbpp.jsonl.gz")
     outcomes = load_mbpp(data).successes
     hardness = 1 - outcomes.mean(axis=1)
@@ -66,12 +66,10 @@ def _show_mbpp(data: Path, *, encode: bool) -> None:
     ):
         r = correlation(difficulty_from_complexity([measure(text) for _, text in matched]), hard)
         print(_line(name, r, reliability, packaged))
-    if encode:
-        r = ridge_correlation([row["prompt"] for row in rows], hardness)
-        print(_line("ridge on MiniLM embeddings, 10-fold", r, reliability))
 
 
-def _others(data: Path) -> Iterator[Measured]:
+def others(data: Path) -> Iterator[Measured]:
+    """All but MBPP."""
     steps = {_key(i.question): gsm8k.complexity(i) for i in gsm8k.Gsm8k.load(data=data, own_train=True).all_items}
     yield _of_seven(data, "gsm8k", "lines of the gold solution", steps, gsm8k.RHO, ("test",), attempts=10)
     sizes = {_key(i.prompt): humaneval.complexity(i) for i in humaneval.HumanEval.load(data=data).all_items}
@@ -80,12 +78,13 @@ def _others(data: Path) -> Iterator[Measured]:
     options = mmlu.Mmlu.load(data=data, full_test=True).all_items
     digits = {_key(question_with_options(i)): mmlu.Mmlu.complexity(i) for i in options}
     yield _of_seven(data, "mmlu", "digits of question and options", digits, mmlu.RHO, ("test",), attempts=1)
-    words = {i.id: mmlu_pro.MmluPro.complexity(i) for i in mmlu_pro.MmluPro.load(data=data).all_items}
+    recorded = load_choices(data)
     yield Measured(
         name="mmlu_pro",
         what="words of the question",
-        outcomes=load_mmlu_pro(data, every=1),
-        complexity=[words[row["question_id"]] for row in read_predictions(data)],
+        outcomes=load_mmlu_pro(data),
+        texts=recorded.texts,
+        complexity=recorded.words(),
         packaged=mmlu_pro.RHO,
     )
 
@@ -107,6 +106,7 @@ def _of_seven(
         name=name,
         what=what,
         outcomes=load_model7(data, *names, attempts=attempts),
+        texts=[row["question"] for row in rows],
         complexity=[complexity[_key(row["question"])] for row in rows],
         packaged=packaged,
     )
@@ -127,20 +127,6 @@ def split_half_reliability(outcomes: NDArray[np.int64], draws_: int = 200) -> fl
 def correlation(a: Sequence[float] | Array, b: Sequence[float] | Array) -> float:
     """Pearson's."""
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def ridge_correlation(texts: list[str], target: Array) -> float:
-    """Correlation of cross-validated ridge predictions from sentence embeddings with the target."""
-    x = MiniLM().encode(texts).astype(np.float64)
-    folds = np.random.default_rng(0).permutation(len(texts)) % 10
-    predicted = np.zeros(len(texts))
-    for fold in range(10):
-        train, test = folds != fold, folds == fold
-        center, mean = x[train].mean(axis=0), target[train].mean()
-        gram = (x[train] - center).T @ (x[train] - center) + np.eye(x.shape[1])
-        weights = np.asarray(np.linalg.solve(gram, (x[train] - center).T @ (target[train] - mean)), dtype=np.float64)
-        predicted[test] = (x[test] - center) @ weights + mean
-    return correlation(predicted, target)
 
 
 def _key(text: str) -> str:

@@ -12,10 +12,13 @@ from the scale of everything else, so it is GSM8K's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from _outcomes import Choices
+from _outcomes import Choices, load_choices
+
+from mar.pool.simulated.assumptions import DEFAULT
 
 RIGHT, POPULAR, OTHER, NOTHING = range(4)
 SWAPPED = torch.tensor([POPULAR, RIGHT, OTHER, NOTHING])  # what the kinds are where the gold answer is wrong
@@ -129,7 +132,8 @@ class Likelihood:
         guess = spoke * (1 - traps[:, :, None]) * luck[:, None, None, None]
         popular = spoke * traps[:, :, None] + guess
         nothing = ((1 - knows) * silence).expand_as(guess)
-        return torch.log(torch.stack([knows + guess, popular, guess, nothing], dim=1).clamp_min(1e-12)).flatten(0, 1).flatten(1)
+        kinds = torch.stack([knows + guess, popular, guess, nothing], dim=1)
+        return torch.log(kinds.clamp_min(1e-12)).flatten(0, 1).flatten(1)
 
 
 def fit(data: Choices, sigma_r: float, *, iterations: int = 50) -> Fitted:
@@ -157,3 +161,23 @@ def fit(data: Choices, sigma_r: float, *, iterations: int = 50) -> Fitted:
         silence=dict(zip(data.models, torch.sigmoid(found["silence"]).tolist(), strict=True)),
         log_likelihood=value,
     )
+
+
+def show_mistakes(data: Path) -> None:
+    """Part 2."""
+    recorded = load_choices(data)
+    half = recorded.only(np.arange(0, len(recorded.gold), 2))
+    chosen = half.strongest(STRONGEST)
+    found = fit(half.only(np.arange(len(half.gold)), chosen), DEFAULT.spreads["mmlu_pro"].sigma_r)
+    spread, mistakes = DEFAULT.spreads["mmlu_pro"], DEFAULT.mistakes
+    print(f"2. Mistakes: {len(half.gold)} MMLU-Pro questions, {STRONGEST} models; {found.log_likelihood:.3f} nats each")
+    for name, value, packaged in (
+        ("sigma_d", found.sigma_d, spread.sigma_d),
+        ("family share", found.family_share, spread.family_share),
+        ("mislabelled", found.mislabelled, spread.mislabelled),
+        ("trap, log-odds", found.trap, mistakes.trap),
+        ("trap by difficulty", found.trap_by_difficulty, mistakes.trap_by_difficulty),
+        ("trap's spread", found.trap_spread, mistakes.trap_spread),
+    ):
+        print(f"   {name:46} {value:.2f}   packaged {packaged}")
+    print("   silence " + ", ".join(f"{m} {s:.2f}" for m, s in found.silence.items()))

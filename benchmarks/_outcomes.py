@@ -102,6 +102,19 @@ class Choices:
         """Family of each model."""
         return families_of(self.models)
 
+    @property
+    def right(self) -> NDArray[np.float64]:
+        """Which answers are the gold ones, (questions, models)."""
+        return (self.answers == self.gold[:, None]).astype(np.float64)
+
+    def words(self) -> list[float]:
+        """Length of every question without its options."""
+        return [float(len(text.rsplit("\nA. ", 1)[0].split())) for text in self.texts]
+
+    def strongest(self, count: int) -> list[int]:
+        """The models with the most right answers, best first."""
+        return np.argsort(-self.right.mean(axis=0), kind="stable")[:count].tolist()
+
     def only(self, questions: NDArray[np.int64], models: Sequence[int] | None = None) -> Choices:
         """Some questions, and some models in this order."""
         chosen = list(range(len(self.models))) if models is None else list(models)

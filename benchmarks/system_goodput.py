@@ -87,7 +87,9 @@ class Bench:
         self.encoder = CachedEncoder(MiniLM())
         everything = [i for items in self.items.values() for i in items]
         self.encoder.encode([self.task.query(i).text for i in everything])
-        self.session = Session(task=self.task, items=everything, pool=POOL, progress=Progress(quiet=True))
+        self.session = Session(
+            task=self.task, items=everything, pool=POOL, progress=Progress(quiet=True), encoder=self.encoder
+        )
         self.space: PlanSpace | None = None
         self.qualities: dict[str, float] = {}
 

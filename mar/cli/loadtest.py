@@ -133,6 +133,7 @@ class _Run:
 
     async def _main(self) -> list[LoadResult]:
         from mar.controllers.base import PlanSpace
+        from mar.controllers.embeddings import encoder_of
         from mar.evaluation.loadtest import LoadTest
         from mar.evaluation.qualities import single_qualities
         from mar.evaluation.session import Session
@@ -143,6 +144,7 @@ class _Run:
             items=items,
             pool=self.pool,
             progress=self.progress,
+            encoder=encoder_of(None),
             max_cost=self.max_cost,
         )
         async with session.open() as rollouts:

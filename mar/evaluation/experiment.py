@@ -102,6 +102,7 @@ class Experiment(Generic[ItemT]):
             items=[*self.train_items, *self.validation_items, *self.test_items],
             pool=self.pool or o.pool,
             progress=self.progress,
+            encoder=self.encoder,
             prompts=self.prompts,
             effects=o.effects,
             max_cost=o.max_cost,

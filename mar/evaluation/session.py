@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Generic
 
+from mar.controllers.embeddings import Encoder
 from mar.environment import cache_folder
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
 from mar.pool.choose import choose_pool
 from mar.pool.pool import Pool
+from mar.pool.simulated import World, with_topics
 from mar.runtime import Account, Ledger, PromptLibrary, Runtime, Tools
 from mar.runtime.lookup import NoLookup, WikipediaLookup
 from mar.runtime.sandbox import Sandbox
@@ -30,6 +32,7 @@ class Session(Generic[ItemT]):
     items: Sequence[ItemT]  # everything that may be asked, for a simulated pool to know
     pool: str | Pool  # one that is there, or as for `choose_pool`
     progress: Progress
+    encoder: Encoder  # of what is asked, for a simulated pool to know what it is about
     prompts: PromptLibrary = field(default_factory=PromptLibrary.load)
     effects: float = 1.0
     max_cost: float | None = None  # USD
@@ -64,6 +67,12 @@ class Session(Generic[ItemT]):
 
     async def _chosen(self, choice: str, sandbox: Sandbox) -> Pool:
         return await choose_pool(choice, partial(self.task.world, self.items, sandbox), effects=self.effects)
+
+    async def _world(self, sandbox: Sandbox) -> World:
+        """What a simulated pool knows."""
+        queries = [self.task.query(item) for item in self.items]
+        world = await self.task.world(self.items, sandbox)
+        return with_topics(world, {q.id: q.text for q in queries}, self.encoder)
 
     def _ledger_of(self, pool: Pool) -> Ledger:
         """What the run may spend and has spent; what nobody really pays is not kept."""

@@ -57,6 +57,7 @@ class SystemRun:
             items=list(everything.values()),
             pool=o.pool,
             progress=progress,
+            encoder=encoder,
             prompts=self.prompts,
             max_cost=o.max_cost,
             spending=self.folder / SPENDING,

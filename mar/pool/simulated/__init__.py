@@ -4,6 +4,7 @@ from mar.pool.simulated.assumptions import DEFAULT, FALSE_PASS, MBPP_RHO, VERSIO
 from mar.pool.simulated.author import UNKNOWN_REASON
 from mar.pool.simulated.catalogue import CATALOGUES, ModelProfile, Serving, SimulatedPoolName, simulated_cards
 from mar.pool.simulated.model import SimulatedModel, simulated_pool
+from mar.pool.simulated.topics import with_topics
 from mar.pool.simulated.world import (
     EMPTY_WORLD,
     AnswerForm,
@@ -35,4 +36,5 @@ __all__ = [
     "program_complexity",
     "simulated_cards",
     "simulated_pool",
+    "with_topics",
 ]

@@ -30,10 +30,10 @@ class Spread:
 class Mistakes:
     """What is answered by those who do not know: nothing, the popular mistake, the family's, or a guess."""
 
-    trap: float = -0.22  # log-odds of making an item's popular mistake, at average difficulty
+    trap: float = -0.24  # log-odds of making an item's popular mistake, at average difficulty
     trap_by_difficulty: float = -0.24  # times the item's difficulty
-    trap_spread: float = 0.9  # standard deviation between items, logits
-    family: float = 0.1  # probability that models of one family, where they miss the popular one, make one mistake
+    trap_spread: float = 0.94  # standard deviation between items, logits
+    family: float = 0.2  # probability that models of one family, where they miss the popular one, make one mistake
     open_decay: float = 1.0  # without options, the k-th most plausible other mistake has weight 1 / k^open_decay
 
 
@@ -164,17 +164,30 @@ def _scaled_strategy(effect: StrategyEffect, factor: float) -> StrategyEffect:
 FIRST_BENCHMARK: Mapping[Domain, str] = {"Math": "gsm8k", "Commonsense": "mmlu", "Code": "mbpp"}
 
 DEFAULT = Assumptions(
-    # Marginal maximum likelihood on recorded outcomes (benchmarks/fit_simulator.py, part 1). GSM8K: 1,319 items x 7
-    # models x 10 attempts identify all three. Elsewhere a model answered each item once, or nearly deterministically,
-    # so sigma_r is GSM8K's. MATH has no recorded outcomes and takes GSM8K's. HumanEval's own free fit (4.7, 4.4, 0.3)
-    # is dominated by base models whose completions had the wrong form; its sigma_d is fitted, the rest is GSM8K's.
+    # Marginal maximum likelihood on recorded outcomes (benchmarks/fit_simulator.py, parts 1 and 2). GSM8K: 1,319 items
+    # x 7 models x 10 attempts identify everything. Elsewhere a model answered each item once, or nearly
+    # deterministically, so sigma_r is GSM8K's. MATH has no recorded outcomes and takes GSM8K's. HumanEval's own free
+    # fit (4.7, 4.4, 0.3) is dominated by base models whose completions had the wrong form; its sigma_d is fitted, the
+    # rest is GSM8K's. MMLU's outcomes are of fine-tunes of two models, so it takes MMLU-Pro's but for the share of
+    # wrong gold answers (Gema et al. 2024). A mislabelled MBPP task is one whose tests want something else than its
+    # text says; HumanEval's were written for it.
     spreads={
-        "gsm8k": Spread(sigma_d=3.19, sigma_r=2.19, family_share=0.05),
-        "math": Spread(sigma_d=3.19, sigma_r=2.19, family_share=0.05),
+        "gsm8k": Spread(sigma_d=2.92, sigma_r=2.19, family_share=0.05, mislabelled=0.03),
+        "math": Spread(sigma_d=2.92, sigma_r=2.19, family_share=0.05, mislabelled=0.03),
         "humaneval": Spread(sigma_d=4.34, sigma_r=2.19, family_share=0.05),
-        "mbpp": Spread(sigma_d=3.88, sigma_r=2.19, family_share=0.35),
-        "mmlu": Spread(sigma_d=4.49, sigma_r=2.19, family_share=0.59),
-        "mmlu_pro": Spread(sigma_d=3.07, sigma_r=2.19, family_share=0.17),
+        "mbpp": Spread(sigma_d=3.33, sigma_r=2.19, family_share=0.34, mislabelled=0.07),
+        "mmlu": Spread(sigma_d=4.03, sigma_r=2.19, family_share=0.44, mislabelled=0.065),
+        "mmlu_pro": Spread(sigma_d=4.03, sigma_r=2.19, family_share=0.44, mislabelled=0.09),
+    },
+    # What texts tell of difficulty and of who is better (part 3; where they were seen to tell nothing, no loadings).
+    # MMLU and MATH take MMLU-Pro's, standardised over their own texts.
+    topics={
+        "gsm8k": TopicEffects(difficulty=0.32, loadings=(0.20, 0.18, 0.09, 0.13, 0.07, 0.06)),
+        "math": TopicEffects(difficulty=0.29, loadings=(0.27, 0.26, 0.26, 0.16, 0.11, 0.07)),
+        "humaneval": TopicEffects(difficulty=0.41, loadings=()),
+        "mbpp": TopicEffects(difficulty=0.24, loadings=(0.85, 0.60, 0.16, 0.23, 0.18, 0.19)),
+        "mmlu": TopicEffects(difficulty=0.35, loadings=(0.50, 0.37, 0.30, 0.20, 0.12, 0.08)),
+        "mmlu_pro": TopicEffects(difficulty=0.42, loadings=(0.77, 0.39, 0.33, 0.25, 0.13, 0.08)),
     },
     # Assumed, and small: personas hardly move accuracy on average (Zheng et al. 2023), though a fitting one can (Kong
     # et al. 2023). 0.4 logits are about three points where accuracy is 75%.

@@ -14,8 +14,7 @@ from mar.pool.simulated.catalogue import ModelProfile
 from mar.pool.simulated.draws import Draws, draws, to_normal
 from mar.pool.simulated.lengths import Length, completion_length, prompt_tokens, text_tokens
 from mar.pool.simulated.memory import Memory, Remembered
-from mar.pool.simulated.mistakes import SharedMistakes
-from mar.pool.simulated.outcome import Mind, Outcome, Reading, decide
+from mar.pool.simulated.outcome import Outcome, Reading, decide
 from mar.pool.simulated.skill import Skills
 from mar.pool.simulated.world import SimItem, World
 from mar.types import CallContext, ChatRequest
@@ -59,7 +58,6 @@ class Author:
         self._rules = rules
         self._seed = seed
         self._skills = Skills(profiles, rules, seed)
-        self._mistakes = SharedMistakes(rules, seed)
 
     def draft(self, request: ChatRequest) -> Draft:
         """The reply to a request.
@@ -75,8 +73,7 @@ class Author:
         limit = self._room(request, prompt)
         if item is None:
             return _unknown(context, prompt, limit, drawn)
-        item = self._mistakes.seen(context.item, item)
-        mind = self._mind(request.model, context.item, item)
+        item, mind = self._skills.meets(request.model, context.item, item)
         outcome = decide(item, mind, context, Reading.of(context, read), drawn, request.model, self._rules)
         verbosity = self._profiles[request.model].verbosity
         length = completion_length(context, limit, verbosity, drawn.length, self._rules)
@@ -86,14 +83,6 @@ class Author:
         """Keep what later messages that read this one need to know."""
         if draft.remembered is not None:
             self.memory.store(draft.message_id, draft.remembered)
-
-    def _mind(self, model: str, item_id: str, item: SimItem) -> Mind:
-        return Mind(
-            skill=self._skills.logit(model, item_id, item),
-            silence=self._skills.silence(model, item),
-            trap=self._mistakes.trap(item_id, item),
-            family=self._mistakes.of_family(self._profiles[model].family, item_id, item),
-        )
 
     def _written(
         self,

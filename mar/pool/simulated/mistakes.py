@@ -7,8 +7,8 @@
                                                          options, among the other plausible mistakes
 
 e is standard normal. On a share of the items the published answer is not the one that those who know give: they give
-what is the most popular mistake by the gold answers, and who makes "the popular mistake" is right. Such an item is
-turned round once (`Seen`), and everything that models do is done on what they see.
+what is the most popular mistake by the gold answers. On questions with options who then makes "the popular mistake" is
+right; elsewhere nobody is. Such an item is turned round once, and all that models do is done on what they see.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class SharedMistakes:
         if found is None:
             share = self._rules.spread(item.benchmark, item.domain).mislabelled
             turned = uniform(self._seed, "mislabelled", item_id) < share
-            found = replace(item, right=item.wrong[:1], wrong=(*item.right, *item.wrong[1:])) if turned else item
+            found = _turned(item) if turned else item
             self._seen[item_id] = found
         return found
 
@@ -66,6 +66,13 @@ class SharedMistakes:
     def of_family(self, family: str, item_id: str, item: SimItem) -> int:
         """Position of the wrong answer that models of one family share."""
         return int(uniform(self._seed, "family mistake", family, item_id) * len(item.wrong))
+
+
+def _turned(item: SimItem) -> SimItem:
+    """An item whose most popular mistake is what those who know answer."""
+    gold = item.right if item.form == "choice" else ()  # which nobody comes upon where there are no options
+    wrong = (*gold, *item.wrong[1:]) or item.wrong
+    return replace(item, right=item.wrong[:1], wrong=wrong, passing=frozenset())
 
 
 def mean_accuracy(theta: float, spread: Spread, rules: Assumptions, *, silence: float, options: int) -> float:
@@ -85,7 +92,7 @@ def mean_accuracy(theta: float, spread: Spread, rules: Assumptions, *, silence: 
     trapped = traps @ _NARROW_WEIGHTS / _NARROW_WEIGHTS.sum()
     answers = (1 - known) * (1 - silence)
     lucky = answers * (1 - trapped) * (1 - m.family) / options if options else 0.0
-    turned = answers * trapped + lucky
+    turned = answers * trapped + lucky if options else 0.0
     right = (1 - spread.mislabelled) * (known + lucky) + spread.mislabelled * turned
     return float(right @ _WIDE_WEIGHTS / _WIDE_WEIGHTS.sum())
 

@@ -21,6 +21,7 @@ from mar.pool.simulated.assumptions import Assumptions
 from mar.pool.simulated.draws import Draws
 from mar.pool.simulated.memory import Remembered
 from mar.pool.simulated.mistakes import logistic
+from mar.pool.simulated.skill import Mind
 from mar.pool.simulated.world import SimItem
 from mar.types import CallContext
 
@@ -32,16 +33,6 @@ class Outcome:
     correct: bool
     answer: int  # position in the item's right or wrong answers; -1: none is given
     luck: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mind:
-    """What a model brings to an item."""
-
-    skill: float  # log-odds that it knows the answer on its own
-    silence: float  # probability that it says nothing when it does not know
-    trap: float  # and that it makes the item's popular mistake
-    family: int  # position of the wrong answer that its family shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +55,20 @@ def decide(
     item: SimItem, mind: Mind, context: CallContext, reading: Reading, draws: Draws, model: str, rules: Assumptions
 ) -> Outcome:
     """The outcome of one call to `model`; `item` is as those who know see it."""
-    logit = mind.skill + _prompt_effect(item, context, rules)
-    logit += _peer_effect(logit, reading.peers, rules) + _feedback_effect(context, reading, rules)
-    probability = logistic(logit)
-    if context.feedback == "passed" and reading.latest is not None and reading.latest.correct:
-        probability = max(probability, rules.revision.keep_passed)
     luck = _luck(context, reading, draws, model, rules)
-    if luck < probability:
+    if luck < chance(item, mind.skill, context, reading, rules):
         return Outcome(correct=True, answer=_right_answer(item, reading, draws), luck=luck)
     correct, answer = _unknowing(item, mind, context, reading, draws, rules)
     return Outcome(correct=correct, answer=answer, luck=luck)
+
+
+def chance(item: SimItem, skill: float, context: CallContext, reading: Reading, rules: Assumptions) -> float:
+    """Probability that a call knows the answer, when its model's log-odds on the item alone are `skill`."""
+    logit = skill + _prompt_effect(item, context, rules)
+    logit += _peer_effect(logit, reading.peers, rules) + _feedback_effect(context, reading, rules)
+    if context.feedback == "passed" and reading.latest is not None and reading.latest.correct:
+        return max(logistic(logit), rules.revision.keep_passed)
+    return logistic(logit)
 
 
 def _prompt_effect(item: SimItem, context: CallContext, rules: Assumptions) -> float:

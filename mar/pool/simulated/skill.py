@@ -12,12 +12,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from mar.pool.simulated.assumptions import Assumptions
 from mar.pool.simulated.catalogue import ModelProfile, score_of
 from mar.pool.simulated.draws import normal
-from mar.pool.simulated.mistakes import solve_theta
+from mar.pool.simulated.mistakes import SharedMistakes, solve_theta
 from mar.pool.simulated.world import SimItem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mind:
+    """What a model brings to an item."""
+
+    skill: float  # log-odds that it knows the answer on its own
+    silence: float  # probability that it says nothing when it does not know
+    trap: float  # and that it makes the item's popular mistake
+    family: int  # position of the wrong answer that its family shares
 
 
 class Skills:
@@ -27,8 +38,19 @@ class Skills:
         self._profiles = profiles
         self._assumptions = assumptions
         self._seed = seed
+        self._mistakes = SharedMistakes(assumptions, seed)
         self._thetas: dict[tuple[str, str, int], float] = {}
         self._loadings: dict[tuple[str, str], tuple[float, ...]] = {}
+
+    def meets(self, model: str, item_id: str, item: SimItem) -> tuple[SimItem, Mind]:
+        """An item as those who know see it (see `mistakes`), and what the model brings to it."""
+        seen = self._mistakes.seen(item_id, item)
+        return seen, Mind(
+            skill=self.logit(model, item_id, seen),
+            silence=self.silence(model, seen),
+            trap=self._mistakes.trap(item_id, seen),
+            family=self._mistakes.of_family(self._profiles[model].family, item_id, seen),
+        )
 
     def theta(self, model: str, item: SimItem) -> float:
         """Skill of a model on the item's benchmark, in logits."""

@@ -10,10 +10,11 @@ learned on the recorded answers, and no more. The maps are of all-MiniLM-L6-v2, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import as_file, files
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +23,31 @@ from mar.pool.simulated.assumptions import DEFAULT, Assumptions
 from mar.pool.simulated.world import SimItem, World
 from mar.reading.weights import read_tensors
 
-Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+Vectors = npt.NDArray[np.float32]
+ENCODER = "all-MiniLM-L6-v2"
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """Which encoder it is."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """One L2-normalised vector per text, (n, 384)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicMap:
     """From embeddings to coordinates."""
 
-    weights: npt.NDArray[np.float32]  # (384, 1 + topics)
-    offset: npt.NDArray[np.float32]  # (1 + topics,)
+    weights: Vectors  # (384, 1 + topics)
+    offset: Vectors  # (1 + topics,)
 
-    def __call__(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def __call__(self, vectors: Vectors) -> npt.NDArray[np.float64]:
         """Coordinates of embeddings (n, 384), (n, 1 + topics)."""
         return (vectors @ self.weights - self.offset).astype(np.float64)
 
@@ -46,17 +61,19 @@ def topic_maps() -> Mapping[str, TopicMap]:
     return {n: TopicMap(weights=arrays[f"{n}.weights"], offset=arrays[f"{n}.offset"]) for n in sorted(names)}
 
 
-def with_topics(world: World, texts: Mapping[str, str], encode: Encode, rules: Assumptions = DEFAULT) -> World:
+def with_topics(world: World, texts: Mapping[str, str], encoder: Encoder, rules: Assumptions = DEFAULT) -> World:
     """The same items, about what their texts are about.
 
     Args:
         world: Items that have no topics yet.
         texts: What is asked, by item id; items without a text stay as they are.
-        encode: Embeddings by all-MiniLM-L6-v2, L2-normalised, (n, 384).
+        encoder: all-MiniLM-L6-v2; the vectors of any other say nothing here, and the world stays as it is.
         rules: What topics are worth.
     """
+    if encoder.name != ENCODER:
+        return world
     ids = [i for i in world.items if i in texts]
-    vectors = encode([texts[i] for i in ids])
+    vectors = encoder.encode([texts[i] for i in ids])
     placed: dict[str, SimItem] = {}
     for benchmark in sorted({_benchmark(world.items[i], rules) for i in ids}):
         places = [n for n, i in enumerate(ids) if _benchmark(world.items[i], rules) == benchmark]

@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 from sim_worlds import model, number_item, profile, request, spread_world
 
 from mar.pool.simulated import DEFAULT, simulated_cards
-from mar.pool.simulated.assumptions import PeerEffects
+from mar.pool.simulated.assumptions import PeerEffects, Spread
 from mar.pool.simulated.catalogue import CATALOGUES, catalogue, profiles_all, profiles_of, score_of
 from mar.pool.simulated.draws import draws
 from mar.pool.simulated.memory import Memory, Remembered
-from mar.pool.simulated.outcome import Reading, decide
-from mar.pool.simulated.skill import Skills, logistic, mean_accuracy, solve_theta
+from mar.pool.simulated.mistakes import logistic, mean_accuracy, solve_theta
+from mar.pool.simulated.outcome import Reading, chance, decide
+from mar.pool.simulated.skill import Mind, Skills
 from mar.types import CallContext
 
 ITEM = number_item()
-DRAWN = draws(0, "sample", "m")
+MIND = Mind(skill=0.3, silence=0.0, trap=0.5, family=1)
 BENCHMARKS = {
     "mbpp": "Code",
     "humaneval": "Code",
@@ -35,16 +36,25 @@ def remembered(*, correct: bool, index: int = 1, luck: float = 0.5, role: str = 
 
 def probability(*read: Remembered, skill: float = 0.0, rules=DEFAULT, item=ITEM, **context: object) -> float:
     where = CallContext(item="q", message_id="x", **context)  # pyright: ignore[reportArgumentType]
-    return decide(item, skill, where, Reading.of(where, read), DRAWN, "m", rules).probability
+    return chance(item, skill, where, Reading.of(where, read), rules)
 
 
-@given(st.floats(0.01, 0.99), st.floats(0, 6))
-def test_theta_solves_for_the_mean_accuracy(accuracy: float, spread: float):
-    assert mean_accuracy(solve_theta(accuracy, spread), spread) == pytest.approx(accuracy, abs=1e-6)
+@given(st.floats(0.2, 0.9), st.floats(0, 5), st.sampled_from([0, 4, 10]))
+def test_theta_solves_for_the_mean_accuracy(accuracy: float, sigma: float, options: int):
+    spread = Spread(sigma_d=sigma, sigma_r=1.0, family_share=0.1, mislabelled=0.05)
+    theta = solve_theta(accuracy, spread, DEFAULT, silence=0.1, options=options)
+    assert mean_accuracy(theta, spread, DEFAULT, silence=0.1, options=options) == pytest.approx(accuracy, abs=1e-6)
 
 
 def test_without_spread_theta_is_the_logit():
-    assert solve_theta(0.75, 0.0) == pytest.approx(1.0986, abs=1e-4)  # ln 3
+    still = Spread(sigma_d=0.0, sigma_r=0.0, family_share=0.0)
+    assert solve_theta(0.75, still, DEFAULT, silence=0.0, options=0) == pytest.approx(1.0986, abs=1e-4)  # ln 3
+
+
+def test_an_accuracy_out_of_reach_is_met_as_nearly_as_skill_can():
+    spread = Spread(sigma_d=1.0, sigma_r=1.0, family_share=0.0, mislabelled=0.1)
+    theta = solve_theta(0.99, spread, DEFAULT, silence=0.0, options=0)
+    assert mean_accuracy(theta, spread, DEFAULT, silence=0.0, options=0) == pytest.approx(0.9, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["gpt-4o-mini", "llama-3.1-8b-instruct"])
@@ -54,7 +64,9 @@ def test_mean_accuracy_is_the_published_one(name: str):
     right = 0
     for item in world.items:
         simulated.recall(request(item, name, f"{item}/s"))
-        right += simulated._author.memory.recall([f"{item}/s"])[0].correct
+        said = simulated._author.memory.recall([f"{item}/s"])[0]
+        seen, _ = simulated._author._skills.meets(name, item, world.items[item])
+        right += (seen.right if said.correct else seen.wrong)[said.answer] in world.items[item].right
     # Standard error of 3,000 draws: below 0.9 points; three of them.
     assert right / 3000 == pytest.approx(profiles_all()[name].scores["mbpp"], abs=0.027)
 
@@ -121,9 +133,9 @@ def test_a_revision_without_effects_leaves_every_outcome_as_it_was():
     rules = replace(rules, revision=replace(rules.revision, keep_luck=1.0))
     context = CallContext(item="q", message_id="x")
     for k in range(200):
-        first = decide(ITEM, 0.3, context, Reading.of(context, ()), draws(0, f"{k}", "m"), "m", rules)
+        first = decide(ITEM, MIND, context, Reading.of(context, ()), draws(0, f"{k}", "m"), "m", rules)
         own = remembered(correct=first.correct, index=0, luck=first.luck)
-        again = decide(ITEM, 0.3, context, Reading.of(context, [own]), draws(0, f"{k}'", "m"), "m", rules)
+        again = decide(ITEM, MIND, context, Reading.of(context, [own]), draws(0, f"{k}'", "m"), "m", rules)
         assert again.correct == first.correct
 
 

@@ -25,7 +25,8 @@ from mar.controllers.gmt.comparisons import Floats
 from mar.pool.simulated import DEFAULT
 from mar.pool.simulated.catalogue import CatalogueModel, catalogue, profiles_of
 from mar.pool.simulated.draws import normal
-from mar.pool.simulated.skill import Skills, logistic
+from mar.pool.simulated.mistakes import logistic
+from mar.pool.simulated.skill import Skills
 from mar.pool.simulated.world import SimItem
 from mar.tasks.registry import TASKS, load_task
 from mar.tasks.task import subset
