@@ -37,6 +37,8 @@ def check(data: Path, encoder: Encoder) -> bool:
     simulated = float(np.mean([router_gain(c, vectors)[0] for c in copies]))
     fine &= abs(gain - simulated) <= error
     print(f"   ridge router on texts over the best single: {gain:+.4f} (standard error {error:.4f}) {simulated:+.4f}")
+    told = [_told(c, vectors) for c in (held, *copies)]
+    print(f"   variance of gains that texts tell (no tolerance): {told[0]:.4f} {np.mean(told[1:]):.4f}")
     print("Utility of simple policies, the same questions and copies")
     recorded, worth = policies(held, vectors), [policies(c, vectors) for c in copies]
     means = {name: float(np.mean([w[name] for w in worth])) for name in recorded}
@@ -45,6 +47,10 @@ def check(data: Path, encoder: Encoder) -> bool:
     print(f"   Kendall's tau of the two rankings: {tau:.2f}")
     print("MBPP, 11 models")
     return fine & (tau >= 0.8) & _mbpp(data)
+
+
+def _told(data: Choices, vectors: np.ndarray) -> float:
+    return told_by_texts(vectors, data.right, np.array(data.words())).explained
 
 
 def _copies(recorded: Choices, encoder: Encoder) -> tuple[Choices, list[Choices]]:

@@ -22,6 +22,7 @@ from mar.evaluation.statistics import Interval
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Outcome
 from mar.learning.rundir import RunDir
+from mar.pool.choose import configured_pool
 from mar.tasks.task import Task
 
 SEEDS = range(5)
@@ -31,7 +32,13 @@ class FixedPlans(Experiment[Any]):
     """An experiment that tests plans that nobody has learned, and nothing else."""
 
     def __init__(self, task: Task[Any], options: RunOptions, controllers: Sequence[Controller] | None = None) -> None:
-        super().__init__(task=task, options=options, progress=Progress(), encoder=CachedEncoder(MiniLM()))
+        super().__init__(
+            task=task,
+            pool=configured_pool(options.pool),
+            options=options,
+            progress=Progress(),
+            encoder=CachedEncoder(MiniLM()),
+        )
         self.controllers = controllers  # None: random plans, every LLM alone, every mode with the best LLM
 
     async def _test(

@@ -110,7 +110,8 @@ class Likelihood:
         total = terms.log_weight[:, None] + (self.log_z[:, None] + self.log_e).reshape(-1)
         for members in self.members:
             tables = [self._table(int(m), len(members) > 1, traps, 1 / sizes) for m in members]
-            family = sum(table[place * 4 + kind[:, int(m)]] for table, m in zip(tables, members, strict=True))
+            said = [table[place * 4 + kind[:, int(m)]] for table, m in zip(tables, members, strict=True)]
+            family = torch.stack(said).sum(dim=0)
             weights = self.log_f if len(members) > 1 else torch.zeros(1)
             total = total + torch.logsumexp(family.reshape(len(kind), total.shape[1], -1) + weights, dim=-1)
         each = torch.logsumexp(total, dim=1)

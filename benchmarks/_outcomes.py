@@ -124,7 +124,7 @@ class Choices:
             gold=self.gold[questions],
             options=self.options[questions],
             categories=self.categories[questions],
-            texts=tuple(self.texts[q] for q in questions),
+            texts=tuple(self.texts[int(q)] for q in questions),
         )
 
 

@@ -117,10 +117,13 @@ def show_spreads(data: Path) -> None:
     mmlu = load_model7(data, "mmlu_test", attempts=1)
     print_spread("gsm8k, 10 attempts", gsm8k, "gsm8k")
     print_spread("humaneval, 10 attempts, all free (not used)", fit_spread(humaneval), "humaneval")
-    of_gsm8k = {"sigma_r": gsm8k.sigma_r}
-    print_spread("humaneval, sigma_r of gsm8k", fit_spread(humaneval, mislabelled=0.0, **of_gsm8k), "humaneval")
-    print_spread("mbpp, sigma_r of gsm8k", fit_spread(load_mbpp(data), **of_gsm8k), "mbpp")
-    print_spread("mmlu, sigma_r of gsm8k", fit_spread(mmlu, options=4, mislabelled=MMLU_ERRORS, **of_gsm8k), "mmlu")
+    print_spread(
+        "humaneval, sigma_r of gsm8k", fit_spread(humaneval, mislabelled=0.0, sigma_r=gsm8k.sigma_r), "humaneval"
+    )
+    print_spread("mbpp, sigma_r of gsm8k", fit_spread(load_mbpp(data), sigma_r=gsm8k.sigma_r), "mbpp")
+    print_spread(
+        "mmlu, sigma_r of gsm8k", fit_spread(mmlu, options=4, mislabelled=MMLU_ERRORS, sigma_r=gsm8k.sigma_r), "mmlu"
+    )
 
 
 def print_spread(title: str, fitted: Spread, benchmark: str) -> None:

@@ -37,7 +37,8 @@ def statistics_of(data: Choices) -> dict[str, float]:
 
 def outcome_statistics(solved: Array) -> dict[str, float]:
     """The same of outcomes alone, (n, M), models strongest first."""
-    whole, four = (np.corrcoef(solved[:, :k].T)[np.triu_indices(k, 1)].mean() for k in (solved.shape[1], 4))
+    phi = np.atleast_2d(np.corrcoef(solved.T))
+    whole, four = (phi[:k, :k][np.triu_indices(k, 1)].mean() for k in (len(phi), 4))
     found = {"best single": float(solved[:, 0].mean())}
     found |= {f"oracle of the {k} strongest": float(solved[:, :k].max(axis=1).mean()) for k in (2, 3, 5, 8)}
     return found | {"phi, all pairs": float(whole), "phi, the four strongest": float(four)}

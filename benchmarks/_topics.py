@@ -109,7 +109,7 @@ def _predicted(vectors: Array, target: Array, ridge: float, folds: int) -> Array
 
 
 def _ridge(x: Array, y: Array, strength: float) -> Array:
-    return np.linalg.solve(x.T @ x + strength * np.eye(x.shape[1]), x.T @ y)
+    return np.asarray(np.linalg.solve(x.T @ x + strength * np.eye(x.shape[1]), x.T @ y), dtype=np.float64)
 
 
 def fit_topics(data: Path, encoder: Encoder) -> dict[str, tuple[TopicMap, TopicEffects]]:

@@ -43,7 +43,7 @@ class OnValidation(Experiment[MbppItem]):
 
     def __init__(self, options: RunOptions) -> None:
         task = Mbpp.load(data=data_folder())
-        super().__init__(task=task, options=options, progress=Progress(), encoder=CachedEncoder(MiniLM()))
+        super().__init__(task=task, pool=None, options=options, progress=Progress(), encoder=CachedEncoder(MiniLM()))
         # All items stay known: how hard each is, is its rank among them.
         self.test_items, self.validation_items = self.validation_items, self.test_items
 

@@ -39,18 +39,24 @@ class Skills:
         self._assumptions = assumptions
         self._seed = seed
         self._mistakes = SharedMistakes(assumptions, seed)
+        self._met: dict[tuple[str, str], tuple[SimItem, Mind]] = {}
         self._thetas: dict[tuple[str, str, int], float] = {}
         self._loadings: dict[tuple[str, str], tuple[float, ...]] = {}
 
     def meets(self, model: str, item_id: str, item: SimItem) -> tuple[SimItem, Mind]:
         """An item as those who know see it (see `mistakes`), and what the model brings to it."""
-        seen = self._mistakes.seen(item_id, item)
-        return seen, Mind(
-            skill=self.logit(model, item_id, seen),
-            silence=self.silence(model, seen),
-            trap=self._mistakes.trap(item_id, seen),
-            family=self._mistakes.of_family(self._profiles[model].family, item_id, seen),
-        )
+        key = (model, item_id)
+        found = self._met.get(key)
+        if found is None:
+            seen = self._mistakes.seen(item_id, item)
+            mind = Mind(
+                skill=self.logit(model, item_id, seen),
+                silence=self.silence(model, seen),
+                trap=self._mistakes.trap(item_id, seen),
+                family=self._mistakes.of_family(self._profiles[model].family, item_id, seen),
+            )
+            found = self._met[key] = (seen, mind)
+        return found
 
     def theta(self, model: str, item: SimItem) -> float:
         """Skill of a model on the item's benchmark, in logits."""
