@@ -11,7 +11,7 @@ import struct
 from statistics import NormalDist
 from typing import NamedTuple
 
-_SIXTEEN = struct.Struct("<16I")
+_WORDS = struct.Struct("<12I")
 _ONE = struct.Struct("<Q")
 _UNIT = 2.0**-53
 _WORD = 2.0**-32
@@ -40,9 +40,9 @@ def _unit(bits: int) -> float:
 
 
 def draws(seed: int, sample: str, model: str) -> Draws:
-    """All draws of one call: words of one 64-byte digest."""
+    """All draws of one call: the first words of one 64-byte digest."""
     digest = hashlib.blake2b(f"{seed}\x1f{sample}\x1f{model}".encode(), digest_size=64).digest()
-    return Draws._make((word + 0.5) * _WORD for word in _SIXTEEN.unpack(digest)[: len(Draws._fields)])
+    return Draws._make([(word + 0.5) * _WORD for word in _WORDS.unpack_from(digest)])
 
 
 def uniform(*parts: object) -> float:
