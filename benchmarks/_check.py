@@ -1,8 +1,10 @@
 # pyright: basic
 """Recorded answers beside a simulated copy of them: the acceptance of a version of the simulator (--check).
 
-MMLU-Pro: the questions that nothing was fitted on, and the strongest models, whose accuracies, silences and loadings
-are those of the fitted half. MBPP: all prompts, whose spreads were fitted on them.
+MMLU-Pro: the half of the questions that likelihood, accuracies, silences, maps and loadings were not fitted on, and the
+strongest models. Three numbers were set by looking at copies of both halves: the strength of a question's length and
+the two multipliers in `_topics`; rows that they decide are marked. MBPP: all prompts, whose spreads were fitted on
+them.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def check(data: Path, encoder: Encoder) -> bool:
     gain, error = router_gain(held, vectors)
     simulated = float(np.mean([router_gain(c, vectors)[0] for c in copies]))
     fine &= abs(gain - simulated) <= error
-    print(f"   ridge router on texts over the best single: {gain:+.4f} (standard error {error:.4f}) {simulated:+.4f}")
+    title = "ridge router on texts over the best single (tuned)"
+    print(f"   {title}: {gain:+.4f} (standard error {error:.4f}) {simulated:+.4f}")
     told = [_told(c, vectors) for c in (held, *copies)]
     print(f"   variance of gains that texts tell (no tolerance): {told[0]:.4f} {np.mean(told[1:]):.4f}")
     print("Utility of simple policies, the same questions and copies")

@@ -78,6 +78,7 @@ class Study:
             model=model,
             role="",
             index=number,
+            knew=out.knew,
             correct=out.correct,
             answer=out.answer,
             luck=out.luck,

@@ -35,7 +35,7 @@ def luck(options: int, difficulty: Tensor) -> Tensor:
         return torch.zeros_like(difficulty)
     e, log_e = nodes(8)
     traps = torch.sigmoid(m.trap + m.trap_by_difficulty * difficulty[:, None] + m.trap_spread * e) @ torch.exp(log_e)
-    return (1 - traps) * (1 - m.family) / options
+    return (1 - traps) / options
 
 
 def log_likelihood(free: dict[str, Tensor], data: Outcomes, options: int) -> Tensor:

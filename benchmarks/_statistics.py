@@ -74,8 +74,8 @@ def policies(data: Choices, vectors: Array) -> dict[str, float]:
             np.where(weak_agree, data.answers[:, 5], first),
             2 + (~weak_agree).mean(),
         ),
-        "ridge router on texts": (_routed(data, vectors, _ridge_scores), 1.0),
-        "nearest neighbours' router on texts": (_routed(data, vectors, _neighbour_scores), 1.0),
+        "ridge router on texts (tuned)": (_routed(data, vectors, _ridge_scores), 1.0),
+        "nearest neighbours' router on texts (tuned)": (_routed(data, vectors, _neighbour_scores), 1.0),
     }
     return {name: float(_right(data, said).mean() - CALL * calls) for name, (said, calls) in answers.items()}
 
@@ -126,8 +126,8 @@ def _categories(data: Choices) -> dict[str, float]:
     left = cells - cells.mean(axis=1, keepdims=True) - cells.mean(axis=0) + cells.mean()
     noise = (cells * (1 - cells) / sizes[:, None]).mean() * (1 - _mean_phi(data))
     return {
-        "spread of categories": float(cells.mean(axis=1).std()),
-        "spread of category x model beyond both": float(np.sqrt(max((left**2).mean() - noise, 0.0))),
+        "spread of categories (tuned)": float(cells.mean(axis=1).std()),
+        "spread of category x model beyond both (tuned)": float(np.sqrt(max((left**2).mean() - noise, 0.0))),
     }
 
 

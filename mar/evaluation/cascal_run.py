@@ -24,7 +24,7 @@ from mar.learning.generated.filtering import FilterSettings
 from mar.learning.generated.generate import PUBLISHED_QUESTIONS, GenerateSettings
 from mar.learning.generated.pipeline import STEPS, Pipeline, PipelineSettings, Pools, Step
 from mar.learning.generated.records import Question, read_records
-from mar.learning.generated.respond import RespondSettings, question_text
+from mar.learning.generated.respond import RespondSettings
 from mar.learning.generated.simulated import NAME, SimulatedGenerator, question_world
 from mar.learning.generated.subjects import subject_descriptions, task_name
 from mar.learning.progress import Progress
@@ -32,7 +32,7 @@ from mar.learning.rundir import claim_folder, held, same_arguments
 from mar.numerics import one_thread
 from mar.pool.choose import AUTO, configured_pool
 from mar.pool.pool import Pool
-from mar.pool.simulated import simulated_pool, with_topics
+from mar.pool.simulated import simulated_pool
 from mar.runtime import Account, Ledger
 from mar.terminal import visible
 
@@ -242,8 +242,7 @@ def _simulated_pools(run: Pipeline, options: CascalOptions) -> Pools:
     written = read_records(made, Question) if made.is_file() else []
     known += [q for w in written if (q := generator.question(w.category, w.question_id)) is not None]
     known += sources if options.split == "train" else []
-    world = with_topics(question_world(known), {q.question_id: question_text(q) for q in known}, run.encoder)
-    pool = simulated_pool(world, seed=options.seed)
+    pool = simulated_pool(question_world(known), seed=options.seed)
     return Pools(generator=generator.pool(), generator_name=NAME, responders=pool, subjects=generator.subjects)
 
 

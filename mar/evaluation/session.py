@@ -66,7 +66,7 @@ class Session(Generic[ItemT]):
                 yield Rollouts(runtime=runtime, task=self.task, sandbox=sandbox, concurrency=self.concurrency)
 
     async def _chosen(self, choice: str, sandbox: Sandbox) -> Pool:
-        return await choose_pool(choice, partial(self.task.world, self.items, sandbox), effects=self.effects)
+        return await choose_pool(choice, partial(self._world, sandbox), effects=self.effects)
 
     async def _world(self, sandbox: Sandbox) -> World:
         """What a simulated pool knows."""

@@ -28,12 +28,11 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistakes:
-    """What is answered by those who do not know: nothing, the popular mistake, the family's, or a guess."""
+    """What is answered by those who do not know: nothing, the popular mistake, or a guess."""
 
     trap: float = -0.24  # log-odds of making an item's popular mistake, at average difficulty
     trap_by_difficulty: float = -0.24  # times the item's difficulty
     trap_spread: float = 0.94  # standard deviation between items, logits
-    family: float = 0.2  # probability that models of one family, where they miss the popular one, make one mistake
     open_decay: float = 1.0  # without options, the k-th most plausible other mistake has weight 1 / k^open_decay
 
 
@@ -121,12 +120,8 @@ class Assumptions:
     version: str = VERSION
 
     def spread(self, benchmark: str, domain: Domain) -> Spread:
-        """The spread of a benchmark, or of its domain's first benchmark when it has none of its own."""
-        return self.spreads.get(benchmark) or self.spreads[FIRST_BENCHMARK[domain]]
-
-    def topics_of(self, benchmark: str, domain: Domain) -> str:
-        """The benchmark whose topics an item's are: its own, or that of its domain's first benchmark."""
-        return benchmark if benchmark in self.topics else FIRST_BENCHMARK[domain]
+        """The spread of a benchmark; without one its domain's first, but that no item is mislabelled."""
+        return self.spreads.get(benchmark) or replace(self.spreads[FIRST_BENCHMARK[domain]], mislabelled=0.0)
 
     def scaled(self, factor: float) -> Assumptions:
         """The same simulator with peer, role, strategy, mode and feedback effects (all in logits) times `factor`.

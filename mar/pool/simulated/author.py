@@ -102,6 +102,7 @@ class Author:
             model=request.model,
             role=context.role,
             index=context.index,
+            knew=outcome.knew and not lost,
             correct=outcome.correct and not lost,
             answer=-1 if lost else outcome.answer,
             luck=outcome.luck,
@@ -119,9 +120,9 @@ class Author:
         )
 
     def _confidence(self, model: str, outcome: Outcome, drawn: Draws) -> float:
-        """Mean log-probability in nats per token: that of a right answer beats a wrong one's with the model's AUC."""
+        """Mean log-probability in nats per token: who knows is surer than who does not, with the model's AUC."""
         apart = math.sqrt(2) * to_normal(self._profiles[model].confidence_auc)
-        return -0.15 * math.exp(-0.5 * (to_normal(drawn.confidence) + apart * outcome.correct))
+        return -0.15 * math.exp(-0.5 * (to_normal(drawn.confidence) + apart * outcome.knew))
 
     def _room(self, request: ChatRequest, prompt: int) -> int:
         card = self._cards[request.model]

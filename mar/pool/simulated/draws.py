@@ -11,7 +11,7 @@ import struct
 from statistics import NormalDist
 from typing import NamedTuple
 
-_WORDS = struct.Struct("<12I")
+_WORDS = struct.Struct("<11I")
 _ONE = struct.Struct("<Q")
 _UNIT = 2.0**-53
 _WORD = 2.0**-32
@@ -31,7 +31,6 @@ class Draws(NamedTuple):
     phrase: float  # wording, and whether the call fails
     silence: float  # whether nothing is answered
     trap: float  # whether the popular mistake is made
-    family: float  # whether the family's mistake is made
     confidence: float  # the log-probability reported
 
 

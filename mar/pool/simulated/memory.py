@@ -15,7 +15,8 @@ class Remembered:
     model: str
     role: str
     index: int  # of the agent in its plan; the decider's is past the agents'
-    correct: bool  # as those who know see it
+    knew: bool
+    correct: bool  # as those who know see it, also by a guess
     answer: int  # position in the item's right or wrong answers; -1: none could be read
     luck: float  # the draw that decided over right and wrong
     extra_tokens: int  # simulated completion tokens beyond what the text counts for

@@ -1,8 +1,7 @@
-"""Mistakes that models share: popular wrong answers, families, and gold answers that are wrong themselves.
+"""Mistakes that models share: popular wrong answers, and gold answers that are wrong themselves.
 
     who does not know   says nothing                     with the model's silence
                         makes the popular mistake        with trap[item] = logistic(trap + by_difficulty d + spread e)
-                        makes the family's               with `Mistakes.family`
                         guesses                          else: among all options, the right one included; without
                                                          options, among the other plausible mistakes
 
@@ -63,10 +62,6 @@ class SharedMistakes:
             self._traps[item_id] = found
         return found
 
-    def of_family(self, family: str, item_id: str, item: SimItem) -> int:
-        """Position of the wrong answer that models of one family share."""
-        return int(uniform(self._seed, "family mistake", family, item_id) * len(item.wrong))
-
 
 def _turned(item: SimItem) -> SimItem:
     """An item whose most popular mistake is what those who know answer."""
@@ -91,7 +86,7 @@ def mean_accuracy(theta: float, spread: Spread, rules: Assumptions, *, silence: 
     traps = 1 / (1 + np.exp(-(m.trap + m.trap_by_difficulty * _WIDE[:, None] + m.trap_spread * _NARROW)))
     trapped = traps @ _NARROW_WEIGHTS / _NARROW_WEIGHTS.sum()
     answers = (1 - known) * (1 - silence)
-    lucky = answers * (1 - trapped) * (1 - m.family) / options if options else 0.0
+    lucky = answers * (1 - trapped) / options if options else 0.0
     turned = answers * trapped + lucky if options else 0.0
     right = (1 - spread.mislabelled) * (known + lucky) + spread.mislabelled * turned
     return float(right @ _WIDE_WEIGHTS / _WIDE_WEIGHTS.sum())

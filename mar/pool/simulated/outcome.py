@@ -30,7 +30,8 @@ from mar.types import CallContext
 class Outcome:
     """Whether a call's message is right, and which answer it gives."""
 
-    correct: bool
+    knew: bool
+    correct: bool  # also by a guess
     answer: int  # position in the item's right or wrong answers; -1: none is given
     luck: float
 
@@ -57,9 +58,9 @@ def decide(
     """The outcome of one call to `model`; `item` is as those who know see it."""
     luck = _luck(context, reading, draws, model, rules)
     if luck < chance(item, mind.skill, context, reading, rules):
-        return Outcome(correct=True, answer=_right_answer(item, reading, draws), luck=luck)
-    correct, answer = _unknowing(item, mind, context, reading, draws, rules)
-    return Outcome(correct=correct, answer=answer, luck=luck)
+        return Outcome(knew=True, correct=True, answer=_right_answer(item, reading, draws), luck=luck)
+    correct, answer = _unknowing(item, mind, context, reading, draws, rules, same_luck=luck != draws.luck)
+    return Outcome(knew=False, correct=correct, answer=answer, luck=luck)
 
 
 def chance(item: SimItem, skill: float, context: CallContext, reading: Reading, rules: Assumptions) -> float:
@@ -106,19 +107,29 @@ def _right_answer(item: SimItem, reading: Reading, draws: Draws) -> int:
 
 
 def _unknowing(
-    item: SimItem, mind: Mind, context: CallContext, reading: Reading, draws: Draws, rules: Assumptions
+    item: SimItem,
+    mind: Mind,
+    context: CallContext,
+    reading: Reading,
+    draws: Draws,
+    rules: Assumptions,
+    *,
+    same_luck: bool,
 ) -> tuple[bool, int]:
-    """What is answered without knowing: whether it is right all the same, and its position."""
+    """What is answered without knowing: whether it is right all the same, and its position.
+
+    Who did not know before either, and revises with the same luck, stays with what was answered.
+    """
     own = reading.own if context.feedback != "failed" else None
     read = [m.answer for m in (*reading.peers, own) if m is not None and not m.correct and m.answer >= 0]
     if read and draws.copy < rules.peers.copy_wrong:
         return False, read[int(draws.pick * len(read))]
+    if same_luck and own is not None and not own.knew:
+        return own.correct, own.answer
     if draws.silence < mind.silence:
         return False, -1
     if draws.trap < mind.trap:
         return False, 0
-    if draws.family < rules.mistakes.family:
-        return False, mind.family
     if item.form != "choice":
         return False, _plausible(draws.answer, len(item.wrong), rules.mistakes.open_decay)
     guess = int(draws.answer * (len(item.right) + len(item.wrong)))

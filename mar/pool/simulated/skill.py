@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mar.pool.simulated.assumptions import Assumptions
 from mar.pool.simulated.catalogue import ModelProfile, score_of
 from mar.pool.simulated.draws import normal
-from mar.pool.simulated.mistakes import SharedMistakes, solve_theta
+from mar.pool.simulated.mistakes import SharedMistakes, logistic, solve_theta
 from mar.pool.simulated.world import SimItem
 
 
@@ -28,7 +28,6 @@ class Mind:
     skill: float  # log-odds that it knows the answer on its own
     silence: float  # probability that it says nothing when it does not know
     trap: float  # and that it makes the item's popular mistake
-    family: int  # position of the wrong answer that its family shares
 
 
 class Skills:
@@ -53,10 +52,19 @@ class Skills:
                 skill=self.logit(model, item_id, seen),
                 silence=self.silence(model, seen),
                 trap=self._mistakes.trap(item_id, seen),
-                family=self._mistakes.of_family(self._profiles[model].family, item_id, seen),
             )
             found = self._met[key] = (seen, mind)
         return found
+
+    def right(self, model: str, item_id: str, item: SimItem) -> float:
+        """Probability that the model, asked once and alone, gives the gold answer."""
+        seen, mind = self.meets(model, item_id, item)
+        knows = logistic(mind.skill)
+        spoke, choice = (1 - knows) * (1 - mind.silence), item.form == "choice"
+        guess = (1 - mind.trap) / (len(item.right) + len(item.wrong))
+        if seen.right == item.right:
+            return knows + (spoke * guess * len(item.right) if choice else 0.0)
+        return spoke * (mind.trap + guess) if choice else 0.0
 
     def theta(self, model: str, item: SimItem) -> float:
         """Skill of a model on the item's benchmark, in logits."""
@@ -70,13 +78,13 @@ class Skills:
         return self._thetas[key]
 
     def silence(self, model: str, item: SimItem) -> float:
-        """Probability that the model answers nothing that can be read when it does not know; programs are written."""
+        """Probability that the model answers nothing that can be read when it does not know; solutions are written."""
         return 0.0 if item.form == "code" else self._profiles[model].silence
 
     def loadings(self, model: str, item: SimItem) -> tuple[float, ...]:
         """What one standard deviation of each of the item's topics is worth to the model, in logits."""
         rules, profile = self._assumptions, self._profiles[model]
-        topics = rules.topics_of(item.benchmark, item.domain)
+        topics = item.benchmark
         key = (model, topics)
         if key not in self._loadings:
             share = rules.spread(item.benchmark, item.domain).family_share

@@ -3,8 +3,9 @@
 Text says a little about how hard an item is and about which models are good at it. On recorded answers both were
 regressed on sentence embeddings (`benchmarks/fit_simulator.py`); what was found is a linear map for each benchmark from
 an embedding to a few coordinates with mean 0 and variance 1 over that benchmark: the first shifts an item's difficulty,
-the others meet the models' loadings. So a controller that reads texts can learn on the simulated pool what could be
-learned on the recorded answers, and no more. The maps are of all-MiniLM-L6-v2, whatever encoder a controller uses.
+the others meet the models' loadings. So a controller that reads texts can gain on the simulated pool about what could
+be gained on the recorded answers. The maps are of all-MiniLM-L6-v2 and of the six benchmarks; items of others have no
+topics.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mar.errors import InternalError
 from mar.pool.simulated.assumptions import DEFAULT, Assumptions
 from mar.pool.simulated.world import SimItem, World
 from mar.reading.weights import read_tensors
@@ -70,21 +72,19 @@ def with_topics(world: World, texts: Mapping[str, str], encoder: Encoder, rules:
         encoder: all-MiniLM-L6-v2; the vectors of any other say nothing here, and the world stays as it is.
         rules: What topics are worth.
     """
-    if encoder.name != ENCODER:
+    ids = [i for i, item in world.items.items() if i in texts and item.benchmark in rules.topics]
+    if encoder.name != ENCODER or not ids:
         return world
-    ids = [i for i in world.items if i in texts]
+    if any(world.items[i].topic for i in ids):
+        raise InternalError("a world's items were given topics twice")
     vectors = encoder.encode([texts[i] for i in ids])
     placed: dict[str, SimItem] = {}
-    for benchmark in sorted({_benchmark(world.items[i], rules) for i in ids}):
-        places = [n for n, i in enumerate(ids) if _benchmark(world.items[i], rules) == benchmark]
-        coordinates = topic_maps()[benchmark](vectors[places]).tolist()
+    for benchmark in sorted({world.items[i].benchmark for i in ids}):
+        places = [n for n, i in enumerate(ids) if world.items[i].benchmark == benchmark]
+        coordinates = topic_maps()[benchmark](vectors[places]).round(3).tolist()
         share = rules.topics[benchmark].difficulty
         placed |= {ids[n]: _placed(world.items[ids[n]], c, share) for n, c in zip(places, coordinates, strict=True)}
     return World({i: placed.get(i, item) for i, item in world.items.items()})
-
-
-def _benchmark(item: SimItem, rules: Assumptions) -> str:
-    return rules.topics_of(item.benchmark, item.domain)
 
 
 def _placed(item: SimItem, coordinates: Sequence[float], share: float) -> SimItem:

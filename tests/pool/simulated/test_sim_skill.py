@@ -19,7 +19,7 @@ from mar.pool.simulated.skill import Mind, Skills
 from mar.types import CallContext
 
 ITEM = number_item()
-MIND = Mind(skill=0.3, silence=0.0, trap=0.5, family=1)
+MIND = Mind(skill=0.3, silence=0.0, trap=0.5)
 BENCHMARKS = {
     "mbpp": "Code",
     "humaneval": "Code",
@@ -31,7 +31,9 @@ BENCHMARKS = {
 
 
 def remembered(*, correct: bool, index: int = 1, luck: float = 0.5, role: str = "") -> Remembered:
-    return Remembered(item="q", model="m", role=role, index=index, correct=correct, answer=0, luck=luck, extra_tokens=0)
+    return Remembered(
+        item="q", model="m", role=role, index=index, knew=correct, correct=correct, answer=0, luck=luck, extra_tokens=0
+    )
 
 
 def probability(*read: Remembered, skill: float = 0.0, rules=DEFAULT, item=ITEM, **context: object) -> float:
@@ -134,7 +136,7 @@ def test_a_revision_without_effects_leaves_every_outcome_as_it_was():
     context = CallContext(item="q", message_id="x")
     for k in range(200):
         first = decide(ITEM, MIND, context, Reading.of(context, ()), draws(0, f"{k}", "m"), "m", rules)
-        own = remembered(correct=first.correct, index=0, luck=first.luck)
+        own = replace(remembered(correct=first.correct, index=0, luck=first.luck), knew=first.knew, answer=first.answer)
         again = decide(ITEM, MIND, context, Reading.of(context, [own]), draws(0, f"{k}'", "m"), "m", rules)
         assert again.correct == first.correct
 

@@ -25,7 +25,6 @@ from mar.controllers.gmt.comparisons import Floats
 from mar.pool.simulated import DEFAULT
 from mar.pool.simulated.catalogue import CatalogueModel, catalogue, profiles_of
 from mar.pool.simulated.draws import normal
-from mar.pool.simulated.mistakes import logistic
 from mar.pool.simulated.skill import Skills
 from mar.pool.simulated.world import SimItem
 from mar.tasks.registry import TASKS, load_task
@@ -68,7 +67,7 @@ def pool_outcomes(data: Path | None, *, questions: int = QUESTIONS, seed: int = 
             )
             texts.append(query.text)
             topics.append(topic)
-            solved.append([logistic(skills.logit(m.name, query.id, item)) for m in models])
+            solved.append([skills.right(m.name, query.id, item) for m in models])
     return Recorded(
         questions=tuple(texts),
         models=tuple(m.name for m in models),
