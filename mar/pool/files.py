@@ -244,8 +244,12 @@ def _from_profiles(file: ProfileFile, where: str) -> Source:
 
 
 def _from_endpoints(file: EndpointFile, where: str) -> Source:
-    cards = tuple(ModelCard(name=name, key_env=file.key_env) for name in file.model_base_urls)
-    return Source(where=where, urls=_checked(file.model_base_urls, where), cards=cards, key=file.key)
+    urls = _checked(file.model_base_urls, where)
+    cards = tuple(
+        validated(ModelCard, {"name": name, "key_env": file.key_env}, f"{where}: model {name!r}", error=ConfigError)
+        for name in urls
+    )
+    return Source(where=where, urls=urls, cards=cards, key=file.key)
 
 
 def _checked(urls: Mapping[str, str], where: str) -> dict[str, str]:

@@ -257,6 +257,12 @@ json_values = st.recursive(
 field_names = st.sampled_from(["models", "model_base_urls", "key", "global_settings", "base_url", "name", "Name"])
 
 
+@pytest.mark.parametrize("data", [{"": ""}, {"": "http://localhost:1/v1"}, {"model_base_urls": {"": "http://h/v1"}}])
+def test_a_model_without_a_name_is_refused_in_one_line(data):
+    with pytest.raises(ConfigError, match=r"^f\.json: .*empty name"):
+        parse_source(json.dumps(data), "f.json")
+
+
 @settings(max_examples=40)
 @given(st.dictionaries(field_names | st.text(max_size=5), json_values, max_size=4))
 def test_any_json_is_read_or_refused_in_one_line(data):
