@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from _copy import profiles
+from _simulated_copy import profiles
 
 from mar.pool.simulated.assumptions import DEFAULT, Assumptions
 from mar.pool.simulated.catalogue import ModelProfile

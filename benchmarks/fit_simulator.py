@@ -8,7 +8,7 @@ decision rule in the settings of cited experiments (`_cited`). Part 5 measures l
 passes the tests shown (`_verifiers`). Constants stand in `mar/pool/simulated/assumptions.py`, part 3's also in the
 tasks' modules; `--write` writes the maps of part 3 to `mar/pool/simulated/topics.safetensors` and nothing else is
 written. `--check` prints recorded answers beside a simulated copy of them, and ends with status 1 where they differ by
-more than is allowed (`_check`).
+more than is allowed (`_simulator_check`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from _check import check
 from _cited import show_cited, show_grid
 from _difficulty import show_difficulty
 from _mistakes import show_mistakes
 from _outcomes import read_lines
 from _shared import ROOT
+from _simulator_check import check
 from _spreads import show_spreads
 from _topics import fit_topics, show_topics, write_topics
 from _verifiers import show_verifiers

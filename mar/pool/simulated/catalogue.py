@@ -9,7 +9,6 @@ mean difference of log-odds between the two benchmarks over the models that have
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
 from mar.pool.simulated.assumptions import FIRST_BENCHMARK
+from mar.pool.simulated.logits import logistic, logit
 from mar.types import Domain
 
 Percent = Annotated[float, Field(gt=0, lt=100)]
@@ -161,7 +161,7 @@ def score_of(profiles: Mapping[str, ModelProfile], model: str, benchmark: str, d
     for near in NEAREST[target]:
         if near in scores:
             shift = _mean_shift([p.scores for p in profiles_all().values()], near, target)
-            return Score(accuracy=_logistic(_logit(scores[near]) + shift), benchmark=near)
+            return Score(accuracy=logistic(logit(scores[near]) + shift), benchmark=near)
     raise ConfigError(f"simulated model {model!r} has no score on {target} nor on a benchmark near it")
 
 
@@ -172,16 +172,8 @@ def profiles_all() -> Mapping[str, ModelProfile]:
 
 
 def _mean_shift(scores: Iterable[Mapping[str, float]], near: str, target: str) -> float:
-    shifts = [_logit(s[target]) - _logit(s[near]) for s in scores if near in s and target in s]
+    shifts = [logit(s[target]) - logit(s[near]) for s in scores if near in s and target in s]
     return sum(shifts) / len(shifts) if shifts else 0.0
-
-
-def _logit(p: float) -> float:
-    return math.log(p / (1 - p))
-
-
-def _logistic(x: float) -> float:
-    return 1 / (1 + math.exp(-x))
 
 
 def _profile(model: CatalogueModel) -> ModelProfile:

@@ -12,25 +12,17 @@ right; elsewhere nobody is. Such an item is turned round once, and all that mode
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
 from mar.pool.simulated.assumptions import Assumptions, Spread
 from mar.pool.simulated.draws import normal, uniform
+from mar.pool.simulated.logits import logistic
 from mar.pool.simulated.world import SimItem
 
 _WIDE, _WIDE_WEIGHTS = np.polynomial.hermite_e.hermegauss(48)
 _NARROW, _NARROW_WEIGHTS = np.polynomial.hermite_e.hermegauss(8)
-
-
-def logistic(x: float) -> float:
-    """1 / (1 + exp(-x)), without overflow."""
-    if x >= 0:
-        return 1 / (1 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1 + e)
 
 
 class SharedMistakes:

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from mar.pool.simulated.assumptions import Assumptions
 from mar.pool.simulated.draws import Draws
+from mar.pool.simulated.logits import logistic
 from mar.pool.simulated.memory import Remembered
-from mar.pool.simulated.mistakes import logistic
 from mar.pool.simulated.skill import Mind
 from mar.pool.simulated.world import SimItem
 from mar.types import CallContext

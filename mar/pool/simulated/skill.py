@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from mar.pool.simulated.assumptions import Assumptions
 from mar.pool.simulated.catalogue import ModelProfile, score_of
 from mar.pool.simulated.draws import normal
-from mar.pool.simulated.mistakes import SharedMistakes, logistic, solve_theta
+from mar.pool.simulated.logits import logistic
+from mar.pool.simulated.mistakes import SharedMistakes, solve_theta
 from mar.pool.simulated.world import SimItem
 
 

@@ -9,15 +9,15 @@ them.
 
 from __future__ import annotations
 
-from _statistics import kendall, outcome_statistics, policies, router_gain, statistics_of
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from _answer_statistics import kendall, outcome_statistics, policies, router_gain, statistics_of
 from _cited import Study
-from _copy import copy_of, profiles
 from _mistakes import STRONGEST
 from _outcomes import Choices, load_choices, load_mbpp
+from _simulated_copy import copy_of, profiles
 from _topics import told_by_texts
 
 from mar.pool.simulated.assumptions import DEFAULT
