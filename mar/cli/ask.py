@@ -35,6 +35,7 @@ from mar.types import (
     StepFailed,
     Stopped,
     ToolRan,
+    Usage,
 )
 
 QueryArgument = Annotated[str, typer.Argument(help="The question or task. '-' reads it from standard input.")]
@@ -195,7 +196,7 @@ def show_conversation(episode: Episode, console: Console) -> None:
             case CallAnswered():
                 cost = "cost unknown" if event.usage.cost_usd is None else f"{event.usage.cost_usd:.6f} USD"
                 title = f"{names[event.index]} on {event.model}, round {event.round + 1}, {event.call}"
-                tail = f"{event.latency_s:.2f} s, {cost}" + (", cached" if event.cached else "")
+                tail = f"{event.latency_s:.2f} s, {cost}" + (", cached" if event.cached else "") + event.cut
                 console.print(Panel(escape(event.text), title=escape(title), subtitle=tail, title_align="left"))
             case CallFailed() | StepFailed():
                 console.print(f"[red]{escape(names[event.index])}: {escape(event.failure.reason)}[/]")
@@ -209,15 +210,22 @@ def show_conversation(episode: Episode, console: Console) -> None:
                 pass
 
 
+def paid(usage: Usage) -> str:
+    """A cost in words, and how much of it nobody stated."""
+    if usage.cost_usd is None:
+        return "unknown"
+    guessed = f", of which {usage.uncertain_usd:.6f} is the most that failed tries can have cost"
+    return f"{usage.cost_usd:.6f} USD" + (guessed if usage.uncertain_usd else "")
+
+
 def show_outcome(episode: Episode, pool: Pool, console: Console) -> None:
     """The answer and what it took."""
     how = next((e.how for e in episode.events if isinstance(e, Decided)), "")
     answer = episode.answer if episode.answer is not None else "none"
     console.print(Panel(escape(answer), title=f"answer ({how})", border_style="green"))
     table = Table.grid(padding=(0, 2))
-    cost = episode.cost_usd
-    table.add_row("cost", "unknown" if cost is None else f"{cost:.6f} USD")
     usage = episode.usage
+    table.add_row("cost", paid(usage))
     table.add_row("tokens", f"{usage.prompt_tokens} in, {usage.completion_tokens} out, {usage.calls} calls")
     table.add_row("time", f"{episode.latency_s:.2f} s" + (" (simulated)" if pool.simulated else ""))
     for failure in episode.failures:

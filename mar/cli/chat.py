@@ -21,7 +21,7 @@ from rich.panel import Panel
 from mar.cli.ask import AllowOption, DenyOption, PoolOption, chosen_pool
 from mar.errors import ConfigError, MarError
 from mar.terminal import Terminal
-from mar.types import Episode, Query, Turn
+from mar.types import CallAnswered, Episode, Query, Turn
 
 if TYPE_CHECKING:
     from mar.controllers.embeddings import MiniLM
@@ -246,7 +246,9 @@ class _Chat:
             for failure in episode.failures:
                 self.console.print(f"[red]{escape(model)}{simulated}: {escape(failure.reason)}[/]")
         else:
-            self.console.print(Panel(escape(episode.answer), title=escape(model) + simulated, title_align="left"))
+            cut = next((e.cut for e in reversed(episode.events) if isinstance(e, CallAnswered)), "")
+            title = escape(model) + simulated + cut
+            self.console.print(Panel(escape(episode.answer), title=title, title_align="left"))
         self.console.print(f"[dim]{escape(notes['why'])}[/]")
         self.console.print(f"[dim]{escape(notes['evidence'])}[/]")
 

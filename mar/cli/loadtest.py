@@ -124,19 +124,19 @@ class _Run:
         live = configured_pool(self.pool)
         with held(self.out):  # before anything is paid: whether it can be written, and that nobody else writes there
             try:
-                results = clock.run(self._main, virtual=live is None or live.virtual_time)
+                results, fence = clock.run(self._main, virtual=live is None or live.virtual_time)
             except KeyboardInterrupt:
                 kept = "" if live is None else "; what was paid for is in the cache, and the same command uses it"
                 self.progress.say(f"interrupted; no tables are written{kept}")
                 raise
-            self._report(results, simulated=live is None)
+            self._report(results, fence, simulated=live is None)
 
-    async def _main(self) -> list[LoadResult]:
+    async def _main(self) -> tuple[list[LoadResult], str]:
         from mar.controllers.base import PlanSpace
         from mar.controllers.embeddings import encoder_of
         from mar.evaluation.loadtest import LoadTest
         from mar.evaluation.qualities import single_qualities
-        from mar.evaluation.session import Session
+        from mar.evaluation.session import SPENDING, Session
 
         items = [*self.items, *self.pilot]
         session = Session(
@@ -146,6 +146,7 @@ class _Run:
             progress=self.progress,
             encoder=encoder_of(None),
             max_cost=self.max_cost,
+            spending=self.out / SPENDING,
         )
         async with session.open() as rollouts:
             runtime = rollouts.runtime
@@ -174,7 +175,7 @@ class _Run:
                 left = len(policies) * len(self.arrivals) - len(results)
                 cut = f"the last result is incomplete, and {left} were not run"
                 self.progress.say(f"cut short: {rollouts.limit_reached}; {cut}")
-            return results
+            return results, session.fence
 
     def _policy(self, name: str, space: PlanSpace, pool: Pool, qualities: dict[str, float]) -> Policy:
         from mar import api
@@ -197,7 +198,7 @@ class _Run:
         late = rule(binder, space.cards, qualities)
         return Policy(name=name, controller=controller, binder=late, stop_at_budget=self.stop)
 
-    def _report(self, results: list[LoadResult], *, simulated: bool) -> None:
+    def _report(self, results: list[LoadResult], fence: str, *, simulated: bool) -> None:
         from mar.evaluation.loadtest import as_markdown, as_table, goodput_lines, queue_lines, write_requests
         from mar.evaluation.plots import plot_lines, plot_queues
         from mar.files import write_atomically
@@ -205,8 +206,10 @@ class _Run:
         label = " (simulated pool)" if simulated else ""
         title = f"{self.task.name}, budget {self.budget_s:g} s, {self.arrivals[0].pattern} arrivals{label}"
         rows = [r.figures() | {"models": r.shares("models"), "strategies": r.shares("strategies")} for r in results]
-        write_atomically(self.out / "results.json", json.dumps({"title": title, "rows": rows}, indent=2))
-        write_atomically(self.out / "results.md", as_markdown(results, title=title))
+        write_atomically(
+            self.out / "results.json", json.dumps({"title": title, "sandbox": fence, "rows": rows}, indent=2)
+        )
+        write_atomically(self.out / "results.md", as_markdown(results, title=title, sandbox=fence))
         write_requests(self.out / "requests.csv", results)
         plot_lines(
             goodput_lines(results),
@@ -219,5 +222,5 @@ class _Run:
             slug = "".join(c if c.isalnum() else "-" for c in result.policy)
             where = self.out / f"queues-{slug}-{60 * result.arrivals.rate:g}.png"
             plot_queues(queue_lines(result), where, title=f"{result.policy}, {60 * result.arrivals.rate:g}/min{label}")
-        Terminal(width=None if sys.stdout.isatty() else 180).print(as_table(results, title=title))
+        Terminal(width=None if sys.stdout.isatty() else 180).print(as_table(results, title=title, sandbox=fence))
         self.progress.say(f"tables, requests and plots: {self.out}")

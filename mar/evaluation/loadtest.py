@@ -287,9 +287,9 @@ COLUMNS = ("policy", "goodput %", "95% interval", "per s", "solved %", "in time 
 MORE_COLUMNS = ("USD / 100", "calls", "n", "failed", "shed")
 
 
-def as_table(results: Sequence[LoadResult], *, title: str) -> Table:
-    """A table for terminals: one row per policy, a section per arrival rate."""
-    table = Table(title=title)
+def as_table(results: Sequence[LoadResult], *, title: str, sandbox: str) -> Table:
+    """A table for terminals: one row per policy, a section per arrival rate; what held the programs stands below."""
+    table = Table(title=title, caption=f"sandbox: {sandbox}")
     for i, column in enumerate(("req/min", *COLUMNS, *MORE_COLUMNS)):
         table.add_column(column, justify="left" if i == 1 else "right", no_wrap=True)
     for i, result in enumerate(results):
@@ -298,11 +298,11 @@ def as_table(results: Sequence[LoadResult], *, title: str) -> Table:
     return table
 
 
-def as_markdown(results: Sequence[LoadResult], *, title: str) -> str:
+def as_markdown(results: Sequence[LoadResult], *, title: str, sandbox: str) -> str:
     """The same table as Markdown."""
     columns = ("req/min", *COLUMNS, *MORE_COLUMNS)
     lines = [f"### {title}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join([*lines, *("| " + " | ".join(_cells(r)) + " |" for r in results), ""])
+    return "\n".join([*lines, *("| " + " | ".join(_cells(r)) + " |" for r in results), "", f"sandbox: {sandbox}", ""])
 
 
 def _cells(result: LoadResult) -> list[str]:

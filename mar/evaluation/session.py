@@ -41,6 +41,7 @@ class Session(Generic[ItemT]):
     max_tokens: int | None = None  # of any reply
     concurrency: int | None = None  # episodes under way at once
     keep_prompts: bool = False
+    fence: str = field(default="", init=False)  # what holds programs and what it does not, once it has been opened
     _pool: Pool | None = field(default=None, init=False)
     _ledger: Ledger | None = field(default=None, init=False)  # one for the whole run, however often it is opened
 
@@ -48,6 +49,7 @@ class Session(Generic[ItemT]):
     async def open(self) -> AsyncGenerator[Rollouts[ItemT]]:
         """Rollouts for as long as the context lasts."""
         async with Sandbox(memo_path=cache_folder() / "verdicts.sqlite") as sandbox:
+            self.fence = str(sandbox.fence)
             if self._pool is None:
                 with self.progress.bar("preparing the pool", total=1) as bar:
                     self._pool = self.pool if isinstance(self.pool, Pool) else await self._chosen(self.pool, sandbox)

@@ -224,12 +224,15 @@ class SystemRun:
 
     def _report(self, results: Sequence[LoadResult]) -> None:
         o = self.options
+        fence = self.session.fence
         title = f"{o.name}, {self.task.name}, budget {o.test_budget:g} s ({o.pool} pool)"
         rows = [r.figures() | {"models": r.shares("models"), "strategies": r.shares("strategies")} for r in results]
-        write_atomically(self.folder / "results.json", json.dumps({"title": title, "rows": rows}, indent=2))
-        write_atomically(self.folder / "results.md", as_markdown(results, title=title))
+        write_atomically(
+            self.folder / "results.json", json.dumps({"title": title, "sandbox": fence, "rows": rows}, indent=2)
+        )
+        write_atomically(self.folder / "results.md", as_markdown(results, title=title, sandbox=fence))
         write_requests(self.folder / "requests.csv", results)
-        Terminal(width=None if sys.stdout.isatty() else 180).print(as_table(results, title=title))
+        Terminal(width=None if sys.stdout.isatty() else 180).print(as_table(results, title=title, sandbox=fence))
 
 
 def _load(row: Sequence[float]) -> Row:

@@ -43,7 +43,11 @@ def configured_pool(choice: str) -> Pool | None:
     if choice == AUTO:
         return pool_from_env()
     if not Path(choice).is_file():
-        raise ConfigError(f"--pool is {choice!r}; expected auto, {', '.join(CATALOGUES)} or an existing pool file")
+        what = "a folder" if Path(choice).is_dir() else "no file that exists"
+        raise ConfigError(
+            f"--pool is {choice!r}, {what}; expected auto, {', '.join(CATALOGUES)}, a pool file, or in run_*.py and "
+            f"mar train {REPLAY}TABLE"
+        )
     return pool_from_env(Path(choice))
 
 

@@ -76,6 +76,11 @@ class CallAnswered(StepEvent):
     cached: bool
     read: tuple[str, ...]  # ids of the messages that the prompt showed
 
+    @property
+    def cut(self) -> str:
+        """What is to be said of a text that the output limit cut off; empty for a whole one."""
+        return ", cut at the output limit" if self.finish_reason == "length" else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAdapted(StepEvent):

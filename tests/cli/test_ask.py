@@ -1,6 +1,7 @@
 """`mar ask` and `mar plan`: a plan, a conversation and an answer for people, JSON for programs, one line of error."""
 
 import json
+from dataclasses import replace
 from textwrap import dedent
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mar import api
+from mar.cli.ask import paid
 from mar.cli.main import app
 from mar.controllers import PlanSpace
 from mar.controllers.baselines import Constant, single
@@ -18,7 +20,7 @@ from mar.errors import CheckpointError, ConfigError
 from mar.pool.scripted import scripted_pool
 from mar.pool.simulated import EMPTY_WORLD, simulated_cards, simulated_pool
 from mar.runtime.prompts import PromptLibrary
-from mar.types import AgentSpec, ModeSpec, Plan
+from mar.types import ZERO_USAGE, AgentSpec, ModeSpec, Plan
 from tests.controllers.encoders import tiny_encoder
 
 MODEL = "gpt-4o-mini"
@@ -113,6 +115,32 @@ def test_an_answer_is_shown_with_its_conversation_and_cost(constant, monkeypatch
     assert f"on {MODEL}, round 1" in ended.output
     assert "USD" in ended.output
     assert "imulated" not in ended.output
+
+
+def test_an_answer_that_the_output_limit_cut_off_is_shown_as_cut(constant, monkeypatch):
+    pool = live(monkeypatch, lambda request: "def f(): return 4")
+    chat = pool.model.chat
+
+    async def cut(request, on_delta=None):
+        return replace(await chat(request, on_delta), finish_reason="length")
+
+    assert "cut at the output limit" not in mar("ask", "Write f.").output
+    monkeypatch.setattr(pool.model, "chat", cut)
+    assert "cut at the output limit" in mar("ask", "Write f.").output
+
+
+def test_what_nobody_stated_of_a_cost_is_said():
+    assert paid(replace(ZERO_USAGE, cost_usd=0.5)) == "0.500000 USD"
+    stated = paid(replace(ZERO_USAGE, cost_usd=0.5, uncertain_usd=0.2))
+    assert stated == "0.500000 USD, of which 0.200000 is the most that failed tries can have cost"
+    assert paid(replace(ZERO_USAGE, cost_usd=None)) == "unknown"
+
+
+def test_a_question_from_a_pipe_that_is_no_text_is_one_line(constant, monkeypatch):
+    ended = mar("ask", "-", answer=b"what is \xff?")
+    assert isinstance(ended.exception, ConfigError)
+    assert "standard input" in str(ended.exception)
+    assert len(str(ended.exception).splitlines()) == 1
 
 
 def test_an_unknown_cost_is_called_unknown(constant, monkeypatch):

@@ -7,6 +7,8 @@ from typer.testing import CliRunner
 from mar.cli.loadtest import loadtest_command
 from mar.errors import ConfigError
 from mar.learning.rundir import held
+from mar.pool import ModelCard, Pool
+from mar.pool.scripted import scripted_pool
 
 app = typer.Typer()
 app.command()(loadtest_command)
@@ -24,6 +26,7 @@ def test_a_load_test_on_the_sample_leaves_tables_and_plots(tmp_path, monkeypatch
     rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
     assert [row["policy"] for row in rows] == ["single:llama-3.2-3b", "least-loaded"]
     assert all(row["n"] == 6 and row["rate_per_min"] == 60 for row in rows)
+    assert "sandbox: " in (tmp_path / "out" / "results.md").read_text()
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {"goodput.png", "requests.csv", "results.md"}
 
 
@@ -59,3 +62,29 @@ def test_an_interrupted_load_test_says_so_in_one_line_and_leaves_no_folder(tmp_p
         loadtest_command(rate=["10/min"], out=tmp_path / "out")
     assert capsys.readouterr().err == "interrupted; no tables are written\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_limit_counts_what_earlier_load_tests_into_the_same_folder_were_paid(tmp_path, monkeypatch):
+    monkeypatch.delenv("MAR_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    asked = 0
+
+    def answer(request):
+        nonlocal asked
+        asked += 1
+        return "def f(): pass"
+
+    model = scripted_pool(answer, ("m",)).model
+    card = ModelCard(name="m", price_in=0.0, price_out=1000.0, max_output_tokens=100)
+    pool = Pool([card], model, kind="scripted", virtual_time=True)
+    monkeypatch.setattr("mar.pool.choose.configured_pool", lambda choice: pool)
+    options = ["-n", "2", "--rate", "60/min", "--policy", "single:m", "--out", str(tmp_path / "out")]
+    # A call reserves 0.1 USD and costs 0.003, so two fit into 0.105 and a third does not, in any process.
+    CliRunner().invoke(app, [*options, "--max-cost", "0.105"], catch_exceptions=False)
+    assert asked == 2
+    CliRunner().invoke(app, [*options, "--max-cost", "0.105"], catch_exceptions=False)
+    assert asked == 2
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert (row["n"], row["n_not_run"]) == (0, 2)

@@ -480,3 +480,15 @@ async def test_misuse_is_said_in_words():
     model = OpenAIModel([ModelCard(name="m", base_url="http://127.0.0.1:9/v1")])
     with pytest.raises(ConfigError, match="async with"):
         await model.chat(ask())
+
+
+async def test_a_long_pause_is_said_and_a_short_one_is_not(caplog):
+    state = RetryCallState(RetryPolicy().retrying(), None, (), {})
+    error = RateLimited("m at host: wait")
+    state.set_exception((RateLimited, error, None))
+    state.upcoming_sleep = 0.5
+    RetryPolicy().say(state)
+    assert caplog.text == ""
+    state.upcoming_sleep = 20.0
+    RetryPolicy().say(state)
+    assert "m at host: wait; asked again in 20 s (try 2)" in caplog.text

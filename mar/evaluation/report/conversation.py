@@ -154,8 +154,7 @@ def _note(event: CallAnswered | CallFailed | PassedThrough) -> str:
             tokens = "unknown" if usage.completion_tokens is None else f"{usage.completion_tokens:,}"
             prompt = "unknown" if usage.prompt_tokens is None else f"{usage.prompt_tokens:,}"
             cost = "cost unknown" if usage.cost_usd is None else f"{usage.cost_usd:.6f} USD"
-            cut = ", cut at the output limit" if event.finish_reason == "length" else ""
-            return f"{prompt} + {tokens} tokens, {cost}{', cached' if event.cached else ''}{cut}"
+            return f"{prompt} + {tokens} tokens, {cost}{', cached' if event.cached else ''}{event.cut}"
 
 
 def _texts(event: CallAnswered | CallFailed | PassedThrough) -> Iterator[Text]:
