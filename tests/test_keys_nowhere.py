@@ -16,7 +16,7 @@ import traceback
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote_plus
 
@@ -36,9 +36,9 @@ from mar.tasks.mbpp import Mbpp
 from mar.terminal import Terminal
 from mar.types import ChatRequest, Message
 from tests.runtime.episodes import ASK, FREE_TOOLS, PROMPTS, plan_of
+from tests.serving import serving
 
 WINDOW = 10  # characters of a key in a row that give it away
-VARIABLES = ("URL", "KEY", "MODEL_BASE_URLS", "MAR_DATA", "POOL_KEY", "OPENAI_API_KEY")
 
 
 def base64_of(text: str) -> str:
@@ -143,21 +143,14 @@ class Echo(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def server():
     """The address of the server."""
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"127.0.0.1:{served.server_address[1]}"
-    Echo.stop.set()
-    served.shutdown()
-    thread.join()
-    served.server_close()
+    with serving(Echo) as address:
+        yield address
+        Echo.stop.set()
 
 
 @pytest.fixture(autouse=True)
 def _alone(tmp_path, monkeypatch, caplog):
-    """An empty folder, no setting from outside, every record of mar's loggers, no pause before another try."""
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+    """An empty folder, every record of mar's loggers, no pause before another try."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("mar.pool.openai_client.RetryPolicy", partial(RetryPolicy, attempts=1))

@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from tests.serving import serving
+
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "run_mbpp.py"
-UNSET = {"MAR_DATA", "MODEL_BASE_URLS", "URL", "KEY"}
 # Each process is a fork of one that has loaded what takes long, with an encoder that needs no model.
 THREE = """
 import os, runpy, sys
@@ -69,13 +70,8 @@ class Charges(BaseHTTPRequestHandler):
 def server():
     """Its address, and what it charged for each request."""
     bills: list[float] = []
-    served = ThreadingHTTPServer(("127.0.0.1", 0), type("Here", (Charges,), {"bills": bills}))
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{served.server_address[1]}/v1", bills
-    served.shutdown()
-    thread.join()
-    served.server_close()
+    with serving(type("Here", (Charges,), {"bills": bills})) as address:
+        yield f"http://{address}/v1", bills
 
 
 def test_three_processes_on_one_folder_stay_under_one_limit_together(server, tmp_path):
@@ -83,8 +79,7 @@ def test_three_processes_on_one_folder_stay_under_one_limit_together(server, tmp
     (tmp_path / "pool.toml").write_text(
         f'base_url = "{url}"\n[[models]]\n{CARD}max_output_tokens = {OUTPUT_TOKENS}\n', encoding="utf-8"
     )
-    env = {k: v for k, v in os.environ.items() if k not in UNSET}
-    env |= {"MAR_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    env = os.environ | {"MAR_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
     limits = [LIMIT_USD / 2, LIMIT_USD, LIMIT_USD]
     command = [sys.executable, "-c", f"ARGV = {ARGV!r}\n{THREE}", str(SCRIPT), *map(str, limits)]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=True)

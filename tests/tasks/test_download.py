@@ -9,7 +9,6 @@ import json
 import socket
 import stat
 import tarfile
-import threading
 import zipfile
 
 import httpx
@@ -21,6 +20,7 @@ from mar.tasks import pull as pulling
 from mar.tasks.catalogue import Archives, ByHand, DataSet, HubRows, Remote, RemoteFiles
 from mar.tasks.download import Unreachable, fetch, open_client
 from mar.tasks.pull import present_files, pull, read_checksums
+from tests.serving import serving
 
 CONTENT = b"".join(b"%06d\n" % n for n in range(40_000))  # 280,000 bytes
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -78,15 +78,9 @@ class Site:
 
 @contextlib.contextmanager
 def serve(site):
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Server, site)) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        site.url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            yield site
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(functools.partial(Server, site)) as address:
+        site.url = f"http://{address}"
+        yield site
 
 
 @pytest.fixture(autouse=True)
