@@ -162,7 +162,6 @@ def test_recordings_are_written_as_a_table_that_can_be_replayed(monkeypatch, cap
 
 
 def test_recordings_that_are_unknown_or_missing_are_one_line(monkeypatch, capsys, tmp_path):
-    monkeypatch.delenv("MAR_DATA", raising=False)
     for argv, says in ((("none",), "'none'; there are mmlu_pro"), (("mmlu_pro",), "mar data pull")):
         code, out, err = run(monkeypatch, capsys, "recordings", *argv)
         assert (code, out, err.count("\n")) == (2, "", 1)

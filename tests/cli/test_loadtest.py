@@ -15,7 +15,6 @@ app.command()(loadtest_command)
 
 
 def test_a_load_test_on_the_sample_leaves_tables_and_plots(tmp_path, monkeypatch):
-    monkeypatch.delenv("MAR_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -65,7 +64,6 @@ def test_an_interrupted_load_test_says_so_in_one_line_and_leaves_no_folder(tmp_p
 
 
 def test_a_limit_counts_what_earlier_load_tests_into_the_same_folder_were_paid(tmp_path, monkeypatch):
-    monkeypatch.delenv("MAR_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

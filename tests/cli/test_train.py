@@ -18,8 +18,6 @@ TINY = ("--limit", "3", "--epochs", "1", "--no-baselines", "--cost_rate", "20")
 @pytest.fixture
 def mar(tmp_path, monkeypatch, capsys):
     """Calls the command in an empty folder; gives exit status, output and errors."""
-    for name in ("MAR_DATA", "MODEL_BASE_URLS", "URL", "KEY"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)

@@ -34,7 +34,6 @@ def options(tmp_path, **changes):
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cascal")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MAR_DATA", raising=False)
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.chdir(folder)
         return run_cascal(options(folder), encoder=HashEncoder(256), progress=QUIET)

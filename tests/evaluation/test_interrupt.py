@@ -12,7 +12,6 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "run_mbpp.py"
 def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_has(tmp_path):
     out = tmp_path / "run"
     env = os.environ | {"HF_HUB_OFFLINE": "1", "MAR_CACHE": str(tmp_path / "cache")}
-    env.pop("MAR_DATA", None)  # the bundled sample, of which an epoch is short
     command = [
         sys.executable,
         str(SCRIPT),

@@ -31,8 +31,6 @@ def make_table(path, **more):
 
 @pytest.fixture
 def script(tmp_path, monkeypatch, capsys):
-    for name in ("MAR_DATA", "MODEL_BASE_URLS", "URL", "KEY"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("COLUMNS", "200")

@@ -25,7 +25,6 @@ PUBLISHED = """
 @pytest.fixture
 def quiet_place(monkeypatch, tmp_path):
     """No data but the bundled samples, and a cache of its own."""
-    monkeypatch.delenv("MAR_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

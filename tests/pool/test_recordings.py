@@ -1,16 +1,15 @@
 import gzip
 import json
-import os
-from pathlib import Path
 
 import pytest
 
 from mar.errors import DataError
 from mar.pool import load_mmlu_pro, load_routerbench, mmlu_pro_recordings, routerbench_recordings
 from mar.pool.replay import RecordingKey
+from tests.machine import DATA
 
-DATA = Path(os.environ.get("MAR_DATA") or Path(__file__).parents[3] / "shared" / "data") / "outcomes"
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="the recordings are not on this machine (MAR_DATA)")
+OUTCOMES = DATA / "outcomes"
+needs_data = pytest.mark.skipif(not OUTCOMES.exists(), reason="the recordings are not on this machine (MAR_DATA)")
 
 ROW = {
     "sample_id": "s1",
@@ -65,7 +64,7 @@ def test_a_filled_in_letter_is_not_taken_for_an_answer(tmp_path):
 
 @needs_data
 def test_the_published_routerbench_file_reads_whole():
-    items = load_routerbench(DATA / "routerbench_mbpp" / "mbpp.jsonl.gz")
+    items = load_routerbench(OUTCOMES / "routerbench_mbpp" / "mbpp.jsonl.gz")
     assert len(items) == len({i.id for i in items}) == 427
     assert sum(i.split == "train" for i in items) == 299
     assert len(routerbench_recordings(items)) == 427 * 11
@@ -73,5 +72,5 @@ def test_the_published_routerbench_file_reads_whole():
 
 @needs_data
 def test_published_mmlu_pro_outputs_show_their_filled_letters():
-    answers = load_mmlu_pro(DATA / "mmlu_pro" / "responses" / "mathstral-7B.jsonl.gz")
+    answers = load_mmlu_pro(OUTCOMES / "mmlu_pro" / "responses" / "mathstral-7B.jsonl.gz")
     assert (len(answers), sum(a.filled for a in answers)) == (12032, 243)

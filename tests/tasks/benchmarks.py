@@ -1,17 +1,14 @@
-"""Where the real benchmarks are, when they are here, and how tests score an answer."""
+"""Real benchmarks, when they are here, and how tests score an answer."""
 
 import json
-import os
-from pathlib import Path
 
 import anyio
 import pytest
 
 from mar.concurrency import gather
 from mar.runtime.sandbox import Sandbox
+from tests.machine import CHECKOUT, DATA
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("MAR_DATA") or CHECKOUT.parent / "shared" / "data")
 SPLITS = ("train", "validation", "test")
 
 

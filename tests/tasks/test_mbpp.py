@@ -2,9 +2,7 @@
 
 import gzip
 import json
-import os
 from collections import Counter
-from pathlib import Path
 
 import anyio
 import pytest
@@ -13,9 +11,8 @@ from mar.errors import ConfigError, DataError
 from mar.runtime.sandbox import Sandbox
 from mar.tasks import sources
 from mar.tasks.mbpp import Mbpp, PythonFunction, published_split
+from tests.tasks import benchmarks
 
-DATA = Path(os.environ.get("MAR_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
-REAL = DATA / "benchmarks" / "mbpp" / "mbpp.jsonl"
 ROW = {
     "task_id": 601,
     "text": "Write a function to double a number.",
@@ -27,15 +24,12 @@ ROW = {
 
 @pytest.fixture(scope="module")
 def real():
-    if not REAL.is_file():
-        pytest.skip("the real MBPP is not here")
-    return Mbpp.load(path=REAL)
+    return Mbpp.load(path=benchmarks.real("mbpp/mbpp.jsonl"))
 
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
     """No data folder, no network: only the bundled sample is left."""
-    monkeypatch.delenv("MAR_DATA", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
 

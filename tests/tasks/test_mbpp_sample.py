@@ -3,7 +3,6 @@
 import ast
 import difflib
 import json
-import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-SAMPLE = CHECKOUT / "mar" / "tasks" / "samples" / "mbpp.jsonl"
+from tests.tasks.benchmarks import real, sample
+
 FIELDS = {"task_id", "text", "code", "test_list", "test_setup_code", "challenge_test_list", "split"}
 SPLIT_SIZES = {"prompt": 4, "test": 24, "validation": 12, "train": 32}
 NEAR_DUPLICATE_RATIO = 0.9
@@ -24,7 +23,7 @@ def read_jsonl(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-ROWS = read_jsonl(SAMPLE)
+ROWS = read_jsonl(sample("mbpp"))
 every_row = pytest.mark.parametrize("row", ROWS, ids=[f"task{row['task_id']}" for row in ROWS])
 
 
@@ -46,21 +45,9 @@ def run(code: str, test: str) -> None:
     exec(test, namespace)
 
 
-def real_mbpp_path() -> Path | None:
-    root = os.environ.get("MAR_DATA")
-    places = [CHECKOUT.parent / "shared" / "data" / "benchmarks" / "mbpp" / "mbpp.jsonl"]
-    if root:
-        inside = ("benchmarks/mbpp/mbpp.jsonl", "mbpp/mbpp.jsonl", "mbpp.jsonl")
-        places = [*(Path(root) / name for name in inside), *places]
-    return next((place for place in places if place.is_file()), None)
-
-
 @pytest.fixture(scope="module")
 def real_rows() -> list[Row]:
-    path = real_mbpp_path()
-    if path is None:
-        pytest.skip("the real MBPP is not here")
-    return read_jsonl(path)
+    return read_jsonl(real("mbpp/mbpp.jsonl"))
 
 
 def test_ids_run_from_one_without_gaps():
@@ -120,10 +107,10 @@ def test_stub_that_returns_none_fails_each_test(row: Row):
 @every_row
 def test_text_equals_or_nearly_equals_no_real_task(row: Row, real_rows: list[Row]):
     matcher = difflib.SequenceMatcher(b=normalised(row["text"]), autojunk=False)
-    for real in real_rows:
-        matcher.set_seq1(normalised(real["text"]))
+    for other in real_rows:
+        matcher.set_seq1(normalised(other["text"]))
         near = matcher.quick_ratio() >= NEAR_DUPLICATE_RATIO and matcher.ratio() >= NEAR_DUPLICATE_RATIO
-        assert not near, f"too close to MBPP {real['task_id']}: {real['text']}"
+        assert not near, f"too close to MBPP {other['task_id']}: {other['text']}"
 
 
 def test_no_function_name_is_one_of_the_real_ones(real_rows: list[Row]):

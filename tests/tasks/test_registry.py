@@ -80,7 +80,6 @@ def test_the_hub_is_asked_when_there_is_no_file(name, asked, monkeypatch, tmp_pa
         seen.add((data_set, config, split))
         return rows
 
-    monkeypatch.delenv("MAR_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sources, "hub_reachable", lambda: True)
     monkeypatch.setattr("datasets.load_dataset", load_dataset)

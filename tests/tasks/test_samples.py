@@ -38,7 +38,6 @@ def test_every_sample_loads_with_all_splits(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_data_every_task_is_its_sample(name, monkeypatch, tmp_path):
-    monkeypatch.delenv("MAR_DATA", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
     assert load_task(name).notes["data"] == f"bundled sample ({name})"

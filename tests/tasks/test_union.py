@@ -108,8 +108,6 @@ def test_one_controller_is_trained_on_all_and_tested_on_each(tmp_path, monkeypat
     monkeypatch.setattr(module, "MiniLM", HashEncoder)
     monkeypatch.setattr("mar.evaluation.experiment.MiniLM", HashEncoder)
     monkeypatch.setattr("mar.evaluation.experiment.TrainSettings", partial(TrainSettings, critic=False))
-    for name in ("MAR_DATA", "MODEL_BASE_URLS", "URL", "KEY"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)

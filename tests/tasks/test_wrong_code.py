@@ -19,7 +19,6 @@ INSIDE, BELOW, ABOVE = "assert clamp(5, 0, 9) == 5", "assert clamp(-1, 0, 9) == 
 @pytest.fixture(scope="module")
 def sample():
     patch = pytest.MonkeyPatch()
-    patch.delenv("MAR_DATA", raising=False)
     patch.setenv("HF_HUB_OFFLINE", "1")
     yield Mbpp.load()
     patch.undo()

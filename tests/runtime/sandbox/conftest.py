@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +10,7 @@ import pytest
 
 from mar.errors import SandboxUnavailable
 from mar.runtime.sandbox import Sandbox
+from tests.tasks.benchmarks import real
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -21,11 +20,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def mbpp_rows() -> list[dict[str, Any]]:
-    default = Path(__file__).resolve().parents[4] / "shared" / "data"
-    path = Path(os.environ.get("MAR_DATA", default)) / "benchmarks" / "mbpp" / "mbpp.jsonl"
-    if not path.is_file():
-        pytest.skip(f"no MBPP data at {path} (set MAR_DATA)")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in real("mbpp/mbpp.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture(scope="session")
