@@ -1,5 +1,6 @@
 """For all tests."""
 
+import os
 import signal
 
 import pytest
@@ -7,6 +8,9 @@ from hypothesis import settings
 
 from tests.machine import SETTINGS
 
+# Each core has its own process of tests already, and what these compute is small: on a busy machine threads would wait
+# for each other far longer than they compute. Read by PyTorch when it is loaded, and by the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says something about the machine only.
 settings.register_profile("mar", deadline=None)
 settings.load_profile("mar")
