@@ -17,6 +17,14 @@ def anyio_backend():
     return "asyncio"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _every_core():
+    """The one thread of other tests is not for the servers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory, request):
     reason = missing_vllm(DEVICE)
