@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mar import clock
+from mar.cachefile import open_private
 from mar.errors import ConfigError, ServerFault
 from mar.pool import CachedModel, Pool, ResponseStore, ScriptedModel, cache_key
 from mar.pool.cards import ModelCard
@@ -241,6 +242,24 @@ def test_a_reply_that_cannot_be_kept_is_an_answer_all_the_same(tmp_path, caplog,
     assert first == again
     assert not again.cached
     assert "could not be written" in caplog.text
+
+
+def test_where_the_disk_is_full_answers_are_given_and_one_line_says_what_they_will_cost(tmp_path, monkeypatch, caplog):
+    def small(path):
+        db = open_private(path)
+        db.execute("PRAGMA max_page_count=8")  # pages of 4 KiB, beyond which SQLite says what it says of a full disk
+        return db
+
+    async def main():
+        asked = [replace(HELLO, sample=f"s{i}") for i in range(3)]
+        async with cached(tmp_path, lambda r: "a" if r.sample == "s0" else "long " * 10_000) as model:
+            first = [(await model.chat(r)).text[:5] for r in asked]
+            return first, [(await model.chat(r)).cached for r in asked]
+
+    monkeypatch.setattr("mar.pool.cache_store.open_private", small)
+    assert run(main) == (["a", "long ", "long "], [True, False, False])
+    (line,) = caplog.messages
+    assert "could not be written: database or disk is full; answers that are not kept have to be paid again" in line
 
 
 def test_only_the_owner_may_read_what_is_kept(tmp_path):
