@@ -70,7 +70,7 @@ def train(bench: Bench, seed: int, folder: str) -> list[Recording]:
             test = task.items("test")
             plans = router.plan([task.query(i) for i in test], space)
             return [
-                bench.recordings[RecordingKey(item=task.query(i).id, model=p.plan.agents[0].model or "")]
+                bench.recordings[RecordingKey(item=task.query(i).id, model=p.intent.agents[0].model or "")]
                 for i, p in zip(test, plans, strict=True)
             ]
 

@@ -55,7 +55,7 @@ async def main(base_url: str) -> None:
         ratios: list[float] = []
         for k in range(ROUNDS + 1):
             queries = [Query(id=f"{k}/{i}", text=f"question {i}") for i in range(QUERIES)]
-            plans = [p.plan for p in RandomPlans("Commonsense", seed=k).plan(queries, space)]
+            plans = [p.intent for p in RandomPlans("Commonsense", seed=k).plan(queries, space)]
             began = time.perf_counter()
             work = [
                 partial(runtime.run, q, p, identity=RunIdentity(seed=k)) for q, p in zip(queries, plans, strict=True)

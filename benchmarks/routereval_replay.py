@@ -73,7 +73,7 @@ async def replayed(
         runtime = Runtime(pool, keep_prompts=False)
         space = PlanSpace.of(pool, runtime.prompts)
         plans = controller.plan([task.query(i) for i in items], space)  # pyright: ignore
-        jobs = [Job(item=i, plan=p.plan, identity=RunIdentity(epoch="test")) for i, p in zip(items, plans, strict=True)]
+        jobs = [Job(item=i, how=p.how, identity=RunIdentity(epoch="test")) for i, p in zip(items, plans, strict=True)]
         # Letters are compared in this process; no code is run.
         return await Rollouts(runtime=runtime, task=task, sandbox=None).run(jobs)  # pyright: ignore[reportArgumentType]
 

@@ -4,9 +4,9 @@
     python benchmarks/simulator_throughput.py [--calls 20000] [--in-flight 4000]
 
 Each of `--in-flight` clients asks one question after another, on models in turn, with a little think time, so that
-arrivals and completions interleave as in a load test. The same clients then let a binder choose the model of each call,
-first one that chooses nothing and then our executor and the published one, with fresh weights and one pass for all
-decisions of an instant; the difference is what the executor costs.
+arrivals and completions interleave as in a load test. The same clients then have the model of each call chosen, first
+by what the plan says, then by our executor and the published one, with fresh weights and one pass for all decisions of
+an instant; the difference is what the executor costs. At last each question is an episode of one agent.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -26,19 +27,19 @@ from mar.controllers.embeddings import HashEncoder
 from mar.controllers.system_aware.controller import SystemSettings, Variant, build
 from mar.pool.pool import Pool
 from mar.pool.simulated import SimItem, World, simulated_cards, simulated_pool
-from mar.runtime import PromptLibrary
-from mar.runtime.binders import FixedBinder
+from mar.runtime import PromptLibrary, RunIdentity, Runtime
 from mar.types import (
     AgentSpec,
-    Binder,
-    Budget,
+    Bind,
+    Binding,
     CallContext,
     ChatRequest,
     Message,
     ModeSpec,
+    Move,
     Plan,
     Query,
-    StepContext,
+    View,
 )
 
 ITEMS = 500
@@ -70,25 +71,33 @@ def request(client: int, turn: int, model: str) -> ChatRequest:
     return ChatRequest(model=model, messages=PROMPT, max_tokens=1024, sample=identity, context=context)
 
 
-def fixed(pool: Pool) -> Binder:
-    """A binder that takes what the plan says."""
-    return FixedBinder()
+AGENT = AgentSpec(role="ProgrammingExpert")
+PLAN = Plan(mode=ModeSpec(name="IO"), domain="Code", agents=(AGENT,))
 
 
-def ours(pool: Pool) -> Binder:
+def named(pool: Pool) -> Bind:
+    """Takes what the plan says."""
+
+    async def bind(move: Move, view: View) -> Binding:
+        return Binding(model=move.agent.model or "")
+
+    return bind
+
+
+def ours(pool: Pool) -> Bind:
     """Our executor."""
     return _executor(pool, "ours")
 
 
-def published(pool: Pool) -> Binder:
+def published(pool: Pool) -> Bind:
     """The published executor."""
     return _executor(pool, "published")
 
 
-def _executor(pool: Pool, variant: Variant) -> Binder:
+def _executor(pool: Pool, variant: Variant) -> Bind:
     space = PlanSpace.of(pool, PromptLibrary.load())
     settings = SystemSettings(variant=variant, domain="Code", models=pool.names)
-    return build(settings, space, Kept(HashEncoder())).binder
+    return build(settings, space, Kept(HashEncoder())).executor.over(PLAN)
 
 
 class Kept:
@@ -106,35 +115,29 @@ class Kept:
         return np.stack([self._known[text] for text in texts])
 
 
-async def load(clients: int, turns: int, binder: Callable[[Pool], Binder] | None = None) -> float:
+async def load(clients: int, turns: int, choose: Callable[[Pool], Bind] | None = None, *, episodes: bool) -> float:
     """Run the load and return the virtual seconds that it took."""
     pool = simulated_pool(world(), cards=simulated_cards("simulated-vllm"))
-    chooses = None if binder is None else binder(pool)
-    plan = Plan(mode=ModeSpec(name="IO"), domain="Code", agents=(AgentSpec(role="ProgrammingExpert"),))
+    bind = None if choose is None else choose(pool)
+    runtime = Runtime(pool, max_tokens=1024, keep_prompts=False)
 
-    def step(number: int, turn: int, model: str) -> StepContext:
-        now = anyio.current_time()
-        return StepContext(
-            query=Query(text=f"question {(number * 7 + turn) % ITEMS}", id=f"{number}/{turn}"),
-            plan=plan,
-            agent=AgentSpec(role="ProgrammingExpert", model=model),
-            kind="agent",
-            index=0,
-            round=0,
-            remaining=Budget(),
-            deadline=now + 100.0,
-            now=now,
-            started=now,
-            telemetry=pool.telemetry(),
-        )
+    async def ask(number: int, turn: int, model: str) -> None:
+        if episodes:
+            plan = replace(PLAN, agents=(replace(AGENT, model=model),))
+            question = Query(text=PROMPT[0].text, id=f"q{(number * 7 + turn) % ITEMS}")
+            await runtime.run(question, plan, identity=RunIdentity(epoch=f"{number}/{turn}"))
+            return
+        if bind is not None:  # what is chosen is not used: all runs do the same work
+            now = anyio.current_time()
+            query = Query(text=f"question {(number * 7 + turn) % ITEMS}", id=f"{number}/{turn}")
+            view = View(query=query, deadline=now + 100.0, now=now, started=now, watch=pool.telemetry)
+            await bind(Move(agent=replace(AGENT, model=model), domain="Code", index=0), view)
+        await pool.chat(request(number, turn, model))
 
     async def client(number: int) -> None:
         await anyio.sleep(number * 0.0137)
         for turn in range(turns):
-            model = pool.names[(number + turn) % len(pool.names)]
-            if chooses is not None:
-                await chooses.bind(step(number, turn, model))  # what it chooses is not used: all runs do the same work
-            await pool.chat(request(number, turn, model))
+            await ask(number, turn, pool.names[(number + turn) % len(pool.names)])
 
     async with pool, anyio.create_task_group() as tasks:
         for number in range(clients):
@@ -152,9 +155,17 @@ def main() -> None:
     calls = turns * options.in_flight
     torch.set_num_threads(1)
     took: dict[str, float] = {}
-    for name, binder in (("no binder", None), ("fixed", fixed), ("ours", ours), ("published", published)):
+    rows: list[tuple[str, Callable[[Pool], Bind] | None]] = [
+        ("calls alone", None),
+        ("named", named),
+        ("ours", ours),
+        ("published", published),
+        ("episodes", None),
+    ]
+    for name, choose in rows:
         wall, cpu = time.perf_counter(), time.process_time()
-        virtual = clock.run(partial(load, options.in_flight, turns, binder), virtual=True)
+        run = partial(load, options.in_flight, turns, choose, episodes=name == "episodes")
+        virtual = clock.run(run, virtual=True)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         took[name] = cpu
         print(
@@ -162,7 +173,7 @@ def main() -> None:
             f"{calls / wall:.0f} calls/s by the clock, {calls / cpu:.0f} calls per second of CPU time"
         )
     for name in ("ours", "published"):
-        print(f"{name}: adds {(took[name] - took['fixed']) / took['fixed']:.2f} times the cost with a fixed binder")
+        print(f"{name}: adds {(took[name] - took['named']) / took['named']:.2f} times the cost with named models")
 
 
 if __name__ == "__main__":

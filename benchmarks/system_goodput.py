@@ -31,9 +31,9 @@ from mar import clock
 from mar.controllers.base import Controller, PlanSpace
 from mar.controllers.embeddings import CachedEncoder, MiniLM
 from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions
-from mar.controllers.system_aware import RULES, OpenPlans, rule
+from mar.controllers.system_aware import RULES, ByRule, OpenPlans, rule
 from mar.controllers.system_aware.controller import STRATEGIES, SystemAware, SystemSettings, Variant, build
-from mar.evaluation.loadtest import LoadTest, Policy
+from mar.evaluation.loadtest import LoadTest
 from mar.evaluation.qualities import single_qualities
 from mar.evaluation.session import Session
 from mar.evaluation.statistics import Interval, paired_bootstrap
@@ -153,7 +153,8 @@ class Bench:
     async def _cell(
         self, seed: int, policy: str, rate: float, learned: dict[str, Controller], rollouts: Rollouts[Any]
     ) -> None:
-        result = await self._test(rollouts, seed).run(self._policy(policy, learned), Arrivals(rate=rate / 60), QUERIES)
+        controller = self._controller(policy, learned)
+        result = await self._test(rollouts, seed).run(controller, Arrivals(rate=rate / 60), QUERIES)
         kept = {
             "good": [r.good for r in result.requests],
             "solved": [r.solved for r in result.requests],
@@ -164,16 +165,16 @@ class Bench:
         }
         write_atomically(self._path(seed, policy, rate), json.dumps(kept))
 
-    def _policy(self, name: str, learned: dict[str, Controller]) -> Policy:
+    def _controller(self, name: str, learned: dict[str, Controller]) -> Controller:
         assert self.space is not None
         if name in LEARNED:
             controller = learned[name.partition(",")[0]]
             if isinstance(controller, SystemAware):
                 controller.greedy = name != "published"
-            return Policy.of(controller)
+            return controller
         choice, _, strategy = name.partition(", ")
         plans = OpenPlans(self.task.domain, strategy=strategy or None)
-        return Policy(name=name, controller=plans, binder=rule(choice, self.space.cards, self.qualities))
+        return ByRule(plans, rule(choice, self.space.cards, self.qualities), name=name)
 
     # Learning -------------------------------------------------------------------------------------------------
 

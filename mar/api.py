@@ -7,7 +7,7 @@ from pathlib import Path
 import sniffio
 
 from mar import clock
-from mar.controllers.base import Controller, LateController, Planned, PlanSpace
+from mar.controllers.base import Controller, Planned, PlanSpace
 from mar.controllers.cascal import Cascal
 from mar.controllers.cascal.artefacts import is_cascal, load_model
 from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
@@ -101,7 +101,7 @@ def plan(query: str | Query, controller: Controller, pool: Pool) -> Planned:
 def run(
     query: str | Query, controller: Controller, pool: Pool, *, budget: Budget | None = None, seed: int = 0
 ) -> Episode:
-    """Plan a query, carry the plan out, and return what happened.
+    """Work on a query as the controller decides, and return what happened.
 
     Args:
         query: What is asked.
@@ -129,14 +129,11 @@ async def arun(
     lookup = NoLookup() if pool.simulated else WikipediaLookup()
     async with Sandbox() as sandbox, pool:
         runtime = Runtime(pool, prompts=prompts, tools=Tools(sandbox=sandbox, lookup=lookup), ledger=Ledger())
-        late = controller if isinstance(controller, LateController) else None
         return await runtime.run(
             asked,
-            planned.plan,
+            planned.how,
             identity=RunIdentity(seed=seed, epoch="ask"),
             budget=budget,
-            binder=None if late is None else late.binder,
-            stop_rule=None if late is None else late.stop_rule,
         )
 
 

@@ -80,9 +80,12 @@ def plan_command(
     controller = _controller(router, cost_rate, embedding, router_class)
     planned = api.plan(_text(query), controller, chosen)
     if as_json:
-        print(json.dumps(planned.plan.to_json(), indent=2))
+        print(json.dumps(_as_json(planned, controller.name), indent=2))
         return
-    console.print(plan_tree(planned, chosen))
+    if planned.plan is None:
+        console.print(f"decided step by step by {controller.name}", markup=False)
+        return
+    console.print(plan_tree(planned.plan, chosen))
 
 
 def ask_command(
@@ -114,10 +117,17 @@ def ask_command(
         print(json.dumps({"simulated": chosen.simulated, **episode_to_json(episode)}, indent=2))
         _exit_for(episode)
         return
-    console.print(plan_tree(Planned(plan=episode.plan), chosen, title=f"plan by {controller.name}"))
+    if episode.plan is not None:
+        console.print(plan_tree(episode.plan, chosen, title=f"plan by {controller.name}"))
     show_conversation(episode, console)
     show_outcome(episode, chosen, console)
     _exit_for(episode)
+
+
+def _as_json(planned: Planned, name: str) -> dict[str, Any]:
+    if planned.plan is None:
+        return {"policy": name, "notes": dict(planned.notes)}
+    return planned.plan.to_json()
 
 
 def _exit_for(episode: Episode) -> None:
@@ -157,9 +167,9 @@ def _text(query: str) -> str:
     return text
 
 
-def plan_tree(planned: Planned, pool: Pool, *, title: str = "plan") -> Tree:
+def plan_tree(plan: Plan, pool: Pool, *, title: str = "plan") -> Tree:
     """A plan as a picture: rounds, and who reads whom."""
-    plan, runtime = planned.plan, Runtime(pool)
+    runtime = Runtime(pool)
     bound, cost = runtime.bound(plan), runtime.cost_bound(plan)
     label = f"{title}: [bold]{plan.mode.name}[/] on {plan.domain}, at most {bound.calls} calls in {bound.stages} stages"
     label += ", of unknown cost" if cost is None else f" and {cost:.4f} USD if every call filled its model's context"
@@ -190,7 +200,7 @@ def _decision_line(plan: Plan) -> str:
 
 def show_conversation(episode: Episode, console: Console) -> None:
     """What was said and done, in order."""
-    names = [f"{i + 1} {a.role}" for i, a in enumerate(episode.plan.agents)] + ["decider"]
+    names = episode.lanes
     for event in episode.events:
         match event:
             case CallAnswered():

@@ -219,7 +219,7 @@ class _Chat:
             text=text, id=identity, history=self.history, user_id=self.user, conversation_id=self.conversation
         )
         planned = api.plan(query, self.router, self.pool)
-        episode = api.run(query, Constant(planned.plan, name=self.router.name), self.pool)
+        episode = api.run(query, Constant(planned.intent, name=self.router.name), self.pool)
         model = planned.notes["model"]
         self._begin_if_forgotten()  # while the answer was written
         interaction = self.store.record(

@@ -15,8 +15,8 @@ from mar.errors import ConfigError, LimitReached
 from mar.terminal import Terminal
 
 if TYPE_CHECKING:
-    from mar.controllers.base import PlanSpace
-    from mar.evaluation.loadtest import LoadResult, Policy
+    from mar.controllers.base import Controller, PlanSpace
+    from mar.evaluation.loadtest import LoadResult
     from mar.learning.arrivals import Arrivals
     from mar.pool.pool import Pool
 
@@ -157,46 +157,45 @@ class _Run:
                 progress=self.progress,
                 budget_s=self.budget_s,
                 most_in_flight=self.most,
+                stop_at_budget=self.stop,
                 seed=self.seed,
             )
             weigh = any(w in name for name in self.policies for w in WEIGH)
             qualities = await single_qualities(test, self.pilot) if weigh else {}
-            policies = [self._policy(name, test.space, runtime.pool, qualities) for name in self.policies]
+            named = [self._named(name, test.space, runtime.pool, qualities) for name in self.policies]
             results: list[LoadResult] = []
-            for arrivals, chosen in product(self.arrivals, policies):
+            for arrivals, (name, controller) in product(self.arrivals, named):
                 if rollouts.limit_reached:
                     break
-                results.append(await test.run(chosen, arrivals, self.n))
+                results.append(await test.run(controller, arrivals, self.n, name=name))
             if not runtime.pool.simulated:
                 self.progress.say(f"paid in this test: {runtime.ledger.spent}")
             if rollouts.limit_reached:
                 if not results:
                     raise LimitReached(rollouts.limit_reached)
-                left = len(policies) * len(self.arrivals) - len(results)
+                left = len(named) * len(self.arrivals) - len(results)
                 cut = f"the last result is incomplete, and {left} were not run"
                 self.progress.say(f"cut short: {rollouts.limit_reached}; {cut}")
             return results, session.fence
 
-    def _policy(self, name: str, space: PlanSpace, pool: Pool, qualities: dict[str, float]) -> Policy:
+    def _named(self, name: str, space: PlanSpace, pool: Pool, qualities: dict[str, float]) -> tuple[str, Controller]:
+        """What an option names, and how tables call it."""
         from mar import api
         from mar.controllers.baselines import single
-        from mar.controllers.system_aware import RULES, OpenPlans, rule
-        from mar.evaluation.loadtest import Policy
+        from mar.controllers.system_aware import RULES, ByRule, OpenPlans, rule
 
-        planner, _, binder = name.partition("+")
+        planner, _, models = name.partition("+")
         if planner in RULES:
-            chosen = rule(planner, space.cards, qualities)
-            return Policy(name=name, controller=OpenPlans(self.task.domain), binder=chosen, stop_at_budget=self.stop)
+            return name, ByRule(OpenPlans(self.task.domain), rule(planner, space.cards, qualities), name=name)
         if planner == "best-single" or planner.startswith("single:"):
             model = max(qualities, key=lambda m: qualities[m]) if planner == "best-single" else planner[7:]
-            controller = single(model, self.task.domain)
+            controller: Controller = single(model, self.task.domain)
             name = f"{name} ({model})" if planner == "best-single" else name
         else:
             controller = api.load_controller(Path(planner) if Path(planner).is_file() else planner, pool=pool)
-        if not binder:
-            return Policy.of(controller, name=name, stop_at_budget=self.stop)
-        late = rule(binder, space.cards, qualities)
-        return Policy(name=name, controller=controller, binder=late, stop_at_budget=self.stop)
+        if models:
+            controller = ByRule(controller, rule(models, space.cards, qualities), name=name)
+        return name, controller
 
     def _report(self, results: list[LoadResult], fence: str, *, simulated: bool) -> None:
         from mar.evaluation.loadtest import as_markdown, as_table, goodput_lines, queue_lines, write_requests

@@ -11,7 +11,7 @@ from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
 from mar.runtime.modes import PUBLISHED_MODES
 from mar.runtime.prompts import PromptLibrary, Role
-from mar.types import Binder, Domain, ModelTelemetry, Plan, Query, StopRule
+from mar.types import Domain, How, ModelTelemetry, Plan, PolicyFactory, Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +49,34 @@ class PlanSpace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A plan for one query and how it came about."""
+    """How one query will be worked on, and how that came about."""
 
-    plan: Plan
+    plan: Plan | None = None  # None: nothing is decided beforehand
+    policy: PolicyFactory | None = None  # carries the plan out, or does without one; None: the plan is run as it is
     log_prob: float | None = None  # of the plan under the policy that drew it; None for a fixed choice
     notes: Mapping[str, str] = field(default_factory=dict[str, str])  # e.g. the domain that was recognised
 
+    @property
+    def how(self) -> How:
+        """What the runtime takes."""
+        if self.policy is not None:
+            return self.policy
+        return self.intent
+
+    @property
+    def intent(self) -> Plan:
+        """The plan.
+
+        Raises:
+            ConfigError: There is none: everything is decided step by step.
+        """
+        if self.plan is None:
+            raise ConfigError("this controller decides step by step and makes no plan; a plan is needed here")
+        return self.plan
+
 
 class Controller(Protocol):
-    """A policy over plans."""
+    """Decides how queries are worked on."""
 
     @property
     def name(self) -> str:
@@ -65,7 +84,7 @@ class Controller(Protocol):
         ...
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
-        """One plan per query, all decided together."""
+        """One plan or policy per query, all decided together."""
         ...
 
 
@@ -79,11 +98,9 @@ class Moment:
 
 @runtime_checkable
 class LateController(Protocol):
-    """A controller that decides by the load: its plans may be made on arrival, and leave the models open."""
+    """A controller that decides by the load: its plans may be made on arrival."""
 
     sees_load: bool  # whether plans depend on the moment of arrival
-    binder: Binder  # chooses models just before agents run
-    stop_rule: StopRule | None  # may leave out rounds
 
     def plan_at(self, query: Query, space: PlanSpace, moment: Moment) -> Planned:
         """The plan of a query that has just arrived."""

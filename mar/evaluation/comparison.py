@@ -25,6 +25,7 @@ from mar.pool.simulated import SimItem, SimulatedModel
 from mar.reading import read_json, validated
 from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
+from mar.types import Plan
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,13 +47,13 @@ class Comparison(Generic[ItemT]):
     async def run(self, controller: Controller, *, group: str, cached: bool = False) -> tuple[Row, list[Outcome]]:
         """One controller on all items. With `cached`, its plans' results may come from an earlier run."""
         queries = [self.rollouts.task.query(item) for item in self.items]
-        plans = [p.plan for p in controller.plan(queries, self.space)]
-        total = len(plans) * self.draws
+        planned = controller.plan(queries, self.space)
+        total = len(planned) * self.draws
         starts = [0.0] * total if self.arrivals is None else self.arrivals.times(total, seed=0)
         jobs = [
-            Job(item=item, plan=plan, identity=RunIdentity(epoch="test", rollout=draw), start_s=starts.pop(0))
+            Job(item=item, how=p.how, identity=RunIdentity(epoch="test", rollout=draw), start_s=starts.pop(0))
             for draw in range(self.draws)
-            for item, plan in zip(self.items, plans, strict=True)
+            for item, p in zip(self.items, planned, strict=True)
         ]
         stored = self._stored(jobs) if cached and self.cache is not None else None
         if stored is not None and (results := _kept(stored)) is not None:
@@ -81,6 +82,9 @@ class Comparison(Generic[ItemT]):
         model = runtime.pool.model
         if self.cache is None or not isinstance(model, SimulatedModel):  # paid answers have a cache of their own
             return None
+        plans = [job.how for job in jobs if isinstance(job.how, Plan)]
+        if len(plans) < len(jobs):  # a policy has no content that could be compared
+            return None
         content = {
             "code": code_fingerprint(),
             "cards": [card.model_dump(mode="json") for card in runtime.pool.cards.values()],
@@ -89,7 +93,10 @@ class Comparison(Generic[ItemT]):
             "task": dict(task.notes),
             "calls": [runtime.temperature, runtime.request_timeout_s, repr(self.rollouts.budget)],
             "concurrency": self.rollouts.concurrency,
-            "jobs": [_everything(job, model.world.get(task.query(job.item).id)) for job in jobs],
+            "jobs": [
+                _everything(job, plan, model.world.get(task.query(job.item).id))
+                for job, plan in zip(jobs, plans, strict=True)
+            ],
         }
         key = hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
         return self.cache / f"{key}.json"
@@ -106,9 +113,9 @@ def _kept(path: Path) -> tuple[ItemResult, ...] | None:
         return None
 
 
-def _everything(job: Job[ItemT], known: SimItem | None) -> list[object]:
+def _everything(job: Job[ItemT], plan: Plan, known: SimItem | None) -> list[object]:
     """All that decides one job, as JSON takes it."""
-    return [job.identity.rollout, repr(job.item), repr(known), job.plan.to_json(), job.start_s]
+    return [job.identity.rollout, repr(job.item), repr(known), plan.to_json(), job.start_s]
 
 
 def code_fingerprint() -> str:

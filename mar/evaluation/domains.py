@@ -33,8 +33,8 @@ def domain_rows(controller: Controller, space: PlanSpace, queries: Mapping[str, 
     """A row per benchmark, and one of all queries together; the controller must not be told the domain."""
     rows: list[DomainRow] = []
     for benchmark, asked in queries.items():
-        planned = controller.plan(asked, space)
-        wrong = Counter[Domain](p.plan.domain for q, p in zip(asked, planned, strict=True) if p.plan.domain != q.domain)
+        told: list[Domain] = [p.intent.domain for p in controller.plan(asked, space)]
+        wrong = Counter[Domain](d for q, d in zip(asked, told, strict=True) if d != q.domain)
         domains = sorted({q.domain or "unknown" for q in asked})
         rows.append(
             DomainRow(

@@ -150,7 +150,7 @@ class Experiment(Generic[ItemT]):
         items = self.pilot_items
         plans = RandomPlans(self.task.domain).plan([self.task.query(i) for i in items], space)
         identity = RunIdentity(epoch="pilot")
-        jobs = [Job(item=i, plan=p.plan, identity=identity) for i, p in zip(items, plans, strict=True)]
+        jobs = [Job(item=i, how=p.how, identity=identity) for i, p in zip(items, plans, strict=True)]
         outcomes = await rollouts.run(jobs)
         costs = sorted(o.cost_usd for o in outcomes if o.cost_usd)
         if rollouts.limit_reached:

@@ -35,7 +35,7 @@ def forecast(
     """Print calls, tokens, dollars and time that a run is expected to take at the most."""
     runtime = Runtime(pool, prompts=prompts)
     space = PlanSpace.of(pool, prompts, max_agents=options.max_agent)
-    drawn = [p.plan for p in RandomPlans(task.domain).plan([task.query(i) for i in (*train, *test)][:200], space)]
+    drawn = [p.intent for p in RandomPlans(task.domain).plan([task.query(i) for i in (*train, *test)][:200], space)]
     prices = 1 if options.paper_faithful or options.cost_rate == 0 else 3
     survey = _survey(options, space, task.domain, len(train))
     validations = options.epochs + bool(survey)

@@ -1,7 +1,7 @@
-"""Load tests: a policy answers queries that arrive whether or not it keeps up, and what it delivers in time is counted.
+"""Load tests: a controller answers queries that arrive whether or not it keeps up; what comes in time is counted.
 
 Goodput is what counts: queries solved within the budget, as a share of all that arrived and per second. A query that is
-turned away because too many are under way (`most_in_flight`) is recorded as such and counts against the policy.
+turned away because too many are under way (`most_in_flight`) is recorded as such and counts against the controller.
 """
 
 from __future__ import annotations
@@ -31,32 +31,9 @@ from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
-from mar.types import Binder, Budget, CallAnswered, Plan, StepBound, StopRule
+from mar.types import Budget, CallAnswered, How, StepBound
 
 SAMPLES = 60  # looks at the queues during a test
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What is tested: plans from a controller, models from a binder where there is one."""
-
-    name: str
-    controller: Controller
-    binder: Binder | None = None
-    stop_rule: StopRule | None = None
-    stop_at_budget: bool = False  # an episode that is out of time answers with what it has and frees its place
-
-    @classmethod
-    def of(cls, controller: Controller, *, name: str | None = None, stop_at_budget: bool = False) -> Policy:
-        """A controller as it is, with its own binder and stop rule where it has them."""
-        late = controller if isinstance(controller, LateController) else None
-        return cls(
-            name=name or controller.name,
-            controller=controller,
-            binder=None if late is None else late.binder,
-            stop_rule=None if late is None else late.stop_rule,
-            stop_at_budget=stop_at_budget,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +139,9 @@ class LoadResult:
 
 @dataclass(slots=True, kw_only=True)
 class LoadTest(Generic[ItemT]):
-    """Runs policies under arrivals that do not wait for answers.
+    """Runs controllers under arrivals that do not wait for answers.
 
-    All policies get the same items at the same times with the same draws. Where there are fewer items than queries,
+    All of them get the same items at the same times with the same draws. Where there are fewer items than queries,
     items come again, with draws of their own.
     """
 
@@ -174,30 +151,30 @@ class LoadTest(Generic[ItemT]):
     progress: Progress
     budget_s: float
     most_in_flight: int = 10_000
+    stop_at_budget: bool = False  # an episode that is out of time answers with what it has and frees its place
     seed: int = 0
 
-    async def run(self, policy: Policy, arrivals: Arrivals, n: int) -> LoadResult:
-        """One policy, `n` queries."""
+    async def run(self, controller: Controller, arrivals: Arrivals, n: int, *, name: str | None = None) -> LoadResult:
+        """One controller, `n` queries; `name` is how tables call it, where not as it calls itself."""
+        name = name or controller.name
         items = [self.items[i % len(self.items)] for i in range(n)]
-        planned = self._planned(policy, items)
+        planned = self._planned(controller, items)
         times = arrivals.times(n, seed=self.seed)
         rollouts = replace(
             self.rollouts,
-            binder=policy.binder,
-            stop_rule=policy.stop_rule,
             deadline_s=self.budget_s,
-            budget=Budget(seconds=self.budget_s) if policy.stop_at_budget else None,
+            budget=Budget(seconds=self.budget_s) if self.stop_at_budget else None,
             concurrency=None,
         )
         samples: list[QueueSample] = []
         not_run: set[int] = set()
-        label = f"{policy.name}, {60 * arrivals.rate:g}/min"
+        label = f"{name}, {60 * arrivals.rate:g}/min"
         began = anyio.current_time()
         with self.progress.bar(label, total=n) as bar:
 
             async def one(i: int) -> Request:
                 identity = RunIdentity(seed=self.seed, epoch="load", rollout=i // len(self.items))
-                outcome = await rollouts.one(Job(item=items[i], plan=planned(i), identity=identity))
+                outcome = await rollouts.one(Job(item=items[i], how=planned(i), identity=identity))
                 bar.advance()
                 if _not_run(outcome, rollouts.limit_reached):
                     not_run.add(i)
@@ -215,7 +192,7 @@ class LoadTest(Generic[ItemT]):
         )
         last = max((r.arrival_s + (r.latency_s or 0.0) for r in requests), default=times[0])
         return LoadResult(
-            policy=policy.name,
+            policy=name,
             arrivals=arrivals,
             budget_s=self.budget_s,
             requests=requests,
@@ -224,19 +201,18 @@ class LoadTest(Generic[ItemT]):
             n_not_run=len(not_run),
         )
 
-    def _planned(self, policy: Policy, items: Sequence[ItemT]) -> Callable[[int], Plan]:
-        """Plans by position: made on arrival where the controller looks at the load, else all beforehand."""
-        task, controller = self.rollouts.task, policy.controller
+    def _planned(self, controller: Controller, items: Sequence[ItemT]) -> Callable[[int], How]:
+        """Decisions by position: made on arrival where the controller looks at the load, else all beforehand."""
+        task = self.rollouts.task
         queries = [task.query(item) for item in items]
         if isinstance(controller, LateController) and controller.sees_load:
             pool = self.rollouts.runtime.pool
             return lambda i: (
                 controller.plan_at(
                     queries[i], self.space, Moment(budget_s=self.budget_s, telemetry=pool.telemetry())
-                ).plan
+                ).how
             )
-        plans = [p.plan for p in controller.plan(queries, self.space)]
-        return plans.__getitem__
+        return [p.how for p in controller.plan(queries, self.space)].__getitem__
 
     async def _watch(self, samples: list[QueueSample], began: float, every: float) -> None:
         while True:

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from mar.evaluation.results import Row
 from mar.evaluation.statistics import Interval
 from mar.files import write_atomically
-from mar.runtime.modes import has_decider
 from mar.types import CallAnswered, Episode, PassedThrough
 
 COLOURS = {
@@ -119,8 +118,7 @@ def _smooth(values: Sequence[float], weight: float = 0.9) -> list[float]:
 
 def plot_episode(episode: Episode, path: Path, *, title: str) -> None:
     """One episode as lanes: a bar per model call, an arrow for every message that a call read."""
-    plan = episode.plan
-    lanes = [f"{i + 1} {a.role}" for i, a in enumerate(plan.agents)] + (["decider"] if has_decider(plan) else [])
+    lanes = episode.lanes
     figure, axis = plt.subplots(figsize=(10, 0.7 * len(lanes) + 1.6), constrained_layout=True)
     models = list(dict.fromkeys(c.model for c in episode.calls()))
     palette = plt.get_cmap("tab10")

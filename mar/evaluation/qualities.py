@@ -21,8 +21,7 @@ async def single_qualities(test: LoadTest[ItemT], items: Sequence[ItemT]) -> dic
         for model in names:
             planned = single(model, task.domain).plan([task.query(i) for i in pilot], test.space)
             jobs = [
-                Job(item=i, plan=p.plan, identity=RunIdentity(epoch="pilot"))
-                for i, p in zip(pilot, planned, strict=True)
+                Job(item=i, how=p.how, identity=RunIdentity(epoch="pilot")) for i, p in zip(pilot, planned, strict=True)
             ]
             outcomes = await test.rollouts.run(jobs, on_done=bar.advance)
             found[model] = sum(o.score.solved for o in outcomes) / max(1, len(outcomes))

@@ -13,12 +13,12 @@ from mar import clock
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
 from mar.controllers.masrouter import load_router
-from mar.controllers.system_aware import RULES, OpenPlans, rule
+from mar.controllers.system_aware import RULES, ByRule, OpenPlans, rule
 from mar.controllers.system_aware.checkpoint import load_system_aware, save_system_aware
 from mar.controllers.system_aware.controller import SystemAware, SystemSettings, build
 from mar.controllers.system_aware.observe import E2E, INTER_TOKEN, KV, RUNNING, TTFT, WAITING
 from mar.errors import ConfigError
-from mar.evaluation.loadtest import LoadResult, LoadTest, Policy, as_markdown, as_table, write_requests
+from mar.evaluation.loadtest import LoadResult, LoadTest, as_markdown, as_table, write_requests
 from mar.evaluation.qualities import single_qualities
 from mar.evaluation.session import SPENDING, Session
 from mar.evaluation.system_options import SystemOptions, task_of, training_of
@@ -216,11 +216,8 @@ class SystemRun:
             )
             known = await single_qualities(test, self.items)
             alone = OpenPlans(controller.settings.domain)
-            rules = [
-                Policy(name=n, controller=alone, binder=rule(n, trainer.space.cards, known)) for n in sorted(RULES)
-            ]
-            policies = [Policy.of(controller), *rules]
-            return [await test.run(p, a, o.test_episodes) for a in self.training.arrivals for p in policies]
+            rules = [ByRule(alone, rule(n, trainer.space.cards, known), name=n) for n in sorted(RULES)]
+            return [await test.run(c, a, o.test_episodes) for a in self.training.arrivals for c in (controller, *rules)]
 
     def _report(self, results: Sequence[LoadResult]) -> None:
         o = self.options

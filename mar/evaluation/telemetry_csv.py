@@ -60,13 +60,14 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 def episode_rows(outcome: Outcome, common: Row, *, steps: str = "step") -> list[Row]:
     """One row of the episode and one of each of its calls; `steps` is the calls' record type."""
+    episode = outcome.episode
     about = common | {
         "item_id": outcome.query_id,
-        "topology": outcome.plan.mode.name,
-        "role_set": "-".join(a.role for a in outcome.plan.agents),
+        "topology": episode.policy if episode.plan is None else episode.plan.mode.name,
+        "role_set": "-".join(episode.roles.values()),
     }
-    calls = [about | row | {"record_type": steps} for row in _step_rows(outcome.episode)]
-    return [about | _quality(outcome) | _episode_row(outcome.episode), *calls]
+    calls = [about | row | {"record_type": steps} for row in _step_rows(episode)]
+    return [about | _quality(outcome) | _episode_row(episode), *calls]
 
 
 def step_keys(episode: Episode) -> list[tuple[int, int]]:

@@ -186,7 +186,7 @@ class Trainer(Generic[ItemT]):
         jobs = [
             Job(
                 item=items[t.item],
-                plan=p,
+                how=p,
                 identity=RunIdentity(seed=self.settings.seed, epoch="survey", rollout=t.draw),
             )
             for t, p in zip(trials, plans, strict=True)
@@ -240,7 +240,7 @@ class Trainer(Generic[ItemT]):
         plans = self.router.plans_of(choices, self.names)
         epoch = f"train-{state.epoch}"
         jobs = [
-            Job(item=items[i // k], plan=p, identity=RunIdentity(seed=settings.seed, epoch=epoch, rollout=i % k))
+            Job(item=items[i // k], how=p, identity=RunIdentity(seed=settings.seed, epoch=epoch, rollout=i % k))
             for i, p in enumerate(plans)
         ]
         outcomes = await self.rollouts.run(jobs)
@@ -333,13 +333,13 @@ class Trainer(Generic[ItemT]):
         state.kept = True
 
     def _plans(self, items: Sequence[ItemT]) -> list[Plan]:
-        return [p.plan for p in self.router.plan([self.rollouts.task.query(i) for i in items], self.space)]
+        return [p.intent for p in self.router.plan([self.rollouts.task.query(i) for i in items], self.space)]
 
     async def _run_greedily(self, items: Sequence[ItemT], plans: Sequence[Plan], *, epoch: str) -> list[Outcome]:
         """The most likely plan of each item, several times."""
         return await self.rollouts.run(
             [
-                Job(item=i, plan=p, identity=RunIdentity(seed=self.settings.seed, epoch=epoch, rollout=k))
+                Job(item=i, how=p, identity=RunIdentity(seed=self.settings.seed, epoch=epoch, rollout=k))
                 for i, p in zip(items, plans, strict=True)
                 for k in range(self.settings.validation_rollouts)
             ]

@@ -11,11 +11,12 @@ import anyio
 
 from mar.clock import real_work, ticks
 from mar.concurrency import gather
+from mar.errors import ConfigError
 from mar.learning.outage import Outage
 from mar.runtime import RunIdentity, Runtime
 from mar.runtime.sandbox import Sandbox
 from mar.tasks.task import ItemT, Score, Task
-from mar.types import Binder, Budget, Episode, Failure, Plan, StopRule
+from mar.types import Budget, Episode, Failure, How, Plan
 
 OUTSIDE = frozenset(
     {"call", "rate_limited", "server_fault", "timeout", "connection", "bad_reply", "bad_key", "unknown_model", "limit"}
@@ -28,7 +29,7 @@ class Job(Generic[ItemT]):
     """One episode to run."""
 
     item: ItemT
-    plan: Plan
+    how: How  # a plan, or what makes a policy
     identity: RunIdentity
     start_s: float = 0.0  # when it arrives, seconds after the batch begins
 
@@ -38,13 +39,23 @@ class Outcome:
     """One episode that was run and scored."""
 
     query_id: str
-    plan: Plan
     score: Score
     cost_usd: float | None
     calls: int
     latency_s: float
     failure: Failure | None  # of the episode or of its scoring
     episode: Episode
+
+    @property
+    def plan(self) -> Plan:
+        """What was intended.
+
+        Raises:
+            ConfigError: Nothing was: a policy decided step by step.
+        """
+        if self.episode.plan is None:
+            raise ConfigError(f"policy {self.episode.policy!r} makes no plan; a plan is needed here")
+        return self.episode.plan
 
     @property
     def learnable(self) -> bool:
@@ -66,9 +77,7 @@ class Rollouts(Generic[ItemT]):
     sandbox: Sandbox
     concurrency: int | None = None  # episodes under way at once; None: no limit but the pool's
     budget: Budget | None = None  # of each episode
-    deadline_s: float | None = None  # of each episode: told to the binder, not enforced
-    binder: Binder | None = None  # chooses models just before agents run; None: plans name them all
-    stop_rule: StopRule | None = None  # may leave out rounds; None: all rounds are run
+    deadline_s: float | None = None  # of each episode: told to policies, not enforced
     outage: Outage = field(default_factory=Outage)  # ends the run when a server does
 
     @property
@@ -101,10 +110,8 @@ class Rollouts(Generic[ItemT]):
         query = self.task.query(job.item)
         episode = await self.runtime.run(
             query,
-            job.plan,
+            job.how,
             identity=job.identity,
-            binder=self.binder,
-            stop_rule=self.stop_rule,
             budget=self.budget,
             deadline_s=self.deadline_s,
         )
@@ -113,7 +120,6 @@ class Rollouts(Generic[ItemT]):
         score = await real_work(lambda: self.task.score(job.item, episode.answer, self.sandbox))
         return Outcome(
             query_id=query.id,
-            plan=job.plan,
             score=score,
             cost_usd=episode.cost_usd,
             calls=episode.usage.calls,

@@ -1,12 +1,12 @@
 """Agents that collaborate: modes, roles, the engine that carries a plan out, and the sandbox for generated code."""
 
 from mar.runtime.account import Account, Spent
-from mar.runtime.binders import FixedBinder, NeverStop
 from mar.runtime.engine import Runtime
 from mar.runtime.identity import RunIdentity
 from mar.runtime.ledger import Ledger, Meter
 from mar.runtime.lookup import Lookup, NoLookup, WikipediaLookup
 from mar.runtime.modes import MODES, PUBLISHED_MODES, Bound, Mode, get_mode, plan_bound
+from mar.runtime.plan_policy import PlanPolicy
 from mar.runtime.prompts import PromptLibrary, Role
 from mar.runtime.tools import Tools
 from mar.runtime.trace import episode_from_json, episode_to_json, read_episodes, write_episodes
@@ -16,13 +16,12 @@ __all__ = [
     "PUBLISHED_MODES",
     "Account",
     "Bound",
-    "FixedBinder",
     "Ledger",
     "Lookup",
     "Meter",
     "Mode",
-    "NeverStop",
     "NoLookup",
+    "PlanPolicy",
     "PromptLibrary",
     "Role",
     "RunIdentity",

@@ -1,46 +1,52 @@
-"""The engine: carries a plan out on a query, wave by wave, with everything independent at once.
+"""The engine: asks a policy for the next moves, carries them out at once, and settles the answer when it is told how.
 
-Within a round each agent starts as soon as the agents it reads are done; rounds follow each other. A failing agent is
-a recorded Failure and the others go on; a failing decider fails the episode. Budgets stop an episode with what it has.
+A failing move is a recorded Failure, which the policy sees, and whatever is under way goes on. A spent budget ends an
+episode with what it has.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import anyio
+from anyio.abc import TaskGroup
 
 from mar.clock import ticks
 from mar.concurrency import task_group
-from mar.errors import CallError, ConfigError
+from mar.errors import ConfigError
 from mar.pool.pool import Pool
-from mar.runtime.agent import Agent, EpisodeState, SpentBudget, as_failure
-from mar.runtime.binders import FixedBinder, NeverStop
-from mar.runtime.decide import Settled, Utterance, last, vote
-from mar.runtime.identity import RunIdentity, plan_digest
+from mar.runtime.decide import Settled, last, vote
+from mar.runtime.identity import RunIdentity, digest, plan_digest
 from mar.runtime.ledger import Ledger
-from mar.runtime.modes import Bound, Round, beyond_reach, decision_of, get_mode, has_decider, plan_bound
+from mar.runtime.modes import Bound, beyond_reach, get_mode, has_decider, plan_bound
+from mar.runtime.plan_policy import PlanPolicy
 from mar.runtime.prompts import PromptLibrary
+from mar.runtime.state import EpisodeState, Means, MoveKey
 from mar.runtime.tools import Tools
 from mar.runtime.trace import Recorder
+from mar.runtime.turn import Turn
 from mar.types import (
     AgentSpec,
-    Binder,
     Budget,
+    Considered,
     Decided,
+    DecidedHow,
     Episode,
     EpisodeStarted,
     Failure,
+    How,
+    Move,
     Plan,
+    Policy,
     Query,
-    RoundContext,
+    Said,
+    Settle,
     Stopped,
-    StopRule,
+    Why,
 )
-from mar.types.events import DecidedHow
 
 FINAL = "Final"  # the folder of the deciders' roles
+MOST_MOVES = 10_000  # of one episode: a policy that makes more has lost its way
 
 
 class Runtime:
@@ -109,66 +115,83 @@ class Runtime:
     async def run(
         self,
         query: Query,
-        plan: Plan,
+        how: How,
         *,
         identity: RunIdentity | None = None,
-        binder: Binder | None = None,
-        stop_rule: StopRule | None = None,
         budget: Budget | None = None,
         deadline_s: float | None = None,
     ) -> Episode:
-        """Carry out a plan.
+        """Work on a query.
 
         Args:
             query: What is asked.
-            plan: How agents collaborate on it.
+            how: A plan to be carried out as it is, or what makes a policy for this episode.
             identity: Where this episode stands in a run; it determines every sample's identity.
-            binder: Chooses models just before agents run. None: the plan names them all.
-            stop_rule: May leave out rounds.
             budget: What the episode may spend before it has to answer with what it has.
-            deadline_s: Seconds after which the answer comes too late. Binders see it, nothing is stopped by it; by
+            deadline_s: Seconds after which the answer comes too late. Policies see it, nothing is stopped by it; by
                 default the budget's seconds.
 
         Raises:
-            ConfigError: The plan names an unknown mode, role, model or strategy, or asks what the pool cannot answer.
+            ConfigError: The plan or a move names an unknown mode, role, model or strategy, or asks what the pool cannot
+                answer; or the policy makes moves that no episode can have.
         """
-        bound = self._check(query, plan, binder)
+        policy = PlanPolicy(how) if isinstance(how, Plan) else how()
+        plan = policy.plan
+        bound = None if plan is None else self._check(query, plan, open_models=not isinstance(how, Plan))
         state = EpisodeState(
-            runtime=self,
+            means=self._means,
             query=query,
-            plan=plan,
             identity=identity or RunIdentity(),
-            binder=binder or FixedBinder(),
             budget=budget or Budget(),
             recorder=Recorder(),
-            plan_id=plan_digest(plan),
+            policy_id=digest(policy.name, size=6) if plan is None else plan_digest(plan),
             started=anyio.current_time(),
             ledger=Ledger(None if budget is None else budget.usd, of="the episode", within=self.ledger),
             deadline_s=deadline_s,
         )
         state.recorder.add(
             EpisodeStarted(
-                t=0.0, plan=plan, query_id=query.id, query=query.text, call_bound=bound.calls, stage_bound=bound.stages
+                t=0.0,
+                plan=plan,
+                policy=policy.name,
+                query_id=query.id,
+                query=query.text,
+                call_bound=None if bound is None else bound.calls,
+                stage_bound=None if bound is None else bound.stages,
             )
         )
-        failure = await _Run(state, stop_rule or NeverStop()).to_the_end()
+        failure = await _Run(state, policy).to_the_end()
         return Episode(
             query_id=query.id,
             plan=plan,
+            policy=policy.name,
             events=state.recorder.events(),
             latency_s=state.recorder.now(),
             failure=state.unknown_item or failure,
         )
 
-    def _check(self, query: Query, plan: Plan, binder: Binder | None) -> Bound:
+    @property
+    def _means(self) -> Means:
+        return Means(
+            pool=self.pool,
+            prompts=self.prompts,
+            tools=self.tools,
+            temperature=self.temperature,
+            request_timeout_s=self.request_timeout_s,
+            max_tokens=self.max_tokens,
+            keep_prompts=self.keep_prompts,
+        )
+
+    def _check(self, query: Query, plan: Plan, *, open_models: bool) -> Bound:
+        """Refuse before the first call what a plan names wrongly."""
         for agent in plan.agents:
             if agent.model is not None:
                 self.pool.card(agent.model)
-            elif binder is None:
-                raise ConfigError(f"the plan leaves the model of role {agent.role} open; give a binder or a model")
-            if agent.strategy is not None and agent.strategy not in self.prompts.strategies:
-                known = ", ".join(self.prompts.strategies)
-                raise ConfigError(f"unknown strategy {agent.strategy!r}; there are: {known}")
+            elif not open_models:
+                raise ConfigError(
+                    f"the plan leaves the model of role {agent.role} open; name one, or give a policy that chooses it"
+                )
+            _check_strategy(agent.strategy, self.prompts)
         if plan.decider is not None:
             self.pool.card(plan.decider)
         if (why := beyond_reach(plan, self.pool.reach)) is not None:
@@ -179,146 +202,152 @@ class Runtime:
         return bound
 
 
+def _check_strategy(strategy: str | None, prompts: PromptLibrary) -> None:
+    if strategy is not None and strategy not in prompts.strategies:
+        raise ConfigError(f"unknown strategy {strategy!r}; there are: {', '.join(prompts.strategies)}")
+
+
 class _Run:
     """One episode under way."""
 
-    def __init__(self, state: EpisodeState, stop_rule: StopRule) -> None:
-        self.state = state
-        self.stop_rule = stop_rule
-        self.mode = get_mode(state.plan.mode)
-        self.rounds = self.mode.graph(len(state.plan.agents), state.plan.mode)
-        self.latest: list[Utterance | None] = [None] * len(state.plan.agents)
-        self.number = 0  # of the round under way, or the last one that was
-        self.wave = 0
-        self.decision = decision_of(state.plan)
+    def __init__(self, state: EpisodeState, policy: Policy) -> None:
+        self.state, self.policy = state, policy
+        self._waves: dict[str, int] = {}  # by id of the message
+        self._made: set[MoveKey] = set()
+        self._ended: list[Said] = []  # moves that have ended since the policy was asked
+        self._news = anyio.Event()  # set when a move has ended
 
     async def to_the_end(self) -> Failure | None:
-        """Run all rounds and settle the answer. Returns why there is none."""
+        """Ask for moves and carry them out until the answer is settled. Returns why there is none."""
         seconds = self.state.budget.seconds
-        failure = None
+        settle: Settle | None = None
         with anyio.move_on_after(None if seconds is None else ticks(seconds)) as scope:
-            await self._all_rounds()
-            failure = None if self.state.spent else await self._decide()
-        if scope.cancelled_caught:
-            self.state.spent = "seconds"
-        return self._stop(self.state.spent) if self.state.spent else failure
+            settle = await self._play()
+        if settle is None or scope.cancelled_caught:
+            self.state.over = "seconds"
+            wanted = await self._ask()
+            settle = wanted if isinstance(wanted, Settle) else self._majority()
+        return self._settle(settle)
 
-    async def _all_rounds(self) -> None:
-        for number, graph in enumerate(self.rounds):
-            self.number = number
-            await self._one_round(number, graph)
-            if self.state.spent:
-                return
-            if number + 1 < len(self.rounds) and self.stop_rule.should_stop(self._after(number)):
-                self.state.recorder.add(Stopped(t=self.state.recorder.now(), why="stop_rule", round=number))
-                return
-
-    async def _one_round(self, number: int, graph: Round) -> None:
-        before = list(self.latest)
-        done = [anyio.Event() for _ in before]
-        waves = graph.waves()
-
-        async def one(i: int) -> None:
-            for j in graph.reads_now[i]:
-                await done[j].wait()
-            peers = [before[j] for j in graph.reads_before[i] if j != i] + [self.latest[j] for j in graph.reads_now[i]]
-            own = before[i] if i in graph.reads_before[i] else None
-            said = await self._agent(i, number, graph, self.wave + waves[i]).speak([u for u in peers if u], own)
-            if said is not None:  # else the agent is still represented by what it said before, if anything
-                self.latest[i] = said
-            done[i].set()
-
+    async def _play(self) -> Settle:
         async with task_group() as tasks:
-            for i in range(len(before)):
-                tasks.start_soon(one, i)
-        self.wave += 1 + max(waves)
+            while True:
+                wanted = await self._ask()
+                if isinstance(wanted, Settle):
+                    self.state.settled = True
+                    tasks.cancel_scope.cancel()
+                    return wanted
+                self._begin(wanted, tasks)
+                await self._news.wait()
+                self._news = anyio.Event()
 
-    def _agent(self, index: int, number: int, graph: Round, wave: int) -> Agent:
-        plan = self.state.plan
-        last = index == len(plan.agents) - 1
-        return Agent(
-            state=self.state,
-            index=index,
-            round=number,
-            wave=wave,
-            spec=plan.agents[index],
-            role=self.state.runtime.prompts.role(plan.domain, plan.agents[index].role),
-            instruction=graph.instruction,
-            revises=self.mode.revises and self.state.runtime.pool.reach == "anything",
-            answers=len(plan.agents) == 1 or self.decision == "vote" or (self.decision == "last" and last),
-        )
+    async def _ask(self) -> Sequence[Move] | Settle:
+        """What the policy wants now. What ended together is shown in the order of its rounds and agents."""
+        self._ended.sort(key=lambda said: (said.move.round, said.move.index))
+        self.state.said |= {said.id: said for said in self._ended}
+        self._ended.clear()
+        return await self.policy.next(self.state.view())
 
-    def _after(self, number: int) -> RoundContext:
-        return RoundContext(
-            query=self.state.query,
-            plan=self.state.plan,
-            round=number,
-            outputs=tuple(None if u is None else u.text for u in self.latest),
-            remaining=self.state.remaining(),
-        )
+    # Moves -----------------------------------------------------------------------------------------------------
 
-    @property
-    def _said(self) -> list[Utterance]:
-        return [u for u in self.latest if u is not None]
+    def _begin(self, moves: Sequence[Move], tasks: TaskGroup) -> None:
+        if not moves and not self.state.under_way:
+            raise self._wrong("it makes no move while none is under way; a move or Settle is expected")
+        for move in moves:
+            turn = self._turn(move)
+            self._consider(move.why, move)
+            self.state.under_way[MoveKey.of(move)] = move
+            tasks.start_soon(self._take, turn)
 
-    async def _decide(self) -> Failure | None:
-        if self._said and self.decision == "final" and len(self.latest) > 1:
-            return await self._ask_decider()
-        return self._settle_for_what_there_is(Failure(kind="no_answer", reason="no agent produced anything"))
+    def _turn(self, move: Move) -> Turn:
+        """A move that can be made."""
+        state, prompts = self.state, self.state.means.prompts
+        if not isinstance(move, Move):  # pyright: ignore[reportUnnecessaryIsInstance]  # whoever wrote it may not check types
+            raise self._wrong(f"it returns {move!r} where a move is expected")
+        key = MoveKey.of(move)
+        if key in self._made:
+            raise self._wrong(f"it makes two {move.kind} moves of index {move.index} in round {move.round}")
+        if len(self._made) == MOST_MOVES:
+            raise self._wrong(f"it has made {MOST_MOVES:,} moves without settling")
+        self._made.add(key)
+        if move.bind is None:
+            if move.agent.model is None:
+                raise self._wrong(
+                    f"a move leaves the model of role {move.agent.role} open and has nothing to choose it"
+                )
+            state.means.pool.card(move.agent.model)
+        _check_strategy(move.agent.strategy, prompts)
+        read = [*move.reads, *([] if move.own is None else [move.own])]
+        for identity in read:
+            if self._said(identity).text is None:
+                raise self._wrong(f"a move reads {identity}, which says nothing")
+        self._check_reach(move, read)
+        role = prompts.role(FINAL if move.kind == "decider" else move.domain, move.agent.role)
+        wave = 1 + max((self._waves[i] for i in read), default=-1) if move.wave is None else move.wave
+        return Turn(state=state, move=move, role=role, wave=wave)
 
-    def _settle_for_what_there_is(self, otherwise: Failure) -> Failure | None:
-        """Settle without another call. Returns why there is no answer; `otherwise` when nobody said anything."""
-        form = self.state.query.answer_format
-        if not self._said:
-            self._settle(Settled(text=None, answer=None), "last")
-            return otherwise
-        if len(self.latest) == 1:
-            return self._settle(last(self._said, form), "single")
-        if self.decision == "last":
-            return self._settle(last(self._said, form), "last")
-        return self._settle(vote(self._said, form, self.state.plan.tie_break), "vote")
+    def _check_reach(self, move: Move, read: Sequence[str]) -> None:
+        reach = self.state.means.pool.reach
+        if reach == "anything":
+            return
+        if read or move.round or move.kind == "decider":
+            raise self._wrong("a move reads messages or comes in a later round; of this pool, first answers are known")
+        if reach == "single" and len(self._made) > 1:
+            raise self._wrong("it asks a second agent; of this pool, only scores are known, so answers do not compare")
 
-    async def _ask_decider(self) -> Failure | None:
+    async def _take(self, turn: Turn) -> None:
+        said = await turn.take()
+        self._waves[said.id] = turn.wave
+        del self.state.under_way[MoveKey.of(turn.move)]
+        self._ended.append(said)
+        self._news.set()
+
+    def _said(self, identity: str) -> Said:
+        if identity not in self.state.said:
+            raise self._wrong(f"it names message {identity!r}, which there is not")
+        return self.state.said[identity]
+
+    def _consider(self, why: Why | None, move: Move | None) -> None:
+        if why is not None:
+            recorder = self.state.recorder
+            index, round = (None, None) if move is None else (move.index, move.round)
+            recorder.add(Considered(t=recorder.now(), index=index, round=round, why=why))
+
+    def _wrong(self, what: str) -> ConfigError:
+        return ConfigError(f"policy {self.policy.name!r}: {what}")
+
+    # The end ---------------------------------------------------------------------------------------------------
+
+    def _majority(self) -> Settle:
+        return Settle(how="vote", messages=tuple(s.id for s in self.state.said.values() if s.text is not None))
+
+    def _settle(self, settle: Settle) -> Failure | None:
         state = self.state
-        role = state.runtime.prompts.role(FINAL, state.query.answer_format.final_role)
-        model = state.plan.decider or _most_frequent(self._said, state.plan)
-        decider = Agent(
-            state=state,
-            index=len(self.latest),
-            round=self.number,
-            wave=self.wave,
-            spec=AgentSpec(role=role.name, model=model),
-            role=role,
-            kind="decider",
-        )
-        try:
-            text = await decider.decide(self._said)
-        except CallError as error:
-            failure = as_failure(error, prefix="the decider failed: ")
-            decider.fail(failure)
-            self._settle(Settled(text=None, answer=None), "final")
-            return failure
-        if text is None:  # the budget is spent; the caller settles for what there is
-            return None
-        return self._settle(Settled(text=text, answer=state.query.answer_format.extract(text)), "final")
-
-    def _settle(self, settled: Settled, how: DecidedHow) -> Failure | None:
-        recorder = self.state.recorder
-        recorder.add(Decided(t=recorder.now(), text=settled.text, answer=settled.answer, how=how))
+        messages = [self._said(identity) for identity in settle.messages]
+        if state.over is not None:
+            round = max((key.round for key in self._made), default=0)
+            state.recorder.add(Stopped(t=state.recorder.now(), why=state.over, round=round))
+        self._consider(settle.why, None)
+        said = [m for m in messages if m.text is not None]
+        form = state.query.answer_format
+        if not said:
+            self._decided(Settled(text=None, answer=None), settle.how)
+            return self._nothing_said(messages)
+        settled = vote(said, form, settle.tie_break) if settle.how == "vote" else last(said, form)
+        self._decided(settled, settle.how)
         if settled.answer is None:
             return Failure(kind="unreadable", reason="no answer could be read from the final text")
         return None
 
-    def _stop(self, what: SpentBudget) -> Failure | None:
-        """A budget is spent: answer with what there is, without another call."""
+    def _decided(self, settled: Settled, how: DecidedHow) -> None:
         recorder = self.state.recorder
-        recorder.add(Stopped(t=recorder.now(), why=what, round=self.number))
-        why = self.state.ledger.reached or self.state.runtime.ledger.reached if what == "usd" else None
-        reason = why or f"the episode's budget of {what} was spent before anybody answered"
-        return self._settle_for_what_there_is(Failure(kind="limit", reason=reason))
+        recorder.add(Decided(t=recorder.now(), text=settled.text, answer=settled.answer, how=how))
 
-
-def _most_frequent(said: Sequence[Utterance], plan: Plan) -> str | None:
-    """The model that most agents ran on; of several, the one that comes first."""
-    models = [u.model for u in said if u.model is not None] or [a.model for a in plan.agents if a.model is not None]
-    return Counter(models).most_common(1)[0][0] if models else None
+    def _nothing_said(self, messages: Sequence[Said]) -> Failure:
+        over, ledger = self.state.over, self.state.ledger
+        if over is not None:
+            why = ledger.reached or (ledger.within and ledger.within.reached) if over == "usd" else None
+            reason = why or f"the episode's budget of {over} was spent before anybody answered"
+            return Failure(kind="limit", reason=reason)
+        failed = next((m.failure for m in reversed(messages) if m.failure is not None), None)
+        return failed or Failure(kind="no_answer", reason="no agent produced anything")

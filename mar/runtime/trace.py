@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from mar.errors import ConfigError, DataError
 from mar.files import write_atomically
 from mar.reading import attempt, read_json_lines, table
-from mar.types import AnyEvent, Decided, Episode, EpisodeStarted, Failure, Plan, Stopped
+from mar.types import AnyEvent, Considered, Decided, Episode, EpisodeStarted, Failure, Plan, Stopped
 
 _EVENTS: dict[str, TypeAdapter[Any]] = {cls.__name__: TypeAdapter(cls) for cls in get_args(AnyEvent)}
 _FAILURE: TypeAdapter[Failure | None] = TypeAdapter(Failure | None)
@@ -49,6 +49,10 @@ def _order(event: AnyEvent) -> tuple[int, float, int, int]:
             return (2, event.t, 0, 0)
         case Stopped():
             return (1, event.t, event.round, 10_000)  # after the agents of its round
+        case Considered(index=int(index), round=int(round)):
+            return (1, event.t, round, index)
+        case Considered():
+            return (2, event.t, 0, 0)
         case _:
             return (1, event.t, event.round, event.index)
 
@@ -61,7 +65,8 @@ def episode_to_json(episode: Episode) -> dict[str, Any]:
     failure = None if episode.failure is None else dataclasses.asdict(episode.failure)
     return {
         "query_id": episode.query_id,
-        "plan": episode.plan.to_json(),
+        "plan": None if episode.plan is None else episode.plan.to_json(),
+        "policy": episode.policy,
         "latency_s": episode.latency_s,
         "failure": failure,
         "events": events,
@@ -87,7 +92,8 @@ def _rebuilt(data: Mapping[str, Any]) -> Episode:
     )
     return Episode(
         query_id=_TEXT.validate_python(data["query_id"]),
-        plan=Plan.from_json(data["plan"]),
+        plan=None if data["plan"] is None else Plan.from_json(data["plan"]),
+        policy=_TEXT.validate_python(data.get("policy", "plan")),
         latency_s=_SECONDS.validate_python(data["latency_s"]),
         failure=_FAILURE.validate_python(data["failure"]),
         events=events,

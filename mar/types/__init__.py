@@ -1,6 +1,5 @@
 """Records and protocols that travel between the layers. Nothing here knows any other part of mar but its errors."""
 
-from mar.types.binding import Binder, Binding, Budget, RoundContext, StepContext, StopRule
 from mar.types.chat import (
     CallContext,
     CallKind,
@@ -17,7 +16,9 @@ from mar.types.events import (
     AnyEvent,
     CallAnswered,
     CallFailed,
+    Considered,
     Decided,
+    DecidedHow,
     EpisodeStarted,
     Event,
     PassedThrough,
@@ -32,9 +33,24 @@ from mar.types.events import (
 )
 from mar.types.failure import Failure, FailureKind
 from mar.types.plan import DECISIONS, AgentSpec, ConfidenceScale, Decision, ModeSpec, Plan, TieBreak
+from mar.types.policy import (
+    Bind,
+    Binding,
+    Budget,
+    How,
+    Move,
+    MoveKind,
+    Policy,
+    PolicyFactory,
+    Said,
+    Settle,
+    SpentBudget,
+    View,
+)
 from mar.types.query import DOMAINS, AnswerFormat, Domain, PlainText, Query, ShownTests, Turn
 from mar.types.telemetry import ModelTelemetry
 from mar.types.usage import ZERO_USAGE, Usage
+from mar.types.why import Belief, Option, Why
 
 __all__ = [
     "DECISIONS",
@@ -43,7 +59,8 @@ __all__ = [
     "AgentSpec",
     "AnswerFormat",
     "AnyEvent",
-    "Binder",
+    "Belief",
+    "Bind",
     "Binding",
     "Budget",
     "CallAnswered",
@@ -54,7 +71,9 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "ConfidenceScale",
+    "Considered",
     "Decided",
+    "DecidedHow",
     "Decision",
     "DeltaHandler",
     "Domain",
@@ -64,27 +83,35 @@ __all__ = [
     "Failure",
     "FailureKind",
     "Feedback",
+    "How",
     "Message",
     "Meter",
     "ModeSpec",
     "ModelTelemetry",
+    "Move",
+    "MoveKind",
+    "Option",
     "PassedThrough",
     "PlainText",
     "Plan",
+    "Policy",
+    "PolicyFactory",
     "PromptTrimmed",
     "Query",
-    "RoundContext",
+    "Said",
     "ServerAdapted",
+    "Settle",
     "ShownTests",
+    "SpentBudget",
     "StepBound",
-    "StepContext",
     "StepEvent",
     "StepFailed",
     "StepFinished",
-    "StopRule",
     "Stopped",
     "TieBreak",
     "ToolRan",
     "Turn",
     "Usage",
+    "View",
+    "Why",
 ]

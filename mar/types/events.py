@@ -9,6 +9,7 @@ from mar.types.chat import CallKind, Message
 from mar.types.failure import Failure
 from mar.types.plan import Plan
 from mar.types.usage import ZERO_USAGE, Usage
+from mar.types.why import Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,19 +23,29 @@ class Event:
 class StepEvent(Event):
     """Something that happened to one agent in one round."""
 
-    index: int  # position of the agent in the plan; len(plan.agents) for the decider
+    index: int  # which agent; a plan's decider comes after its agents
     round: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeStarted(Event):
-    """The plan was taken up."""
+    """The query was taken up."""
 
-    plan: Plan
+    plan: Plan | None  # None: the policy has none
+    policy: str = "plan"  # name of the policy
     query_id: str
     query: str
-    call_bound: int  # upper bound of model calls, before the run
-    stage_bound: int  # upper bound of sequential stages, before the run
+    call_bound: int | None  # upper bound of model calls, before the run; None without a plan
+    stage_bound: int | None  # upper bound of sequential stages, before the run; None without a plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered(Event):
+    """A policy gave its reason for a move, or for settling."""
+
+    index: int | None  # of the move's agent; None: for settling
+    round: int | None
+    why: Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +112,13 @@ class CallFailed(StepEvent):
     usage: Usage = ZERO_USAGE  # of all its tries: a provider may charge for what is of no use
 
 
-DecidedHow = Literal["final", "vote", "last", "single"]
+DecidedHow = Literal[
+    "final",  # a decider's answer
+    "vote",  # the majority's
+    "last",  # of the last of several agents
+    "single",  # of the only agent
+    "chosen",  # of a message that the policy chose
+]
 ToolName = Literal["run_code", "run_tests", "lookup"]
 
 
@@ -141,10 +158,10 @@ class StepFailed(StepEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped(Event):
-    """Rounds or steps were left out."""
+    """A budget was spent, and the answer settled with what there was."""
 
-    why: Literal["stop_rule", "usd", "tokens", "seconds"]
-    round: int
+    why: Literal["usd", "tokens", "seconds"]
+    round: int  # the last one that was begun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +175,7 @@ class Decided(Event):
 
 AnyEvent = (
     EpisodeStarted
+    | Considered
     | StepBound
     | PromptTrimmed
     | ServerAdapted

@@ -21,6 +21,7 @@ FailureKind = Literal[
     "sandbox",  # generated code could not be run, or its answer could not be carried
     "unreadable",  # no answer could be read from the text
     "limit",  # a budget ended the work
+    "called_off",  # the answer was settled without it: nothing went wrong
     "no_recording",  # a replay pool holds no answer for this item and model
     "simulated",  # a simulated pool was asked something it knows nothing about
     "no_answer",  # nobody produced anything to decide on

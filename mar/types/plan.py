@@ -48,7 +48,7 @@ class AgentSpec:
     """One agent of a plan."""
 
     role: str  # name of a role of the plan's domain
-    model: str | None = None  # name of a model card; None leaves it open to the binder
+    model: str | None = None  # name of a model card; None leaves it open until it runs
     strategy: str | None = None  # name of a prompt strategy (Flash, Concise, DeepThink); None: the role's own prompt
     confidence: ConfidenceScale | None = None  # for the tie-break "zscore"; None: its confidence cannot be compared
 

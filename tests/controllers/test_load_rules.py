@@ -10,7 +10,7 @@ from mar.controllers.system_aware import RULES, loads, rule
 from mar.controllers.system_aware.rules import Situation, deadline_priority
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
-from mar.types import AgentSpec, Budget, ModelTelemetry, ModeSpec, Plan, Query, StepContext
+from mar.types import AgentSpec, ModelTelemetry, Move, Query, View
 
 SMALL = ModelCard(name="small", price_in=0.1, price_out=0.1, concurrency=2)
 LARGE = ModelCard(name="large", price_in=1.0, price_out=1.0, concurrency=2)
@@ -89,22 +89,11 @@ def test_earlier_deadlines_come_first_and_no_deadline_has_the_servers_default():
 
 
 def test_a_rule_binds_a_step_to_its_model_with_the_deadline_as_priority():
-    plan = Plan(mode=ModeSpec(name="IO"), domain="Code", agents=(AgentSpec(role="ProgrammingExpert"),))
-    step = StepContext(
-        query=Query(text="q", id="q"),
-        plan=plan,
-        agent=plan.agents[0],
-        kind="agent",
-        index=0,
-        round=0,
-        remaining=Budget(),
-        deadline=30.0,
-        now=10.0,
-        telemetry=telemetry(large=(2, 9)),
-    )
+    move = Move(agent=AgentSpec(role="ProgrammingExpert"), domain="Code", index=0)
+    view = View(query=Query(text="q", id="q"), deadline=30.0, now=10.0, watch=lambda: telemetry(large=(2, 9)))
 
     async def bind():
-        return await rule("least-loaded", CARDS).bind(step)
+        return await rule("least-loaded", CARDS).bind(move, view)
 
     binding = anyio.run(bind)
     assert (binding.model, binding.priority) == ("small", 30_000)

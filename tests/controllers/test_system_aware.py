@@ -1,6 +1,7 @@
 """The system-aware controller: what it sees, how it decides, what it keeps. Figures by hand on two small models."""
 
 import math
+from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
@@ -16,16 +17,18 @@ from mar.controllers.system_aware.checkpoint import is_system_aware, load_system
 from mar.controllers.system_aware.controller import VARIANTS, SystemSettings, build
 from mar.controllers.system_aware.delay import loads
 from mar.controllers.system_aware.estimators import CallEstimator, CallRecord
-from mar.controllers.system_aware.executor import LateExecutor, Recording, Senses, unit
+from mar.controllers.system_aware.executor import LateExecutor, Recording, Senses, Step, unit
 from mar.controllers.system_aware.goodput import GoodputExecutor, waits
 from mar.controllers.system_aware.networks import PublishedExecutor
 from mar.controllers.system_aware.observe import KV, RUNNING, STALE, WAITING, Inputs, decide_by, model_rows
 from mar.controllers.system_aware.planners import Ask
 from mar.controllers.system_aware.shapes import StopOnAgreement, early_shapes, load_aware_shapes, stages
 from mar.errors import CheckpointError, ConfigError
+from mar.pool import scripted_pool
 from mar.pool.cards import ModelCard
-from mar.runtime import PromptLibrary
-from mar.types import AgentSpec, Budget, ModelTelemetry, ModeSpec, Plan, Query, RoundContext, StepContext
+from mar.runtime import PlanPolicy, PromptLibrary, Runtime
+from mar.tasks.scoring.formats import Number
+from mar.types import AgentSpec, Considered, ModelTelemetry, ModeSpec, Move, Plan, Query, View
 
 CARDS = (ModelCard(name="small", concurrency=2), ModelCard(name="large", concurrency=2))
 PROMPTS = PromptLibrary.load()
@@ -33,6 +36,7 @@ SPACE = PlanSpace(cards=CARDS, prompts=PROMPTS, max_agents=3)
 WIDTH = 16
 ENCODER = HashEncoder(WIDTH)
 PLAN = Plan(mode=ModeSpec(name="IO"), domain="Math", agents=(AgentSpec(role="MathSolver"),))
+NUMBER = Query(text="What is 6 times 7?", id="q", answer_format=Number())
 
 
 def busy(name, running, waiting, *, service=10.0, **more):
@@ -44,19 +48,14 @@ def telemetry(small=(0, 0), large=(0, 0), **more):
 
 
 def step(*, query="q", deadline=100.0, now=0.0, started=0.0, load=None, kind="agent", role="MathSolver"):
-    return StepContext(
-        query=Query(text=query, id=query),
-        plan=PLAN,
-        agent=AgentSpec(role=role),
-        kind=kind,
-        index=0,
-        round=0,
-        remaining=Budget(),
-        deadline=deadline,
-        now=now,
-        started=started,
-        telemetry=telemetry() if load is None else load,
-    )
+    move = Move(agent=AgentSpec(role=role), domain="Math", index=0, kind=kind)
+    about = {"deadline": deadline, "now": now, "started": started}
+    view = View(query=Query(text=query, id=query), watch=lambda: telemetry() if load is None else load, **about)
+    return Step.of(move, view, agents=1)
+
+
+def bind(executor, at):
+    return executor.over(PLAN)(at.move, at.view)
 
 
 def senses():
@@ -124,10 +123,10 @@ def test_a_silent_server_is_not_chosen_while_another_answers(variant):
     made = controller(variant)
     load = telemetry(large=(0, 0), stale=True)
 
-    async def bind():
-        return [await made.binder.bind(step(query=f"q{i}", load=load)) for i in range(20)]
+    async def main():
+        return [await bind(made.executor, step(query=f"q{i}", load=load)) for i in range(20)]
 
-    assert {b.model for b in clock.run(bind, virtual=True)} == {"small"}
+    assert {b.model for b in clock.run(main, virtual=True)} == {"small"}
 
 
 # Deciding -------------------------------------------------------------------------------------------------------
@@ -135,12 +134,12 @@ def test_a_silent_server_is_not_chosen_while_another_answers(variant):
 
 def decide_together(network, names):
     executor = LateExecutor(network, senses(), ("Flash", "Concise", "DeepThink"))
-    recordings = [Recording(executor, name) for name in names]
+    recordings = [Recording(executor, 1, name) for name in names]
 
     async def main():
         async with anyio.create_task_group() as tasks:
             for recording in recordings:
-                tasks.start_soon(recording.bind, step())
+                tasks.start_soon(recording.bind, step().move, step().view)
 
     clock.run(main, virtual=True)
     return {r.key: r.decisions[0] for r in recordings}
@@ -173,13 +172,13 @@ def test_the_one_who_leads_a_batch_may_be_cut_off_and_the_others_are_served():
 
     async def follow():
         await anyio.lowlevel.checkpoint()
-        bound.append(await executor.bind(step(query="b")))
+        bound.append(await bind(executor, step(query="b")))
 
     async def main():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow)
             with anyio.move_on_after(0):
-                await executor.bind(step(query="a"))
+                await bind(executor, step(query="a"))
 
     clock.run(main, virtual=True)
     assert len(bound) == 1
@@ -195,7 +194,7 @@ def test_an_error_in_a_batch_reaches_everybody_in_it():
 
     async def one(name):
         try:
-            await executor.bind(step(query=name))
+            await bind(executor, step(query=name))
         except ValueError:
             heard.append(name)
 
@@ -333,16 +332,33 @@ def test_the_published_planner_leaves_the_models_open_and_says_how_likely_its_pl
 
 
 def test_a_vote_stops_once_everybody_agrees():
+    def calls(*answers, mode="Debate", decision="vote", rounds=3):
+        agents = tuple(AgentSpec(role="MathSolver", model="a") for _ in answers)
+        plan = Plan(mode=ModeSpec(name=mode, rounds=rounds), domain="Math", agents=agents, decision=decision)
+        pool = scripted_pool(lambda request: answers[request.context.index])
+        episode = clock.run(lambda: Runtime(pool).run(NUMBER, lambda: StopOnAgreement(PlanPolicy(plan))), virtual=True)
+        return episode.usage.calls
+
+    assert calls("42", "42.0") == 2  # one round, two answers
+    assert calls("42", "41") == 6
+    assert calls("42", "I do not know") == 6
+    assert calls("42") == 3  # a lone agent agrees with nobody
+    assert calls("42", "42", decision="last") == 6  # nobody votes
+    assert calls("42", "42", mode="Chain") == 2  # not in the middle of the first round, but after it
+
+
+def test_what_ends_a_vote_early_is_written_down():
     plan = load_aware_shapes("Math")[4].plan("Math")
+    agents = tuple(replace(agent, model="a") for agent in plan.agents)
+    pool = scripted_pool(lambda request: "42")
 
-    def stops(*outputs):
-        context = RoundContext(query=Query(text="q"), plan=plan, round=0, outputs=outputs, remaining=Budget())
-        return StopOnAgreement().should_stop(context)
+    def policy():
+        return StopOnAgreement(PlanPolicy(replace(plan, agents=agents)))
 
-    assert stops("42", "42")
-    assert not stops("42", "41")
-    assert not stops("42", None)
-    assert not stops("42")
+    episode = clock.run(lambda: Runtime(pool).run(NUMBER, policy), virtual=True)
+    (considered,) = (e for e in episode.events if isinstance(e, Considered))
+    assert considered.why.because == "all agents give the same answer"
+    assert (episode.answer, episode.plan.agents) == ("42", agents)
 
 
 # Checkpoints ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from mar import clock
 from mar.controllers.base import PlanSpace
 from mar.controllers.baselines import single
-from mar.evaluation.loadtest import LoadTest, Policy, as_markdown, goodput_lines, queue_lines, write_requests
+from mar.evaluation.loadtest import LoadTest, as_markdown, goodput_lines, queue_lines, write_requests
 from mar.learning.arrivals import Arrivals
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
@@ -51,7 +51,6 @@ class Task:
 
 
 def run(n, rate, *, budget_s=25.0, max_cost=None, tokens=1, **options):
-    stop = options.pop("stop_at_budget", False)
     card = ModelCard(name="m", price_in=1.0, price_out=1.0)
 
     async def main():
@@ -66,9 +65,8 @@ def run(n, rate, *, budget_s=25.0, max_cost=None, tokens=1, **options):
             budget_s=budget_s,
             **options,
         )
-        policy = Policy(name="m", controller=single("m", "Math"), stop_at_budget=stop)
         async with pool:
-            return await test.run(policy, Arrivals(rate=rate, pattern="constant"), n)
+            return await test.run(single("m", "Math"), Arrivals(rate=rate, pattern="constant"), n)
 
     return clock.run(main, virtual=True)
 

@@ -103,7 +103,6 @@ def test_json_has_null_for_what_is_undefined_or_unknown():
 def test_an_outcome_keeps_its_kind_of_failure():
     outcome = Outcome(
         query_id="q",
-        plan=PLAN,
         score=Score(value=0.0, solved=False),
         cost_usd=None,
         calls=4,

@@ -64,7 +64,6 @@ def call(index, model, *, tokens, ttft):
 def outcome(run=None, *, failure=None, solved=True):
     return Outcome(
         query_id="mbpp/11",
-        plan=PLAN,
         score=Score(value=float(solved), solved=solved, feedback="" if solved else "failed: no"),
         cost_usd=None,
         calls=2,
@@ -134,7 +133,6 @@ def test_an_episode_that_the_runs_limit_cut_off_has_a_row_too(tmp_path):
 def test_without_feedback_the_failures_reason_is_given(tmp_path):
     failed = Outcome(
         query_id="q",
-        plan=PLAN,
         score=Score(value=0.0, solved=False),
         cost_usd=None,
         calls=0,

@@ -25,7 +25,7 @@ def plan(agents=3, mode="Debate", model="good"):
 
 def jobs(n, **how):
     items = [toy.ToyItem(f"i{k}") for k in range(n)]
-    return [Job(item=item, plan=plan(**how), identity=RunIdentity()) for item in items]
+    return [Job(item=item, how=plan(**how), identity=RunIdentity()) for item in items]
 
 
 def test_a_run_completes_when_a_third_of_all_calls_fail_and_every_item_is_accounted_for(monkeypatch):
@@ -64,7 +64,7 @@ def test_a_run_at_its_limit_counts_every_item_and_says_why():
 
 
 def test_jobs_start_when_they_arrive():
-    late = [Job(item=j.item, plan=j.plan, identity=j.identity, start_s=10.0 * k) for k, j in enumerate(jobs(3))]
+    late = [Job(item=j.item, how=j.how, identity=j.identity, start_s=10.0 * k) for k, j in enumerate(jobs(3))]
     began = []
 
     async def main():
@@ -81,8 +81,6 @@ def test_only_failures_of_the_outside_world_teach_nothing(kind, learnable):
     failure = Failure(kind=kind, reason="")
     episode = Episode(query_id="q", plan=plan(), events=(), latency_s=0.0, failure=failure)
     score = Score(value=0.0, solved=False)
-    outcome = Outcome(
-        query_id="q", plan=plan(), score=score, cost_usd=0.0, calls=0, latency_s=0.0, failure=failure, episode=episode
-    )
+    outcome = Outcome(query_id="q", score=score, cost_usd=0.0, calls=0, latency_s=0.0, failure=failure, episode=episode)
     assert outcome.learnable is learnable
     assert (kind in OUTSIDE) is not learnable

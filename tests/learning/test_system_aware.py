@@ -107,7 +107,7 @@ def run(made, rollouts, segments=None):
 def models_bound(made, rollouts):
     controller = made.controller
     controller.greedy = True
-    late = replace(rollouts, binder=controller.binder, stop_rule=controller.stop_rule, deadline_s=100.0)
+    late = replace(rollouts, deadline_s=100.0)
 
     async def main():
         from mar.learning.rollouts import Job
@@ -115,9 +115,9 @@ def models_bound(made, rollouts):
 
         async with rollouts.runtime.pool:
             items = toy.ToyTask().items("test")
-            plans = controller.plan([toy.ToyTask().query(i) for i in items], made.space)
+            planned = controller.plan([toy.ToyTask().query(i) for i in items], made.space)
             return await late.run(
-                [Job(item=i, plan=p.plan, identity=RunIdentity()) for i, p in zip(items, plans, strict=True)]
+                [Job(item=i, how=p.how, identity=RunIdentity()) for i, p in zip(items, planned, strict=True)]
             )
 
     return [c.model for o in clock.run(main, virtual=True) for c in o.episode.calls()]

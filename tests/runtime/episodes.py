@@ -10,7 +10,7 @@ from mar.pool import Pool, scripted_pool
 from mar.runtime import PromptLibrary, Runtime, Tools
 from mar.runtime.prompts import Role
 from mar.runtime.sandbox import Fence, ProgramOutput, TestJob, TestReport, TestResult
-from mar.types import AgentSpec, CallContext, ChatReply, ChatRequest, Episode, ModeSpec, Plan, Query
+from mar.types import AgentSpec, CallContext, ChatReply, ChatRequest, Episode, How, ModeSpec, Plan, Query
 
 ONCE, TWICE = "Once", "Twice"  # roles that answer, and answer and revise; neither needs a sandbox
 _FIELDS: dict[str, Any] = {"domain": "Math", "description": "-", "aggregate": "plain", "system": "-"}
@@ -72,7 +72,7 @@ def costing(usd: float | None, *, prompt: int | None = 10, completion: int | Non
 
 
 def run(
-    plan: Plan,
+    how: How,
     pool: Pool | Callable[[ChatRequest], Any] | None = None,
     query: Query = ASK,
     *,
@@ -88,7 +88,7 @@ def run(
 
     async def main() -> Episode:
         async with ready.pool:
-            return await ready.run(query, plan, **options)
+            return await ready.run(query, how, **options)
 
     return clock.run(main, virtual=virtual)
 

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mar.errors import ConfigError
-from mar.runtime.decide import Settled, Utterance, last, vote
-from mar.types import AgentSpec, ConfidenceScale, ModeSpec, PlainText, Plan
+from mar.runtime.decide import Settled, last, vote
+from mar.types import AgentSpec, ConfidenceScale, ModeSpec, Move, PlainText, Plan, Said
 
-FORM = PlainText()
+FORM, ONCE = PlainText(), AgentSpec(role="Once")
 
 
 def said(*texts, logprobs=()):
     return [
-        Utterance(message_id=f"m{i}", index=i, round=0, role="Once", model="a", text=t, mean_logprob=p)
+        Said(id=f"m{i}", move=Move(agent=ONCE, domain="Math", index=i), model="a", text=t, mean_logprob=p)
         for i, (t, p) in enumerate(zip(texts, [*logprobs, *[None] * len(texts)], strict=False))
     ]
 

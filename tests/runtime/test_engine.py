@@ -19,7 +19,7 @@ from mar.errors import BadReply, CallTimeout, Charge, ConfigError, ServerFault
 from mar.pool import Pool, RecordingKey, replay_pool, scripted_pool
 from mar.pool import Recording as Recorded
 from mar.pool.simulated import EMPTY_WORLD, SimItem, World, simulated_pool
-from mar.runtime import MODES, RunIdentity, Runtime, Tools, episode_from_json, episode_to_json
+from mar.runtime import MODES, PlanPolicy, RunIdentity, Runtime, Tools, episode_from_json, episode_to_json
 from mar.types import (
     AgentSpec,
     Binding,
@@ -129,65 +129,69 @@ def test_episodes_share_a_runtime_without_sharing_anything_else():
     assert seconds == 3
 
 
-# Late binding and stopping -------------------------------------------------------------------------------------
+# Models chosen just before a call ------------------------------------------------------------------------------
 
 
-class Recording:
-    """Binds everything to model b with the strategy Flash and remembers what it was asked."""
+class Chooser:
+    """Chooses model b with the strategy Flash for everything and remembers what it was asked."""
 
     def __init__(self, model="b"):
         self.model = model
         self.asked = []
 
-    async def bind(self, step):
-        self.asked.append(step)
+    async def __call__(self, move, view):
+        self.asked.append((move, view))
         return Binding(model=self.model, strategy="Flash", priority=3, log_prob=-0.5)
 
 
-def bind_chain():
-    binder = Recording()
+def late(plan, choose):
+    return partial(PlanPolicy, plan, bind=choose, name="late")
+
+
+def bound_chain():
+    choose = Chooser()
     plan = plan_of("Chain", 2, models=[None])
     pool = scripted_pool(costing(1.0), latency_s=1.0)
     budget = Budget(usd=10, tokens=100, seconds=60)
-    return run(plan, pool, binder=binder, budget=budget), binder, pool
+    return run(late(plan, choose), pool, budget=budget), choose, pool
 
 
-def test_a_binder_is_asked_just_before_each_agent_runs_the_decider_included():
-    _, binder, _ = bind_chain()
-    assert [(s.kind, s.index, s.round, s.agent.role) for s in binder.asked] == [
+def test_models_are_chosen_just_before_each_agent_runs_the_decider_included():
+    _, choose, _ = bound_chain()
+    assert [(m.kind, m.index, m.round, m.agent.role) for m, _ in choose.asked] == [
         ("agent", 0, 0, ONCE),
         ("agent", 1, 0, ONCE),
         ("decider", 2, 0, "Plain"),
     ]
     # One call a second, each 1 USD and 15 tokens.
-    assert [s.remaining for s in binder.asked] == [
+    assert [v.remaining for _, v in choose.asked] == [
         Budget(usd=10, tokens=100, seconds=60),
         Budget(usd=9, tokens=85, seconds=59),
         Budget(usd=8, tokens=70, seconds=58),
     ]
-    assert [s.deadline - s.now for s in binder.asked] == [60, 59, 58]
-    assert all(set(s.telemetry) == {"a", "b"} for s in binder.asked)
+    assert [v.deadline - v.now for _, v in choose.asked] == [60, 59, 58]
+    assert all(set(v.telemetry) == {"a", "b"} for _, v in choose.asked)
 
 
-def test_what_a_binder_says_is_what_runs_and_what_is_recorded():
-    episode, _, pool = bind_chain()
+def test_what_is_chosen_is_what_runs_and_what_is_recorded():
+    episode, _, pool = bound_chain()
     assert {(r.model, r.priority, context_of(r).strategy) for r in pool.model.requests} == {("b", 3, "Flash")}
     assert {r.max_tokens for r in pool.model.requests} == {PROMPTS.strategies["Flash"].max_tokens}
     assert {(e.model, e.strategy, e.priority, e.log_prob) for e in events(episode, StepBound)} == {
         ("b", "Flash", 3, -0.5)
     }
     assert episode.plan.agents[0] == AgentSpec(role=ONCE, model=None)  # the plan stays the intent
+    assert episode.policy == "late"
 
 
-def test_a_binder_sees_the_load_of_that_moment():
+def test_whoever_chooses_sees_the_load_of_that_moment():
     seen = []
 
-    class Look(Recording):
-        async def bind(self, step):
-            seen.append(step.telemetry["gpt-4o-mini"])
-            return Binding(model="gpt-4o-mini")
+    async def look(move, view):
+        seen.append(view.telemetry["gpt-4o-mini"])
+        return Binding(model="gpt-4o-mini")
 
-    run(plan_of("Chain", 2, models=[None]), simulated_pool(EMPTY_WORLD), binder=Look())
+    run(late(plan_of("Chain", 2, models=[None]), look), simulated_pool(EMPTY_WORLD))
     assert [t.e2e_s is None for t in seen] == [True, False, False]  # nothing is known before the first reply
 
 
@@ -198,32 +202,6 @@ def test_the_decider_runs_on_the_model_that_most_agents_ran_on():
     assert events(episode, StepBound)[-1].model == "a"  # the first of several
     episode = run(plan_of("IO", 3, models="abb", decider="a"))
     assert events(episode, StepBound)[-1].model == "a"
-
-
-def test_a_stop_rule_ends_the_rounds_and_the_decider_works_on_what_is_there():
-    seen = []
-
-    class AfterTwo:
-        def should_stop(self, after):
-            seen.append(after)
-            return after.round == 1
-
-    answers = scripted_pool(lambda r: f"{context_of(r).index}.{context_of(r).round}", latency_s=1.0)
-    plan = plan_of(ModeSpec(name="Debate", rounds=5), 2)
-    episode = run(plan, answers, stop_rule=AfterTwo(), budget=Budget(seconds=60))
-    assert [s.outputs for s in seen] == [("0.0", "1.0"), ("0.1", "1.1")]
-    assert [s.remaining.seconds for s in seen] == [59, 58]
-    assert events(episode, Stopped) == [Stopped(t=2, why="stop_rule", round=1)]
-    assert episode.usage.calls == 2 + 2 + 1
-    assert episode.answer == "2.1"  # the decider, in the last round that was run
-
-
-def test_a_stop_rule_is_not_asked_after_the_last_round():
-    class Never:
-        def should_stop(self, after):
-            raise AssertionError
-
-    assert run(plan_of("IO", 2), stop_rule=Never()).answer == "42"
 
 
 # Budgets -------------------------------------------------------------------------------------------------------
@@ -459,7 +437,7 @@ BAD = {
     "model": (plan_of("IO", models=["z"]), "a, b"),
     "decider": (plan_of("IO", decider="z"), "a, b"),
     "strategy": (plan_of("IO", strategy="Guess"), "Flash"),
-    "open model": (plan_of("IO", models=[None]), "binder"),
+    "open model": (plan_of("IO", models=[None]), "policy"),
     "rounds": (plan_of(ModeSpec(name="Debate", rounds=0)), "at least 1"),
 }
 
@@ -484,9 +462,9 @@ def test_an_answer_format_whose_final_role_is_unknown_is_refused_before_anything
     assert run(plan_of("IO", 1), pool, query).answer == "42"  # nobody needs it
 
 
-def test_a_model_that_only_a_binder_names_is_refused_too():
+def test_a_model_that_is_chosen_late_is_refused_too():
     with pytest.raises(ConfigError, match="unknown model 'z'"):
-        run(plan_of("IO"), binder=Recording("z"))
+        run(late(plan_of("IO"), Chooser("z")))
 
 
 def recorded_once(model="a"):

@@ -117,12 +117,12 @@ def test_events_of_one_instant_stand_by_round_and_agent_whatever_order_they_came
     async def main():
         recorder = Recorder()
         recorder.add(Decided(t=1.0, text="", answer="", how="vote"))
-        recorder.add(Stopped(t=1.0, why="stop_rule", round=0))
+        recorder.add(Stopped(t=1.0, why="usd", round=0))
         for event in shuffled:
             recorder.add(event)
         return recorder.events()
 
-    stopped, decided = Stopped(t=1.0, why="stop_rule", round=0), Decided(t=1.0, text="", answer="", how="vote")
+    stopped, decided = Stopped(t=1.0, why="usd", round=0), Decided(t=1.0, text="", answer="", how="vote")
     assert clock.run(main, virtual=True) == (
         *(finished(0.5, 2), finished(1.0, 0), finished(1.0, 1), stopped),
         *(finished(1.0, 0, round=1), decided),

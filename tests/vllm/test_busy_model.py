@@ -19,7 +19,7 @@ from mar.runtime.sandbox import Sandbox
 from mar.tasks.task import Score
 from mar.testing.tinypool import tiny_prompts
 from mar.testing.tinyskills import MixedSkills
-from mar.types import AgentSpec, Budget, ChatRequest, Message, ModeSpec, Plan, Query, StepContext
+from mar.types import AgentSpec, ChatRequest, Message, ModeSpec, Move, Plan, Query, View
 from tests.learning.busy import BUSY_SHARE
 from tests.vllm.servers import AT_ONCE, CLOSE, kept_busy, soon, until
 
@@ -52,20 +52,10 @@ async def share_of(model, controller, pool, budget_s):
     controller.greedy = True
     bound = []
     for i in range(30):
-        step = StepContext(
-            query=Query(text=f"What is {i}+{2 * i}?", id=str(i)),
-            plan=PLAN,
-            agent=PLAN.agents[0],
-            kind="agent",
-            index=0,
-            round=0,
-            remaining=Budget(),
-            deadline=budget_s,
-            now=0.0,
-            started=0.0,
-            telemetry=pool.telemetry(),
-        )
-        bound.append((await controller.executor.bind(step)).model)
+        query = Query(text=f"What is {i}+{2 * i}?", id=str(i))
+        view = View(query=query, deadline=budget_s, watch=pool.telemetry)
+        move = Move(agent=PLAN.agents[0], domain=PLAN.domain, index=0)
+        bound.append((await controller.executor.over(PLAN)(move, view)).model)
     return bound.count(model) / len(bound)
 
 

@@ -38,7 +38,7 @@ async def test_every_mode_runs_on_real_servers(tiny, mode):
     async with tiny.pool() as pool:
         runtime = Runtime(pool, prompts=tiny_prompts(), temperature=0.0)
         rollouts = Rollouts(runtime=runtime, task=MixedSkills(["add"]), sandbox=Sandbox())
-        outcomes = await rollouts.run([Job(item=i, plan=plan, identity=RunIdentity()) for i in items])
+        outcomes = await rollouts.run([Job(item=i, how=plan, identity=RunIdentity()) for i in items])
     bound = runtime.bound(plan)
     for outcome in outcomes:
         assert outcome.episode.failures == ()
@@ -123,7 +123,7 @@ async def test_a_server_that_is_killed_costs_its_calls_and_nothing_else(tiny, mo
         rollouts = Rollouts(runtime=runtime, task=task, sandbox=Sandbox(), concurrency=6)
         agents = tuple(AgentSpec(role="MathSolver", model=name) for name in tiny.names)
         plan = Plan(mode=ModeSpec(name="IO"), domain="Math", agents=agents, decider=others[0])
-        jobs = [Job(item=i, plan=plan, identity=RunIdentity()) for i in task.items("test")]
+        jobs = [Job(item=i, how=plan, identity=RunIdentity()) for i in task.items("test")]
         done = 0
 
         def count():

@@ -26,7 +26,8 @@ from mar.controllers.system_aware.networks import EarlyExecutor, PublishedExecut
 from mar.controllers.system_aware.planners import Ask, CascadePlanner, EarlyPlanner, Planner, ShapePlanner
 from mar.controllers.system_aware.shapes import StopOnAgreement, early_shapes, load_aware_shapes, stages
 from mar.errors import CheckpointError, ConfigError
-from mar.types import Domain, Query, StopRule
+from mar.runtime.plan_policy import PlanPolicy
+from mar.types import Bind, Domain, Plan, Policy, PolicyFactory, Query
 
 Variant = Literal["early", "published", "ours"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
@@ -64,12 +65,15 @@ class SystemAware:
     def __init__(self, settings: SystemSettings, planner: Planner, executor: LateExecutor) -> None:
         self.settings, self.planner, self.executor = settings, planner, executor
         self.name = f"system-aware, {settings.variant}"
-        self.stop_rule: StopRule | None = StopOnAgreement() if settings.variant == "ours" else None
 
-    @property
-    def binder(self) -> LateExecutor:
-        """The executor."""
-        return self.executor
+    def carried(self, plan: Plan, bind: Bind | None = None) -> PolicyFactory:
+        """What carries a plan out: on models that the executor (or `bind`) chooses; ours leaves needless rounds out."""
+
+        def policy() -> Policy:
+            late = PlanPolicy(plan, bind=bind or self.executor.over(plan), name=self.name)
+            return StopOnAgreement(late) if self.settings.variant == "ours" else late
+
+        return policy
 
     @property
     def sees_load(self) -> bool:
@@ -104,7 +108,7 @@ class SystemAware:
         drawn = self.planner.draw(asks, space, greedy=self.greedy)
         if any(math.isnan(d.log_prob) for d in drawn):
             raise CheckpointError("the weights of this controller give no probabilities: they are far too large")
-        return [Planned(plan=d.plan, log_prob=d.log_prob) for d in drawn]
+        return [Planned(plan=d.plan, policy=self.carried(d.plan), log_prob=d.log_prob) for d in drawn]
 
 
 def build(

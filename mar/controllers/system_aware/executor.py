@@ -24,7 +24,7 @@ from mar.controllers.system_aware.rules import deadline_priority
 from mar.pool.cards import ModelCard
 from mar.runtime.identity import digest
 from mar.runtime.prompts import PromptLibrary
-from mar.types import Binding, ModelTelemetry, Query, StepContext
+from mar.types import Bind, Binding, ModelTelemetry, Move, Plan, Query, View
 
 INSTANT_S = ticks(1e-6)
 NO_DEADLINE_S = 1000.0  # the budget of a query that has no deadline
@@ -66,6 +66,26 @@ class Decision:
     round: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A move that is about to run on a model that has to be chosen, and what is known at that moment."""
+
+    move: Move
+    view: View
+    agents: int  # of the plan
+    telemetry: Mapping[str, ModelTelemetry]
+
+    @classmethod
+    def of(cls, move: Move, view: View, agents: int) -> Step:
+        """The step with the load of this moment."""
+        return cls(move=move, view=view, agents=agents, telemetry=view.telemetry)
+
+    @property
+    def place(self) -> str:
+        """Which step of its episode it is."""
+        return f"{self.move.round}/{self.move.index}"
+
+
 class Senses:
     """Turns queries, roles and telemetry into observations.
 
@@ -91,23 +111,24 @@ class Senses:
             step=_step(query),
         )
 
-    def step(self, step: StepContext) -> Observation:
+    def step(self, step: Step) -> Observation:
         """An agent that is about to run. Times are held between 0 and the budget, whatever the clock does."""
-        budget = NO_DEADLINE_S if step.deadline is None else max(0.0, step.deadline - step.started)
-        left = budget if step.deadline is None else step.deadline - step.now
-        decider = step.kind == "decider"
+        move, view = step.move, step.view
+        budget = NO_DEADLINE_S if view.deadline is None else max(0.0, view.deadline - view.started)
+        left = budget if view.deadline is None else view.deadline - view.now
+        decider = move.kind == "decider"
         return Observation(
-            query=self.encoder.encode([step.query.text])[0],
-            role=self._role("Final" if decider else step.plan.domain, step.agent.role),
+            query=self.encoder.encode([view.query.text])[0],
+            role=self._role("Final" if decider else move.domain, move.agent.role),
             remaining_s=min(max(0.0, left), budget),
             budget_s=budget,
             models=model_rows(self.cards, step.telemetry),
             step=_step(
-                step.query,
-                left=len(step.plan.agents) - step.index,
-                agents=len(step.plan.agents),
+                view.query,
+                left=step.agents - move.index,
+                agents=step.agents,
                 decider=decider,
-                round=step.round,
+                round=move.round,
             ),
         )
 
@@ -126,7 +147,7 @@ def _step(query: Query, *, left: int = 0, agents: int = 0, decider: bool = False
 class _Place:
     """A decision that somebody waits for."""
 
-    step: StepContext
+    step: Step
     key: str  # of its draw
     done: anyio.Event | None = None  # None: of the first, who decides for all
     made: Decision | None = None
@@ -134,7 +155,7 @@ class _Place:
 
 
 class LateExecutor:
-    """A binder around a network.
+    """Chooses models and strategies by a network.
 
     Args:
         network: Inputs to logits (B, L, S) and values (B,). It is only read; training swaps in new weights, in place.
@@ -158,9 +179,14 @@ class LateExecutor:
         self._logits = decide_by(network)
         self._due: list[_Place] = []
 
-    async def bind(self, step: StepContext) -> Binding:
-        """Bind one step. Its draw depends on the query and on when it began."""
-        return self.binding(await self.decide(step, f"{step.query.id}/{step.started!r}"), step.deadline)
+    def over(self, plan: Plan) -> Bind:
+        """Binds the moves of a plan. Each draw depends on the query and on when its episode began."""
+
+        async def bind(move: Move, view: View) -> Binding:
+            step = Step.of(move, view, len(plan.agents))
+            return self.binding(await self.decide(step, f"{view.query.id}/{view.started!r}"), view.deadline)
+
+        return bind
 
     def binding(self, made: Decision, deadline: float | None) -> Binding:
         """A decision in the runtime's terms."""
@@ -172,9 +198,9 @@ class LateExecutor:
             log_prob=made.log_prob,
         )
 
-    async def decide(self, step: StepContext, episode: str) -> Decision:
+    async def decide(self, step: Step, episode: str) -> Decision:
         """Decide together with everything else that falls due now; `episode` is the key of the episode's draws."""
-        place = _Place(step, f"{episode}/{step.round}/{step.index}")
+        place = _Place(step, f"{episode}/{step.place}")
         self._due.append(place)
         if len(self._due) > 1:
             place.done = anyio.Event()
@@ -213,8 +239,8 @@ class LateExecutor:
                 log_prob=float(row[a]),
                 value=float(v),
                 version=self.version,
-                index=p.step.index,
-                round=p.step.round,
+                index=p.step.move.index,
+                round=p.step.move.round,
             )
             for o, a, row, v, p in zip(seen, picked, logs, values.tolist(), due, strict=True)
         ]
@@ -222,14 +248,15 @@ class LateExecutor:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The executor as the binder of one episode, which keeps what was decided."""
+    """Binds the moves of one episode and keeps what was decided."""
 
     executor: LateExecutor
+    agents: int  # of the episode's plan
     key: str  # of the episode's draws
     decisions: list[Decision] = field(default_factory=list[Decision])
 
-    async def bind(self, step: StepContext) -> Binding:
-        """Bind one step and keep the decision."""
-        made = await self.executor.decide(step, self.key)
+    async def bind(self, move: Move, view: View) -> Binding:
+        """Bind one move and keep the decision."""
+        made = await self.executor.decide(Step.of(move, view, self.agents), self.key)
         self.decisions.append(made)
-        return self.executor.binding(made, step.deadline)
+        return self.executor.binding(made, view.deadline)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 
-from mar.controllers.base import Planned, PlanSpace
+from mar.controllers.base import Controller, LateController, Moment, Planned, PlanSpace
 from mar.controllers.baselines import DEFAULT_TEAM
 from mar.controllers.system_aware.delay import Load, loads
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
-from mar.types import AgentSpec, Binding, Domain, ModeSpec, Plan, Query, StepContext
+from mar.runtime.plan_policy import PlanPolicy
+from mar.types import AgentSpec, Binding, Domain, ModeSpec, Move, Plan, Query, View
 
 PRIORITIES_PER_S = 1000  # deadlines are told apart to the millisecond
 
@@ -34,7 +36,7 @@ class Situation:
 
 @dataclass(slots=True, kw_only=True)
 class Rule:
-    """A binder that applies one rule to every step, whatever model the plan names.
+    """Applies one rule to every move of a plan, whatever model the plan names.
 
     Args:
         name: How tables call it.
@@ -48,17 +50,17 @@ class Rule:
     cards: Sequence[ModelCard]
     qualities: Mapping[str, float] = field(default_factory=dict[str, float])
 
-    async def bind(self, step: StepContext) -> Binding:
+    async def bind(self, move: Move, view: View) -> Binding:
         """The rule's model, and the deadline as priority."""
         situation = Situation(
-            loads=loads(self.cards, step.telemetry),
+            loads=loads(self.cards, view.telemetry),
             prices=[_price(card) for card in self.cards],
             qualities=[self.qualities.get(card.name, 1.0) for card in self.cards],
-            remaining_s=math.inf if step.deadline is None else step.deadline - step.now,
-            random=Random(f"{step.query.id}/{step.round}/{step.index}"),
+            remaining_s=math.inf if view.deadline is None else view.deadline - view.now,
+            random=Random(f"{view.query.id}/{move.round}/{move.index}"),
         )
         model = self.cards[self.choose(situation)].name
-        return Binding(model=model, strategy=step.agent.strategy, priority=deadline_priority(step.deadline))
+        return Binding(model=model, strategy=move.agent.strategy, priority=deadline_priority(view.deadline))
 
 
 def deadline_priority(deadline: float | None) -> int:
@@ -142,8 +144,40 @@ def rule(name: str, cards: Sequence[ModelCard], qualities: Mapping[str, float] |
     return Rule(name=name, choose=RULES[name], cards=cards, qualities=qualities or {})
 
 
+class ByRule:
+    """A controller's plans, on the models of a rule.
+
+    Args:
+        plans: Who makes the plans.
+        rule: Who chooses the models.
+        name: How tables call it.
+    """
+
+    def __init__(self, plans: Controller, rule: Rule, *, name: str | None = None) -> None:
+        self.plans, self.rule = plans, rule
+        self.name = name or f"{plans.name}+{rule.name}"
+
+    @property
+    def sees_load(self) -> bool:
+        """Whether plans depend on the moment of arrival."""
+        return isinstance(self.plans, LateController) and self.plans.sees_load
+
+    def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
+        """Plans whose models are chosen when they run."""
+        return [self._ruled(p) for p in self.plans.plan(queries, space)]
+
+    def plan_at(self, query: Query, space: PlanSpace, moment: Moment) -> Planned:
+        """The same for a query that has just arrived."""
+        if not isinstance(self.plans, LateController):
+            return self.plan([query], space)[0]
+        return self._ruled(self.plans.plan_at(query, space, moment))
+
+    def _ruled(self, planned: Planned) -> Planned:
+        return replace(planned, policy=partial(PlanPolicy, planned.intent, bind=self.rule.bind, name=self.name))
+
+
 class OpenPlans:
-    """One agent per query, whose model is left open for a binder; its prompt strategy is fixed."""
+    """One agent per query, whose model is left open for a rule; its prompt strategy is fixed."""
 
     def __init__(self, domain: Domain, *, name: str = "one agent", strategy: str | None = None) -> None:
         self.name = name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mar.controllers.baselines import DEFAULT_TEAM
 from mar.runtime.modes import PUBLISHED_MODES, plan_bound
 from mar.runtime.prompts import PromptLibrary
-from mar.types import AgentSpec, Decision, Domain, ModeSpec, Plan, RoundContext
+from mar.types import AgentSpec, Decision, Domain, ModeSpec, Move, Plan, Policy, Said, Settle, View, Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Shape:
     decision: Decision = "final"
 
     def plan(self, domain: Domain) -> Plan:
-        """The plan, every model left to the binder."""
+        """The plan, every model left open."""
         agents = tuple(AgentSpec(role=role) for role in self.roles)
         return Plan(mode=ModeSpec(name=self.mode), domain=domain, agents=agents, decision=self.decision)
 
@@ -61,13 +61,39 @@ def stages(shapes: Sequence[Shape], domain: Domain, prompts: PromptLibrary) -> t
 
 
 class StopOnAgreement:
-    """Leaves out the remaining rounds once all agents of a vote give the same answer."""
+    """Carries a plan out, but leaves out the remaining rounds once all agents of a vote give the same answer.
 
-    def should_stop(self, after: RoundContext) -> bool:
-        """Whether every agent answered, and all the same; a lone agent agrees with nobody."""
-        form = after.query.answer_format
-        answers = [None if text is None else form.extract(text) for text in after.outputs]
-        first = answers[0]
-        if after.plan.decision != "vote" or len(answers) < 2 or first is None:
-            return False
-        return all(a is not None and form.equivalent(first, a) for a in answers[1:])
+    Args:
+        policy: Carries the plan out.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy, self.name, self.plan = policy, policy.name, policy.plan
+
+    async def next(self, view: View) -> Sequence[Move] | Settle:
+        """What the plan does next, unless another round would begin although all agree."""
+        wanted = await self._policy.next(view)
+        plan = self.plan
+        if isinstance(wanted, Settle) or plan is None or plan.decision != "vote" or not _begins_round(wanted, view):
+            return wanted
+        latest = {said.move.index: said for said in view.messages}
+        if len(latest) < len(plan.agents) or not _agree(list(latest.values()), view):
+            return wanted
+        ids = tuple(latest[i].id for i in sorted(latest))
+        why = Why(because="all agents give the same answer")
+        return Settle(how="vote", messages=ids, tie_break=plan.tie_break, why=why)
+
+
+def _begins_round(moves: Sequence[Move], view: View) -> bool:
+    """Whether these moves are the first of another round."""
+    latest = max((said.move.round for said in view.said), default=None)
+    return latest is not None and bool(moves) and all(move.round > latest for move in moves)
+
+
+def _agree(messages: Sequence[Said], view: View) -> bool:
+    """Whether everybody answered, and all the same; a lone agent agrees with nobody."""
+    answers = [view.answer(said) for said in messages]
+    first = answers[0]
+    if len(answers) < 2 or first is None:
+        return False
+    return all(a is not None and view.query.answer_format.equivalent(first, a) for a in answers[1:])

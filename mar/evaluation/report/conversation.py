@@ -87,10 +87,7 @@ def converse(episode: Episode) -> Conversation:
 class _Reader:
     def __init__(self, episode: Episode) -> None:
         self._episode = episode
-        roles = [f"{i + 1} {a.role}" for i, a in enumerate(episode.plan.agents)]
-        most = max((e.index for e in episode.events if isinstance(e, StepEvent)), default=0)
-        extra = ["decider", *(f"{i + 1}" for i in range(len(roles) + 1, most + 1))]
-        self._lanes = (*roles, *extra[: max(0, most + 1 - len(roles))])
+        self._lanes = episode.lanes
         self._numbers: dict[str, int] = {}  # of the utterance, by its message's id
         self._said: dict[str, str] = {}  # text by message id
         self._count = 0
@@ -175,7 +172,8 @@ def _line(event: AnyEvent, lanes: tuple[str, ...]) -> Line:
     who = lanes[event.index] if isinstance(event, StepEvent) else ""
     match event:
         case EpisodeStarted():
-            return Line(t=event.t, who=who, text=f"started; at most {event.call_bound} calls")
+            bound = "" if event.call_bound is None else f"; at most {event.call_bound} calls"
+            return Line(t=event.t, who=who, text=f"started{bound}")
         case StepBound():
             strategy = "" if event.strategy is None else f", strategy {event.strategy}"
             return Line(t=event.t, who=who, text=f"round {event.round + 1}: runs on {event.model}{strategy}")

@@ -18,8 +18,8 @@ class EpisodeFacts:
     run: int  # number of the run
     position: int  # line of the episodes' file, from 0
     query_id: str
-    mode: str
-    domain: Domain  # as the plan says
+    mode: str  # of the plan; the policy's name without one
+    domain: Domain | None  # as the plan says; None without a plan
     roles: tuple[str, ...]  # of the agents, decider excluded
     models: tuple[str, ...]  # of the agents, as bound; "unbound" for those that never ran
     called: tuple[str, ...]  # model of every call, answered or failed, decider's included
@@ -31,15 +31,16 @@ class EpisodeFacts:
     def of(cls, episode: Episode, *, run: int, position: int) -> EpisodeFacts:
         """The facts of an episode."""
         bound = {e.index: e.model for e in episode.events if isinstance(e, StepBound)}
-        agents = episode.plan.agents
+        roles, plan = episode.roles, episode.plan
+        named = {} if plan is None else {i: agent.model for i, agent in enumerate(plan.agents)}
         return cls(
             run=run,
             position=position,
             query_id=episode.query_id,
-            mode=episode.plan.mode.name,
-            domain=episode.plan.domain,
-            roles=tuple(a.role for a in agents),
-            models=tuple(bound.get(i) or a.model or "unbound" for i, a in enumerate(agents)),
+            mode=episode.policy if plan is None else plan.mode.name,
+            domain=None if plan is None else plan.domain,
+            roles=tuple(roles.values()),
+            models=tuple(bound.get(i) or named.get(i) or "unbound" for i in roles),
             called=tuple(e.model for e in episode.events if isinstance(e, CallAnswered | CallFailed)),
             cost_usd=episode.cost_usd,
             latency_s=episode.latency_s,

@@ -112,7 +112,9 @@ def compose(runs: Sequence[Run]) -> Page:
     return Page(
         runs=tuple(_run_view(run) for run in runs),
         curves=tuple(figures.curves(runs)),
-        confusion=Confusion.of((TASKS[run.benchmark or ""].domain, f.domain) for run in judged for f in run.facts),
+        confusion=Confusion.of(
+            (TASKS[run.benchmark or ""].domain, f.domain) for run in judged for f in run.facts if f.domain
+        ),
         confusion_failed=sum(f.failure is not None for run in judged for f in run.facts),
         given=tuple(f"{run.label} ({run.arguments.domain_given})" for run in runs if run.arguments.domain_given),
         picks=picks,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from mar.controllers.base import PlanSpace
 from mar.controllers.system_aware.controller import SystemAware
-from mar.controllers.system_aware.executor import Decision, LateExecutor
+from mar.controllers.system_aware.executor import Decision, LateExecutor, Step
 from mar.controllers.system_aware.planners import Drawn
 from mar.controllers.system_aware.shapes import load_aware_shapes
 from mar.learning.openloop import open_loop
@@ -18,29 +18,29 @@ from mar.learning.system_aware.samples import Sample, sample_of
 from mar.learning.system_aware.settings import SystemTraining
 from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
-from mar.types import Binding, StepContext
+from mar.types import Binding, Move, View
 
 EVERY_S = 0.25  # between two episodes: enough for some load, not so much that all queue
 
 
 @dataclass(frozen=True, slots=True)
 class Forced:
-    """A binder that always takes one action and records it as a decision."""
+    """Binds the moves of one episode of one agent to one action, and keeps it as a decision."""
 
     executor: LateExecutor
     action: int
     decisions: list[Decision] = field(default_factory=list[Decision])
 
-    async def bind(self, step: StepContext) -> Binding:
+    async def bind(self, move: Move, view: View) -> Binding:
         """The action."""
         made = Decision(
-            seen=self.executor.senses.step(step),
+            seen=self.executor.senses.step(Step.of(move, view, 1)),
             action=self.action,
             log_prob=0.0,
             value=0.0,
             version=0,
-            index=step.index,
-            round=step.round,
+            index=move.index,
+            round=move.round,
         )
         self.decisions.append(made)
         return self.executor.binding(made, None)
@@ -67,8 +67,9 @@ async def run_pilot(
             item, action = chosen[i // actions], i % actions
             forced = Forced(executor, action)
             seen = executor.senses.arrival(rollouts.task.query(item), budget, rollouts.runtime.pool.telemetry())
-            late = replace(rollouts, binder=forced, deadline_s=budget)
-            outcome = await late.one(Job(item=item, plan=plan, identity=RunIdentity(seed=settings.seed, epoch="pilot")))
+            late = replace(rollouts, deadline_s=budget)
+            how = controller.carried(plan, forced.bind)
+            outcome = await late.one(Job(item=item, how=how, identity=RunIdentity(seed=settings.seed, epoch="pilot")))
             bar.advance()
             return sample_of(seen, drawn, forced.decisions, outcome, budget)
 

@@ -91,14 +91,14 @@ class Selection(Generic[ItemT]):
         process = max(self.settings.arrivals, key=lambda a: a.rate)
         controller, settings = self.controller, self.settings
         budget, n = settings.validation_budget_s, settings.validation_episodes
-        late = replace(self.rollouts, binder=controller.binder, stop_rule=controller.stop_rule, deadline_s=budget)
+        late = replace(self.rollouts, deadline_s=budget)
 
         async def one(i: int) -> bool:
             item = self.items[i % len(self.items)]
             moment = Moment(budget_s=budget, telemetry=late.runtime.pool.telemetry())
-            plan = controller.plan_at(late.task.query(item), self.space, moment).plan
+            how = controller.plan_at(late.task.query(item), self.space, moment).how
             identity = RunIdentity(seed=settings.seed, epoch="validation", rollout=i // len(self.items))
-            outcome = await late.one(Job(item=item, plan=plan, identity=identity))
+            outcome = await late.one(Job(item=item, how=how, identity=identity))
             on_done()
             return outcome.score.solved and outcome.latency_s <= budget
 

@@ -200,10 +200,11 @@ class SystemTrainer(Generic[ItemT]):
                 began = self.controller.executor.version
                 self._under_way[began] += 1
                 asked, drawn = plans.draw(i)
-                recording = Recording(self.controller.executor, f"{seed}/{i}")
-                late = replace(rollouts, binder=recording, stop_rule=self.controller.stop_rule, deadline_s=budgets[i])
+                recording = Recording(self.controller.executor, len(drawn.plan.agents), f"{seed}/{i}")
+                late = replace(rollouts, deadline_s=budgets[i])
+                how = self.controller.carried(drawn.plan, recording.bind)
                 identity = RunIdentity(seed=settings.seed, epoch=f"train-{place}", rollout=i)
-                outcome = await late.one(Job(item=self.items[items[i]], plan=drawn.plan, identity=identity))
+                outcome = await late.one(Job(item=self.items[items[i]], how=how, identity=identity))
                 self._under_way[began] -= 1
                 await self._collect(sample_of(asked.seen, drawn, recording.decisions, outcome, budgets[i]), counts)
                 self._show(bar, counts)

@@ -32,7 +32,7 @@ def outcomes_of(controller, items, pool):
             runtime = Runtime(pool)
             space = PlanSpace.of(pool, runtime.prompts)
             plans = [p.plan for p in controller.plan([task.query(i) for i in items], space)]
-            jobs = [Job(item=i, plan=p, identity=RunIdentity()) for i, p in zip(items, plans, strict=True)]
+            jobs = [Job(item=i, how=p, identity=RunIdentity()) for i, p in zip(items, plans, strict=True)]
             return await Rollouts(runtime=runtime, task=task, sandbox=None).run(jobs)
 
     return clock.run(main, virtual=True)

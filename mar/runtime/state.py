@@ -1,0 +1,106 @@
+"""What the moves of one episode share: the means they work with, the trace, what was said and what was spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import anyio
+
+from mar.pool.pool import Pool
+from mar.runtime.account import Spent
+from mar.runtime.identity import RunIdentity
+from mar.runtime.ledger import Ledger
+from mar.runtime.prompts import PromptLibrary
+from mar.runtime.tools import Tools
+from mar.runtime.trace import Recorder
+from mar.types import ZERO_USAGE, Budget, Failure, Move, MoveKind, Query, Said, SpentBudget, Usage, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a run of episodes works with."""
+
+    pool: Pool
+    prompts: PromptLibrary
+    tools: Tools
+    temperature: float
+    request_timeout_s: float | None
+    max_tokens: int | None  # of any reply; None: as strategies and cards say
+    keep_prompts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MoveKey:
+    """Which move of an episode."""
+
+    index: int
+    round: int
+    kind: MoveKind
+
+    @classmethod
+    def of(cls, move: Move) -> MoveKey:
+        """The key of a move."""
+        return cls(move.index, move.round, move.kind)
+
+
+@dataclass(slots=True, kw_only=True)
+class EpisodeState:
+    """One episode under way."""
+
+    means: Means
+    query: Query
+    identity: RunIdentity
+    budget: Budget
+    recorder: Recorder
+    policy_id: str  # makes message ids of different plans and policies differ
+    started: float  # on the event loop's clock
+    ledger: Ledger  # what the episode has paid of its budget in USD
+    deadline_s: float | None = None  # after `started`; what policies are told instead of the budget's seconds
+    spent: Usage = ZERO_USAGE  # by all calls so far
+    tokens: int = 0  # known tokens of the calls so far
+    over: SpentBudget | None = None  # which budget has run out
+    settled: bool = False  # moves under way are not needed any more
+    unknown_item: Failure | None = None  # a simulated pool that knows nothing about this query
+    said: dict[str, Said] = field(default_factory=dict[str, Said])  # moves that have ended, by id
+    under_way: dict[MoveKey, Move] = field(default_factory=dict[MoveKey, Move])
+
+    def view(self) -> View:
+        """What a policy sees now."""
+        seconds = self.budget.seconds if self.deadline_s is None else self.deadline_s
+        return View(
+            query=self.query,
+            said=tuple(self.said.values()),
+            under_way=tuple(self.under_way.values()),
+            spent=self.spent,
+            remaining=self.remaining(),
+            over=self.over,
+            started=self.started,
+            now=anyio.current_time(),
+            deadline=None if seconds is None else self.started + seconds,
+            watch=self.means.pool.telemetry,
+        )
+
+    def remaining(self) -> Budget:
+        """What is left of the budget."""
+        limit = self.budget
+        return Budget(
+            seconds=None if limit.seconds is None else self.started + limit.seconds - anyio.current_time(),
+            usd=None if limit.usd is None else limit.usd - self.ledger.spent_usd,
+            tokens=None if limit.tokens is None else limit.tokens - self.tokens,
+        )
+
+    def count(self, usage: Usage, *, cached: bool) -> None:
+        """Count what a call used against the budget. What the cache answers counts at the price once paid."""
+        if cached:
+            self.ledger.spent += Spent.of(usage.cost_usd, uncertain_usd=usage.uncertain_usd)
+        self.spent += usage
+        self.tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+
+    def afford(self) -> bool:
+        """Whether another call may be made; remembers which budget forbids it."""
+        left = self.remaining()
+        if left.usd is not None and left.usd <= 0:
+            self.over = "usd"
+        elif left.tokens is not None and left.tokens <= 0:
+            self.over = "tokens"
+        return self.over is None
