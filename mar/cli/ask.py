@@ -28,6 +28,7 @@ from mar.types import (
     Budget,
     CallAnswered,
     CallFailed,
+    Considered,
     Decided,
     Episode,
     PassedThrough,
@@ -36,6 +37,7 @@ from mar.types import (
     Stopped,
     ToolRan,
     Usage,
+    Why,
 )
 
 QueryArgument = Annotated[str, typer.Argument(help="The question or task. '-' reads it from standard input.")]
@@ -117,7 +119,9 @@ def ask_command(
         print(json.dumps({"simulated": chosen.simulated, **episode_to_json(episode)}, indent=2))
         _exit_for(episode)
         return
-    if episode.plan is not None:
+    if episode.plan is None:
+        console.print(f"decided step by step by {episode.policy}", markup=False)
+    else:
         console.print(plan_tree(episode.plan, chosen, title=f"plan by {controller.name}"))
     show_conversation(episode, console)
     show_outcome(episode, chosen, console)
@@ -208,6 +212,9 @@ def show_conversation(episode: Episode, console: Console) -> None:
                 title = f"{names[event.index]} on {event.model}, round {event.round + 1}, {event.call}"
                 tail = f"{event.latency_s:.2f} s, {cost}" + (", cached" if event.cached else "") + event.cut
                 console.print(Panel(escape(event.text), title=escape(title), subtitle=tail, title_align="left"))
+            case Considered():
+                before = "settling" if event.index is None else names[event.index]
+                _show_why(event.why, before, console)
             case CallFailed() | StepFailed():
                 console.print(f"[red]{escape(names[event.index])}: {escape(event.failure.reason)}[/]")
             case ToolRan():
@@ -218,6 +225,28 @@ def show_conversation(episode: Episode, console: Console) -> None:
                 console.print(f"[yellow]stopped after round {event.round + 1}: {event.why}[/]")
             case _:
                 pass
+
+
+def _show_why(why: Why, before: str, console: Console) -> None:
+    """What a policy believed, and what it chose among: its choice first."""
+    believed = ", ".join(f"{b.answer} {b.probability:.0%}" for b in why.beliefs)
+    told = [why.because, f"believed: {believed}" if believed else ""]
+    console.print(f"  [dim]before {escape(before)}: {escape('; '.join(t for t in told if t))}[/]")
+    if not why.options:
+        return
+    table = Table(box=None, padding=(0, 2), pad_edge=True, style="dim")
+    for column in ("could", "right", "USD", "seconds", "utility"):
+        table.add_column(column, justify="left" if column == "could" else "right")
+    for option in why.options:
+        figures = (
+            (option.right, "{:.0%}"),
+            (option.usd, "{:.6f}"),
+            (option.seconds, "{:.1f}"),
+            (option.utility, "{:.4f}"),
+        )
+        cells = ["-" if value is None else form.format(value) for value, form in figures]
+        table.add_row(escape(option.action), *cells, style="bold" if option is why.options[0] else None)
+    console.print(table)
 
 
 def paid(usage: Usage) -> str:

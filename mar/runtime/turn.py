@@ -42,11 +42,6 @@ class Turn:
         self.calls = Calls(state=self.state, move=self.move, role=self.role)
         self.began = self.calls.now()
 
-    @property
-    def id(self) -> str:
-        """Of the message, unless it is revised."""
-        return self.calls.message_id(self.move.kind)
-
     async def take(self) -> Said:
         """Take the turn. What goes wrong with it is part of what it returns, and recorded."""
         said = await self._attempt()
@@ -133,8 +128,9 @@ class Turn:
 
     def _pass_on(self, passing: Said) -> Said:
         text = passing.text or ""
-        said = replace(
-            self._base(self.calls.message_id("agent")),
+        said = Said(
+            id=self.calls.message_id("agent"),
+            move=self.move,
             text=text,
             report=passing.report,
             feedback=passing.feedback,
@@ -244,12 +240,10 @@ class Turn:
 
     # What comes of it ------------------------------------------------------------------------------------------
 
-    def _base(self, identity: str) -> Said:
-        return Said(id=identity, move=self.move, text=None)
-
     def _said(self, kind: CallKind, reply: ChatReply, binding: Binding) -> Said:
-        return replace(
-            self._base(self.calls.message_id(kind)),
+        return Said(
+            id=self.calls.message_id(kind),
+            move=self.move,
             text=reply.text,
             model=reply.model,
             strategy=binding.strategy,
@@ -278,7 +272,7 @@ class Turn:
         return said
 
     def _nothing(self, failure: Failure) -> Said:
-        return replace(self._base(self.id), failure=failure)
+        return Said(id=self.calls.message_id(self.move.kind), move=self.move, text=None, failure=failure)
 
     def _refused(self) -> Said:
         reason = f"the episode's budget of {self.state.over} is spent"

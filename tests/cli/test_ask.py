@@ -12,6 +12,7 @@ from mar import api
 from mar.cli.ask import paid
 from mar.cli.main import app
 from mar.controllers import PlanSpace
+from mar.controllers.base import Planned
 from mar.controllers.baselines import Constant, single
 from mar.controllers.embeddings import HashEncoder, MiniLM, encoder_of
 from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions, save_router
@@ -20,7 +21,7 @@ from mar.errors import CheckpointError, ConfigError
 from mar.pool.scripted import scripted_pool
 from mar.pool.simulated import EMPTY_WORLD, simulated_cards, simulated_pool
 from mar.runtime.prompts import PromptLibrary
-from mar.types import ZERO_USAGE, AgentSpec, ModeSpec, Plan
+from mar.types import ZERO_USAGE, AgentSpec, Belief, ModeSpec, Move, Option, Plan, Settle, Why
 from tests.controllers.encoders import tiny_encoder
 
 MODEL = "gpt-4o-mini"
@@ -115,6 +116,47 @@ def test_an_answer_is_shown_with_its_conversation_and_cost(constant, monkeypatch
     assert f"on {MODEL}, round 1" in ended.output
     assert "USD" in ended.output
     assert "imulated" not in ended.output
+
+
+class Looker:
+    """A controller that makes no plan: its policy asks one model and settles, and says why."""
+
+    name = "looker"
+
+    def plan(self, queries, space):
+        return [Planned(policy=Looking) for _ in queries]
+
+
+class Looking:
+    plan, name = None, "looking"
+
+    async def next(self, view):
+        options = (Option(action="ask", right=0.5, usd=0.001, seconds=2.0, utility=0.4), Option(action="settle"))
+        if not view.said:
+            agent = AgentSpec(role="ProgrammingExpert", model=MODEL)
+            return [Move(agent=agent, domain="Code", index=0, why=Why(because="nothing is known", options=options))]
+        why = Why(beliefs=(Belief(answer="f[x]", probability=0.875),))
+        return Settle(how="chosen", messages=(view.said[0].id,), why=why)
+
+
+def test_an_answer_found_step_by_step_is_shown_with_what_was_believed(monkeypatch):
+    monkeypatch.setattr(api, "load_controller", lambda name, **_: Looker())
+    live(monkeypatch, lambda request: "f[x]")
+    ended = mar("ask", "Write f.")
+    assert ended.exit_code == 0, ended.output
+    lines = [" ".join(line.split()) for line in ended.output.splitlines()]
+    assert "decided step by step by looking" in lines
+    assert "before 1 ProgrammingExpert: nothing is known" in lines
+    assert "ask 50% 0.001000 2.0 0.4000" in lines
+    assert "settle - - - -" in lines
+    assert "before settling: believed: f[x] 88%" in lines
+    assert json.loads(mar("ask", "Write f.", "--json").output)["plan"] is None
+
+
+def test_what_is_decided_step_by_step_has_no_plan_to_show(monkeypatch):
+    monkeypatch.setattr(api, "load_controller", lambda name, **_: Looker())
+    assert "decided step by step by looker" in mar("plan", "Write f.").output
+    assert json.loads(mar("plan", "Write f.", "--json").output) == {"policy": "looker", "notes": {}}
 
 
 def test_an_answer_that_the_output_limit_cut_off_is_shown_as_cut(constant, monkeypatch):

@@ -6,10 +6,15 @@ from random import Random
 import anyio
 import pytest
 
-from mar.controllers.system_aware import RULES, loads, rule
+from mar import clock
+from mar.controllers import PlanSpace
+from mar.controllers.baselines import single
+from mar.controllers.system_aware import RULES, ByRule, loads, rule
 from mar.controllers.system_aware.rules import Situation, deadline_priority
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
+from mar.pool.scripted import scripted_pool
+from mar.runtime import PromptLibrary, Runtime
 from mar.types import AgentSpec, ModelTelemetry, Move, Query, View
 
 SMALL = ModelCard(name="small", price_in=0.1, price_out=0.1, concurrency=2)
@@ -97,6 +102,16 @@ def test_a_rule_binds_a_step_to_its_model_with_the_deadline_as_priority():
 
     binding = anyio.run(bind)
     assert (binding.model, binding.priority) == ("small", 30_000)
+
+
+def test_any_controllers_plans_run_on_the_models_of_a_rule():
+    controller = ByRule(single("large", "Math"), rule("cheapest-feasible", CARDS))
+    pool = scripted_pool(lambda request: request.model, ("small", "large"))
+    space = PlanSpace.of(pool, PromptLibrary.load())
+    (planned,) = controller.plan([Query(text="q", id="q")], space)
+    episode = clock.run(lambda: Runtime(pool).run(Query(text="q", id="q"), planned.how), virtual=True)
+    assert (episode.answer, episode.plan.agents[0].model) == ("small", "large")
+    assert (controller.name, episode.policy, controller.sees_load) == ("large+cheapest-feasible",) * 2 + (False,)
 
 
 def test_an_unknown_rule_is_named_with_those_that_there_are():

@@ -7,7 +7,7 @@ from matplotlib.image import imread
 
 from mar.evaluation.plots import plot_curves, plot_episode, plot_trade_off
 from mar.evaluation.results import ItemResult, Row
-from mar.types import AgentSpec, Decided, Episode, ModeSpec, Plan
+from mar.types import AgentSpec, Decided, Episode, ModeSpec, Plan, StepBound
 
 
 def result(value, cost):
@@ -65,3 +65,12 @@ def test_an_episode_without_calls_is_drawn(tmp_path):
     run = Episode(query_id="q", plan=plan, events=(Decided(t=0.0, text=None, answer=None, how="single"),), latency_s=0)
     plot_episode(run, tmp_path / "episode.png", title="nothing happened")
     assert_picture(tmp_path / "episode.png")
+
+
+def test_an_episode_without_a_plan_is_drawn_from_its_events(tmp_path):
+    about = {"strategy": None, "priority": 0, "log_prob": None, "wave": 0, "model": "a", "role": "Judge"}
+    bound = StepBound(t=0.0, index=2, round=0, **about)
+    run = Episode(query_id="q", plan=None, policy="looker", events=(bound,), latency_s=0)
+    plot_episode(run, tmp_path / "p.png", title="p")
+    assert_picture(tmp_path / "p.png")
+    assert (run.lanes, run.roles) == (("1", "2", "3 Judge"), {2: "Judge"})

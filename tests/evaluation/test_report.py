@@ -6,7 +6,7 @@ import pytest
 
 from mar.errors import ConfigError, DataError
 from mar.evaluation.report import write_report
-from mar.evaluation.report.conversation import converse
+from mar.evaluation.report.conversation import Thought, converse
 from mar.evaluation.report.facts import Confusion, Shares, Spread
 from mar.evaluation.report.formats import clean, clip, usd
 from mar.evaluation.report.graph import draw
@@ -16,18 +16,22 @@ from mar.evaluation.report.reading import read_run
 from mar.runtime import write_episodes
 from mar.types import (
     AgentSpec,
+    Belief,
     CallAnswered,
     CallFailed,
+    Considered,
     Decided,
     Episode,
     EpisodeStarted,
     Failure,
     ModeSpec,
+    Option,
     PassedThrough,
     Plan,
     StepBound,
     ToolRan,
     Usage,
+    Why,
 )
 
 HOSTILE = (
@@ -221,6 +225,50 @@ def test_a_failed_call_is_a_box_too_and_an_empty_episode_is_drawn():
     assert [box.utterance.failed for box in with_failure.boxes] == [True]
     assert empty.boxes == ()
     assert len(empty.lanes) == 2
+
+
+WHY = Why(
+    because="the test fails",
+    beliefs=(Belief(answer="41<", probability=0.25),),
+    options=(Option(action="ask b", right=0.8, usd=0.001, seconds=2.5, utility=0.75), Option(action="settle")),
+)
+
+
+def stepwise():
+    """Agent 1, then agent 2, who has read nothing, decided step by step."""
+
+    def bound(index, t):
+        about = {"strategy": None, "priority": 0, "log_prob": None, "wave": 0}
+        return StepBound(t=t, index=index, round=0, role="Programmer", model="ab"[index], **about)
+
+    events = (
+        EpisodeStarted(
+            t=0.0, plan=None, policy="looker", query_id="mbpp/1", query="?", call_bound=None, stage_bound=None
+        ),
+        *(bound(0, 0.0), answered(0, t=1.0), Considered(t=1.0, index=1, round=0, why=WHY)),
+        *(bound(1, 1.0), answered(1, t=2.0), Considered(t=2.0, index=None, round=None, why=WHY)),
+        Decided(t=2.0, text="hello", answer="hello", how="chosen"),
+    )
+    return Episode(query_id="mbpp/1", plan=None, policy="looker", events=events, latency_s=2.0)
+
+
+def test_a_sequential_episode_is_drawn_in_the_order_of_its_steps():
+    conversation = converse(stepwise())
+    assert conversation.lanes == ("1 Programmer", "2 Programmer")
+    first, second = draw(conversation).boxes
+    assert first.x < second.x
+    thoughts = [e for e in conversation.entries if isinstance(e, Thought)]
+    assert [(t.t, t.who, t.why) for t in thoughts] == [(1.0, "2 Programmer", WHY), (2.0, "", WHY)]
+
+
+def test_what_a_policy_believed_and_could_have_done_is_on_the_page(tmp_path):
+    page, _ = report(tmp_path, make_run(tmp_path / "run", episodes=[stepwise()]))
+    text = " ".join(" ".join(check(page).text).split())
+    assert "before 2 Programmer : the test fails" in text
+    assert "41< 25.0%" in text
+    assert "ask b 80.0 0.001000 2.5 0.7500" in text
+    assert "settle – – – –" in text
+    assert "looker, 2 agents; 2 calls" in text
 
 
 # The page ---------------------------------------------------------------------------------------------------

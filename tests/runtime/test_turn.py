@@ -399,7 +399,7 @@ def test_the_trace_says_how_an_answer_ended_and_what_was_learned_of_a_server():
     assert (adapted.model, adapted.learned) == ("a", ("no `top_p`: it is left out",))
     spoken, *_ = converse(episode).utterances
     assert "cut at the output limit" in spoken.note
-    assert any("no `top_p`" in e.text for e in converse(episode).entries if e.is_line)
+    assert any("no `top_p`" in e.text for e in converse(episode).entries if e.form == "line")
     assert episode_from_json(episode_to_json(episode)) == episode
 
 

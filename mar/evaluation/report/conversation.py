@@ -1,15 +1,16 @@
-"""An episode as a conversation: numbered utterances, who read which, and everything else that happened."""
+"""An episode as a conversation: numbered utterances, who read which, what was thought, and what else happened."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from mar.types import (
     AnyEvent,
     CallAnswered,
     CallFailed,
+    Considered,
     Decided,
     Episode,
     EpisodeStarted,
@@ -22,7 +23,10 @@ from mar.types import (
     StepFinished,
     Stopped,
     ToolRan,
+    Why,
 )
+
+Form = Literal["utterance", "line", "thought"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,7 @@ class Utterance:
     read: tuple[int, ...]  # numbers of the utterances that the prompt showed
     texts: tuple[Text, ...]
 
-    is_line: ClassVar[bool] = False
+    form: ClassVar[Form] = "utterance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,21 @@ class Line:
     bad: bool = False
     times: int = 1  # how often in a row
 
-    is_line: ClassVar[bool] = True
+    form: ClassVar[Form] = "line"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thought:
+    """What a policy believed, and why it did what came next."""
+
+    t: float
+    who: str  # whose move came next; empty before settling
+    why: Why
+
+    form: ClassVar[Form] = "thought"
+
+
+Entry = Utterance | Line | Thought
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +89,8 @@ class Conversation:
     """A whole episode."""
 
     lanes: tuple[str, ...]
-    entries: tuple[Utterance | Line, ...]
+    entries: tuple[Entry, ...]
+    stepwise: bool = False  # whether moves were decided one after another, so that their order in time tells something
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
@@ -93,7 +112,7 @@ class _Reader:
         self._count = 0
 
     def read(self) -> Conversation:
-        entries: list[Utterance | Line] = []
+        entries: list[Entry] = []
         for event in self._episode.events:
             for entry in self._entries(event):
                 last = entries[-1] if entries else None
@@ -101,12 +120,15 @@ class _Reader:
                     entries[-1] = replace(last, times=last.times + 1)
                 else:
                     entries.append(entry)
-        return Conversation(lanes=self._lanes, entries=tuple(entries))
+        return Conversation(lanes=self._lanes, entries=tuple(entries), stepwise=self._episode.plan is None)
 
-    def _entries(self, event: AnyEvent) -> Iterator[Utterance | Line]:
+    def _entries(self, event: AnyEvent) -> Iterator[Entry]:
         match event:
             case CallAnswered() | CallFailed() | PassedThrough():
                 yield self._utterance(event)
+            case Considered():
+                who = "" if event.index is None else self._lanes[event.index]
+                yield Thought(t=event.t, who=who, why=event.why)
             case StepFinished() if self._said.get(event.message_id) == event.text:
                 return  # the message is the utterance just shown
             case _:

@@ -1,7 +1,8 @@
 """Layout of a conversation as a picture: a lane per agent, a box per utterance, an arrow for what was read.
 
 Boxes stand in columns, not to the scale of time: a box is right of everything that it read, of what its agent said
-before, and of all earlier rounds. The decider comes last. Seconds are written into the boxes.
+before, and of all earlier rounds; where moves were decided one after another, also of everything that had ended when
+its move began. The decider comes last. Seconds are written into the boxes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from mar.evaluation.report.conversation import Conversation, Utterance
 LEFT, TOP = 170, 34  # room for the lanes' names and for the rounds', pixels
 BOX_WIDTH, BOX_HEIGHT = 178, 58
 COLUMN, LANE = 222, 82  # from one box to the next
+INSTANT_S = 1e-6  # times closer than this are one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ class Graph:
 
 def draw(conversation: Conversation) -> Graph:
     """Lay out a conversation."""
-    columns = _columns(conversation.utterances)
+    columns = _columns(conversation.utterances, stepwise=conversation.stepwise)
     boxes = {u.number: _box(u, columns[u.number]) for u in conversation.utterances}
     arrows = [_arrow(boxes[n], box) for box in boxes.values() for n in box.utterance.read]
     starts = [(columns[u.number], _stage(u)) for u in sorted(conversation.utterances, key=lambda u: columns[u.number])]
@@ -79,7 +81,7 @@ def _stage_name(stage: tuple[int, int]) -> str:
     return "decision" if stage[0] else f"round {stage[1] + 1}"
 
 
-def _columns(utterances: tuple[Utterance, ...]) -> dict[int, int]:
+def _columns(utterances: tuple[Utterance, ...], *, stepwise: bool) -> dict[int, int]:
     """Column of each utterance, by number."""
     columns: dict[int, int] = {}
     by_lane: dict[int, int] = {}  # first free column
@@ -87,8 +89,9 @@ def _columns(utterances: tuple[Utterance, ...]) -> dict[int, int]:
     for u in sorted(utterances, key=lambda u: (_stage(u), u.number)):
         if _stage(u) != stage:
             stage, floor = _stage(u), free
-        after_read = [columns[n] + 1 for n in u.read if n in columns]
-        columns[u.number] = max([floor, by_lane.get(u.lane, 0), *after_read])
+        seen = [*u.read, *(o.number for o in utterances if stepwise and o.end_s <= u.begin_s + INSTANT_S)]
+        after = [columns[n] + 1 for n in seen if n in columns]
+        columns[u.number] = max([floor, by_lane.get(u.lane, 0), *after])
         by_lane[u.lane] = columns[u.number] + 1
         free = max(free, columns[u.number] + 1)
     return columns

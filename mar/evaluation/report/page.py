@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from mar.errors import ConfigError
 from mar.evaluation.report import figures
-from mar.evaluation.report.conversation import Conversation, Line, converse
+from mar.evaluation.report.conversation import Conversation, Utterance, converse
 from mar.evaluation.report.facts import Confusion, Shares, Spread, shares
 from mar.evaluation.report.figures import Picture
 from mar.evaluation.report.formats import clean, clip, number, percent, short, usd
@@ -137,7 +137,7 @@ def _run_view(run: Run) -> RunView:
 
 def _episode_view(chosen: Pick, episode: Episode) -> EpisodeView:
     conversation = converse(episode)
-    texts = 2 + sum(1 if isinstance(e, Line) else len(e.texts) for e in conversation.entries)
+    texts = 2 + sum(len(e.texts) if isinstance(e, Utterance) else 1 for e in conversation.entries)
     return EpisodeView(
         pick=chosen,
         query=next((e.query for e in episode.events if isinstance(e, EpisodeStarted)), ""),
