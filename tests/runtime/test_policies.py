@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -112,6 +114,16 @@ def test_a_policy_asks_on_until_a_message_passes_the_shown_tests(texts, asked, a
     assert third is None or third.read == (first.message_id, second.message_id)
     assert (episode.plan, episode.policy) == (None, "careful")
     assert episode_from_json(episode_to_json(episode)) == episode
+
+
+def test_the_policy_of_the_documentation_works_as_written():
+    text = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
+    written: dict[str, Any] = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], written)  # our own text
+    pool = scripted_pool(lambda r: BAD if r.model == "gpt-4o-mini" else GOOD, names=("gpt-4o-mini", "gpt-4o"))
+    episode = run(written["TwoIfNeeded"], pool, SHOWN, runtime={"tools": Tools(sandbox=JudgeByWord())})
+    assert [c.model for c in episode.calls()] == ["gpt-4o-mini", "gpt-4o"]
+    assert (episode.answer, episode.policy) == (GOOD, "two if needed")
 
 
 def test_what_a_policy_sees_of_a_message():

@@ -96,7 +96,7 @@ def test_training_takes_each_items_own_domain_for_true(tmp_path):
             await trainer.train(items, [])
 
     clock.run(main, virtual=True)
-    assert {(job.item.task, job.plan.domain) for job in ran} == {("toy", "Math"), ("codetoy", "Code")}
+    assert {(job.item.task, job.how.domain) for job in ran} == {("toy", "Math"), ("codetoy", "Code")}
     assert [DOMAINS[d] for d in trainer.imagination.domains.tolist()] == ["Math"] * 4 + ["Code"] * 4
 
 
