@@ -71,7 +71,7 @@ def request(client: int, turn: int, model: str) -> ChatRequest:
     return ChatRequest(model=model, messages=PROMPT, max_tokens=1024, sample=identity, context=context)
 
 
-AGENT = AgentSpec(role="ProgrammingExpert")
+AGENT = AgentSpec(role="AlgorithmDesigner")  # makes one call
 PLAN = Plan(mode=ModeSpec(name="IO"), domain="Code", agents=(AGENT,))
 
 

@@ -225,6 +225,7 @@ class _Run:
             settle = await self._play()
         if settle is None or scope.cancelled_caught:
             self.state.over = "seconds"
+            self.state.under_way.clear()  # all was cut off
             wanted = await self._ask()
             settle = wanted if isinstance(wanted, Settle) else self._majority()
         return self._settle(settle)
@@ -251,7 +252,7 @@ class _Run:
     # Moves -----------------------------------------------------------------------------------------------------
 
     def _begin(self, moves: Sequence[Move], tasks: TaskGroup) -> None:
-        if not moves and not self.state.under_way:
+        if not moves and not self.state.under_way and not self._ended:  # while it thought, some may have ended
             raise self._wrong("it makes no move while none is under way; a move or Settle is expected")
         for move in moves:
             turn = self._turn(move)

@@ -179,6 +179,19 @@ def test_moves_start_at_once_and_the_policy_is_asked_whenever_one_has_ended():
     assert episode.latency_s == 5
 
 
+def test_a_policy_may_take_its_time_while_moves_go_on():
+    class Slow(Steps):
+        async def next(self, view):
+            wanted = await super().next(view)
+            await anyio.sleep(3)
+            return wanted
+
+    policy = Slow(lambda view: [ask(0), ask(1)], lambda view: [])  # agent 1 ends while it thinks after agent 0
+    episode = run(lambda: policy, timed(1, 2))
+    assert [(v.now, len(v.said)) for v in policy.seen] == [(0, 0), (4, 1), (7, 2)]
+    assert (episode.answer, episode.latency_s) == ("42", 10)
+
+
 def test_moves_that_end_together_are_seen_together():
     _, policy = play(lambda view: [ask(0), ask(1), ask(2)], pool=timed(1, 1, 1))
     assert [len(v.said) for v in policy.seen] == [0, 3]
@@ -356,6 +369,7 @@ def test_out_of_time_a_policy_is_asked_once_more_how_to_settle():
         lambda view: [ask(0), ask(1)], lambda view: [], first, pool=timed(1, 60), budget=Budget(seconds=5)
     )
     assert [v.over for v in policy.seen] == [None, None, "seconds"]
+    assert [len(v.under_way) for v in policy.seen] == [0, 1, 0]
     assert (episode.answer, episode.latency_s) == ("42", 5)
     assert [(e.why, e.t) for e in events(episode, Stopped)] == [("seconds", 5)]
     assert [e.failure.kind for e in events(episode, CallFailed)] == ["limit"]

@@ -47,7 +47,8 @@ def event_of(kind: type) -> st.SearchStrategy[AnyEvent]:
 EPISODES = st.builds(
     Episode,
     query_id=TEXTS,
-    plan=PLANS,
+    plan=st.none() | PLANS,
+    policy=TEXTS,
     events=st.lists(st.sampled_from(get_args(AnyEvent)).flatmap(event_of), max_size=6).map(tuple),
     latency_s=NUMBERS,
     failure=st.none() | st.builds(Failure),
