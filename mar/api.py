@@ -16,6 +16,7 @@ from mar.controllers.gmt.checkpoint import is_personal
 from mar.controllers.masrouter import Loaded, load_router
 from mar.controllers.packaged import packaged_controller
 from mar.controllers.routers.checkpoint import is_routed, load_routed
+from mar.controllers.sequential import is_sequential, load_sequential
 from mar.controllers.system_aware.checkpoint import is_system_aware, load_system_aware
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
@@ -31,9 +32,9 @@ def load_controller(
 ) -> Controller:
     """A trained controller: a packaged one by name, or a checkpoint file.
 
-    Files of MasRouter, of a system-aware router, of CASCAL (top-1; set `top` for a vote of three), of fitted routers
-    and of the personal router (over the interactions in the cache folder) are told apart by what they say about
-    themselves.
+    Files of MasRouter, of the sequential controller, of a system-aware router, of CASCAL (top-1; set `top` for a vote
+    of three), of fitted routers and of the personal router (over the interactions in the cache folder) are told apart
+    by what they say about themselves.
 
     The packaged ones were trained on the simulated pool and say so in their `name`.
 
@@ -58,6 +59,8 @@ def load_controller(
             raise ConfigError(f"{name} is a system-aware controller, made for the models of a pool; give the pool")
         space = PlanSpace.of(pool, PromptLibrary.load())
         return load_system_aware(path, CachedEncoder(MiniLM()) if encoder is None else encoder, space)
+    if is_sequential(path):
+        return load_sequential(path, CachedEncoder(MiniLM()) if encoder is None else encoder).controller
     if is_cascal(path):
         return Cascal(load_model(path), CachedEncoder(MiniLM()) if encoder is None else encoder)
     if is_personal(path):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Generic
 
 from mar.clock import run as run_async
-from mar.controllers.base import PlanSpace
+from mar.controllers.base import Controller, PlanSpace
 from mar.controllers.baselines import RandomPlans
 from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
 from mar.controllers.masrouter import (
@@ -24,6 +24,7 @@ from mar.controllers.masrouter import (
     save_router,
 )
 from mar.controllers.packaged import packaged_controller, packaged_controllers
+from mar.controllers.sequential import Sequential, is_sequential, load_sequential
 from mar.environment import cache_folder
 from mar.errors import ConfigError
 from mar.evaluation.comparison import Comparison
@@ -32,6 +33,7 @@ from mar.evaluation.options import CRITIC, PRICE, SURVEY, RunOptions
 from mar.evaluation.plots import plot_curves, plot_trade_off
 from mar.evaluation.recorded_task import RecordedTask
 from mar.evaluation.results import Row, as_markdown, as_table, oracle
+from mar.evaluation.sequential_run import SequentialRun
 from mar.evaluation.session import SPENDING, Session
 from mar.evaluation.telemetry_csv import Tested, write_telemetry
 from mar.files import write_atomically
@@ -68,7 +70,13 @@ class Experiment(Generic[ItemT]):
         if o.prompt_file is not None:
             self.prompts = self.prompts.with_decider(o.prompt_file)
         self.arrivals = sweep(o)  # the first is everybody's, the others only the controller's
-        self.loaded = None if o.checkpoint is None else self._load(o.checkpoint)
+        self.controllers: Sequence[str] = o.controllers
+        self.loaded: Loaded | None = None
+        self.sequential: Sequential | None = None  # from a checkpoint
+        if o.checkpoint is not None and is_sequential(o.checkpoint):
+            self.controllers, self.sequential = ("sequential",), load_sequential(o.checkpoint, encoder).controller
+        elif o.checkpoint is not None:
+            self.controllers, self.loaded = ("masrouter",), self._load(o.checkpoint)
 
     def _load(self, path: Path) -> Loaded:
         loaded = load_router(path, self.encoder)
@@ -117,8 +125,6 @@ class Experiment(Generic[ItemT]):
         o = self.options
         space = PlanSpace.of(pool, self.prompts, max_agents=o.max_agent)
         cost_rate = await self._cost_rate(run, rollouts, space)
-        router = self._router(space, cost_rate)
-        trained = await self._train(router, space, rollouts, run, cost_rate)
         comparison = Comparison(
             rollouts=rollouts,
             space=space,
@@ -128,16 +134,51 @@ class Experiment(Generic[ItemT]):
             arrivals=self.arrivals[0] if self.arrivals else None,
             cache=cache_folder() / "baselines",
         )
-        rows, outcomes = await self._test(router, comparison, cost_rate)
-        if trained.simple is not None:
-            rows.append((await comparison.run(trained.simple, group="simple", cached=True))[0])
-        swept: list[Tested] = [(comparison.arrivals, outcomes)]
+        rows: list[Row] = []
+        notes: dict[str, str] = {}
+        swept: list[Tested] = []
+        if "masrouter" in self.controllers:
+            router = self._router(space, cost_rate)
+            trained = await self._train(router, space, rollouts, run, cost_rate)
+            notes |= self._trained(trained)
+            found, outcomes = await self._test(router, comparison, cost_rate)
+            rows += [*found, *await self._packaged(comparison, cost_rate)]
+            swept += [(comparison.arrivals, outcomes), *await self._sweep(router, comparison, rows)]
+            if trained.simple is not None:
+                rows.append((await comparison.run(trained.simple, group="simple", cached=True))[0])
+        if "sequential" in self.controllers:
+            part = self._sequential(run, comparison, cost_rate)
+            sequential = self.sequential
+            if sequential is None:
+                learned = await part.learn([*self.train_items, *self.validation_items] if o.epochs else [])
+                notes["sequential"], sequential = f"learned from {learned.note}", learned.controller
+            found, outcomes = await part.test(sequential, comparison, self._factors(cost_rate))
+            rows += found
+            swept += [(comparison.arrivals, outcomes), *await self._sweep(sequential, comparison, rows)]
+        rows += await self._baselines(comparison, cost_rate)
+        self._keep(run, swept)
+        return self._report(run, rows, notes, rollouts, cost_rate)
+
+    def _sequential(self, run: RunDir, comparison: Comparison[ItemT], cost_rate: float) -> SequentialRun[ItemT]:
+        return SequentialRun(
+            rollouts=comparison.rollouts,
+            space=comparison.space,
+            run=run,
+            encoder=self.encoder,
+            progress=self.progress,
+            cost_rate=cost_rate,
+            most_calls=self.options.calls,
+            seed=self.options.seed,
+        )
+
+    async def _sweep(self, controller: Controller, comparison: Comparison[ItemT], rows: list[Row]) -> list[Tested]:
+        """A controller under every further process of arrivals; rows are added."""
+        swept: list[Tested] = []
         for process in self.arrivals[1:]:
-            row, found = await replace(comparison, arrivals=process).run(router, group="learned")
+            row, found = await replace(comparison, arrivals=process).run(controller, group="learned")
             rows.append(Row(name=f"{row.name}, {process.name}", group=row.group, results=row.results))
             swept.append((process, found))
-        self._keep(run, swept)
-        return self._report(run, rows, trained, rollouts, cost_rate)
+        return swept
 
     async def _cost_rate(self, run: RunDir, rollouts: Rollouts[ItemT], space: PlanSpace) -> float:
         """The price of money: as given, or so that the median random plan costs a tenth of utility."""
@@ -210,21 +251,26 @@ class Experiment(Generic[ItemT]):
             save_router(path, router, space, trained_on=trained_on, simulated=rollouts.runtime.pool.simulated)
         return result
 
+    def _factors(self, cost_rate: float) -> tuple[float, ...]:
+        """Multiples of the price of money at which one controller is tested again."""
+        return CURVE if self.options.baselines and cost_rate > 0 else ()
+
     async def _test(
         self, router: MasRouter, comparison: Comparison[ItemT], cost_rate: float
     ) -> tuple[list[Row], list[Outcome]]:
         row, outcomes = await comparison.run(router, group="learned")
         rows = [row]
-        if router.settings.price_conditioned and self.options.baselines:
-            for factor in CURVE:
-                router.cost_rate = cost_rate * factor
-                curve, _ = await comparison.run(router, group="learned")
-                rows.append(Row(name=f"MasRouter, cost_rate x {factor:g}", group="learned", results=curve.results))
-            router.cost_rate = cost_rate
-        rows += await self._packaged(comparison, cost_rate)
+        for factor in self._factors(cost_rate) if router.settings.price_conditioned else ():
+            router.cost_rate = cost_rate * factor
+            curve, _ = await comparison.run(router, group="learned")
+            rows.append(Row(name=f"MasRouter, cost_rate x {factor:g}", group="learned", results=curve.results))
+        router.cost_rate = cost_rate
+        return rows, outcomes
+
+    async def _baselines(self, comparison: Comparison[ItemT], cost_rate: float) -> list[Row]:
         fixed = await comparison.baselines(cost_rate) if self.options.baselines else []
         named = [r for r in fixed if r.group in {"single LLM", "fixed mode"}]
-        return [*rows, *fixed, *([oracle(named, cost_rate)] if named else [])], outcomes
+        return [*fixed, *([oracle(named, cost_rate)] if named else [])]
 
     async def _packaged(self, comparison: Comparison[ItemT], cost_rate: float) -> list[Row]:
         """What the controller that ships with mar does here: a bundled sample is too small to learn much from.
@@ -255,8 +301,15 @@ class Experiment(Generic[ItemT]):
         if self.options.train_telemetry_csv is not None:
             write_telemetry(self.options.train_telemetry_csv, tested, self.options, self.task.name)
 
+    def _trained(self, trained: TrainResult) -> dict[str, str]:
+        kept = f"after epoch {trained.best_epoch + 1}" if trained.best_epoch >= 0 else "that training began with"
+        return {
+            "training": f"{trained.steps} updates on {len(self.train_items)} items; {trained.stopped}",
+            "kept": f"the policy {kept}",
+        }
+
     def _report(
-        self, run: RunDir, rows: list[Row], trained: TrainResult, rollouts: Rollouts[ItemT], cost_rate: float
+        self, run: RunDir, rows: list[Row], learned: Mapping[str, str], rollouts: Rollouts[ItemT], cost_rate: float
     ) -> dict[str, Any]:
         pool, ledger = rollouts.runtime.pool, rollouts.runtime.ledger
         label = {"simulated": " (simulated pool)", "replay": " (recorded answers)"}.get(pool.kind, "")
@@ -268,9 +321,7 @@ class Experiment(Generic[ItemT]):
             **self.task.notes,
             "pool": f"{pool.kind}, {len(pool.cards)} models",
             "cost_rate": self._priced(pool, cost_rate),
-            "training": f"{trained.steps} updates on {len(self.train_items)} items; {trained.stopped}",
-            "kept": "the policy "
-            + (f"after epoch {trained.best_epoch + 1}" if trained.best_epoch >= 0 else "that training began with"),
+            **learned,
             "arrivals": ", ".join(a.name for a in self.arrivals) or "closed loop",
             "sandbox": str(rollouts.sandbox.fence),
         }

@@ -81,10 +81,18 @@ class RunOptions(BaseModel):
         default="FinalRefer", description="how an answer is settled"
     )
     prompt_file: Path | None = Field(default=None, description="file that replaces the decider's prompt")
-    checkpoint: Path | None = Field(default=None, description="controller to start from (with --epochs 0: to test)")
+    checkpoint: Path | None = Field(
+        default=None, description="controller to start from (with --epochs 0: to test), which is then the only one"
+    )
     save_checkpoint: Path | None = Field(default=None, description="also write the trained controller here")
     paper_faithful: bool = Field(default=False, description="the published controller with its mistakes")
     without: tuple[str, ...] = Field(default=(), description="parts to switch off, by name: " + ", ".join(SWITCHES))
+    controllers: tuple[Literal["masrouter", "sequential"], ...] = Field(
+        default=("masrouter", "sequential"), description="what is trained and tested"
+    )
+    calls: int = Field(
+        default=3000, ge=0, description="calls from which the sequential controller learns; 0: from model cards alone"
+    )
     # Training
     epochs: int = Field(default=10, ge=0, description="passes over the training items")
     start_epoch: int = Field(default=0, ge=0, description="epoch to count from")

@@ -33,6 +33,11 @@ class WholeReply:
         """The task's."""
         return self.form.instruction
 
+    @property
+    def choices(self) -> int | None:
+        """The task's."""
+        return self.form.choices
+
     def extract(self, text: str) -> str | None:
         """The text without surrounding white space; None when nothing is left."""
         return text.strip() or None

@@ -121,6 +121,7 @@ class ShortText:
     instruction: str = (
         'End with one line that reads "The answer is X", where X is the answer alone, as short as possible.'
     )
+    choices: int = 0
 
     def extract(self, text: str) -> str | None:
         """What the last phrase "the answer is" names, else the last line."""

@@ -119,6 +119,7 @@ class ExactAnswer:
 
     final_role: str = "Plain"
     instruction: str = "Answer only."
+    choices: int = 0
 
     def extract(self, text: str) -> str | None:
         """The reply without white space around it."""

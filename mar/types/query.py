@@ -25,6 +25,13 @@ class AnswerFormat(Protocol):
         """One or two sentences that tell a model how to write the answer."""
         ...
 
+    @property
+    def choices(self) -> int | None:
+        """How answers compare: how many there are to choose from; 0: any, of which those that are right say the same;
+        None: any, of which many may be right (programs, free text).
+        """
+        ...
+
     def extract(self, text: str) -> str | None:
         """The answer in a model's text, or None when none can be read."""
         ...
@@ -40,6 +47,7 @@ class PlainText:
 
     final_role: str = "Plain"
     instruction: str = "Answer the question directly and completely."
+    choices: None = None
 
     def extract(self, text: str) -> str | None:
         """The text without surrounding white space; None when nothing is left."""

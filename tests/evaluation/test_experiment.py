@@ -72,7 +72,7 @@ def test_a_run_writes_all_its_files(finished):
     with safe_open(run / "checkpoint.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["mar"])["simulated"] is True
     assert (run / "results.md").read_text().startswith("### mbpp, 4 test items (simulated pool)")
-    assert len((run / "episodes-test.jsonl").read_text().splitlines()) == 4
+    assert len((run / "episodes-test.jsonl").read_text().splitlines()) == 2 * 4  # of both controllers
 
 
 def test_results_count_items_and_name_source_protocol_and_pool(finished):
@@ -95,11 +95,14 @@ def test_the_packaged_controller_stands_beside_on_what_it_was_trained_for(tmp_pa
     few = ("--limit", "2", "--epochs", "0", "--cost_rate", "20")
     assert process(tmp_path, *few, "--out", "a").code == 0
     names = [row["name"] for row in results_of(tmp_path / "a")["rows"]]
-    assert names[:5] == [
+    assert names[:8] == [
         "MasRouter",
         "MasRouter, cost_rate x 0.1",
         "MasRouter, cost_rate x 10",
         "MasRouter, packaged (374 training items)",
+        "sequential",
+        "sequential, cost_rate x 0.1",
+        "sequential, cost_rate x 10",
         "random plans",
     ]
     assert process(tmp_path, *few, "--effects", "2", "--out", "b").code == 0
@@ -112,7 +115,7 @@ def test_telemetry_has_the_published_columns_and_an_episode_per_item(finished):
         reader = csv.DictReader(file)
         rows = list(reader)
     assert tuple(reader.fieldnames) == COLUMNS
-    assert sum(r["record_type"] == "episode" for r in rows) == 4
+    assert sum(r["record_type"] == "episode" for r in rows) == 2 * 4  # of both controllers
     assert sum(r["record_type"] == "step" for r in rows) >= 4
 
 
@@ -209,7 +212,7 @@ def test_a_checkpoint_can_be_tested_without_training(script, tmp_path):
     assert script(*TINY, "--cost_rate", "20", "--out", "a", "--save_checkpoint", "kept.safetensors").code == 0
     argv = (*TINY, "--cost_rate", "20", "--epochs", "0", "--checkpoint", "kept.safetensors", "--out", "b")
     assert script(*argv).code == 0
-    trained = [row for row in results_of(tmp_path / "a")["rows"] if row["group"] != "simple"]  # the survey's plan
+    trained = [row for row in results_of(tmp_path / "a")["rows"] if row["name"] == "MasRouter"]
     assert trained == results_of(tmp_path / "b")["rows"]
     ended = script(*TINY, "--checkpoint", "kept.safetensors", "--max_cost", "0", "--out", "c")
     assert ended.code == 0, ended.err

@@ -28,8 +28,8 @@ for limit in limits:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=sys.stderr, flush=True)
 """
 LIMIT_USD = 0.4
-ARGV = ("--train_limit", "0", "--epochs", "0", "--test_limit", "4", "--no-baselines", "--cost_rate", "20",
-        "--pool", "pool.toml", "--out", "run")  # fmt: skip
+ARGV = ("--controllers", "masrouter", "--train_limit", "0", "--epochs", "0", "--test_limit", "4", "--no-baselines",
+        "--cost_rate", "20", "--pool", "pool.toml", "--out", "run")  # fmt: skip
 OUTPUT_TOKENS = 500
 USD_PER_TOKEN = 20 / 1e6
 CARD = 'name = "m"\nprice_in = 20.0\nprice_out = 20.0\nconcurrency = 4\n'

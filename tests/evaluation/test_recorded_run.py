@@ -69,8 +69,10 @@ def test_controllers_are_trained_and_tested_on_recorded_answers(script, tmp_path
     assert results["notes"]["cost_rate"] == "0: costs were not recorded, utility is accuracy"
     assert results["notes"]["recorded answers"] == "table four, 40 items, graded as the task grades"
     assert "paid in this run" not in results["notes"]
-    episodes = (tmp_path / "run" / "episodes-test.jsonl").read_text().splitlines()
-    assert {json.loads(line)["plan"]["mode"]["name"] for line in episodes} == {"Vote"}
+    lines = (tmp_path / "run" / "episodes-test.jsonl").read_text().splitlines()
+    plans = [json.loads(line)["plan"] for line in lines]
+    assert {plan["mode"]["name"] for plan in plans if plan is not None} == {"Vote"}
+    assert rows["sequential"]["accuracy"]["mean"] == 1  # it has found out who is right
 
 
 def test_recorded_costs_and_times_are_what_the_table_counts(script, tmp_path):

@@ -26,6 +26,7 @@ class Number:
         'Work step by step, and end with one line that reads "The answer is N", where N is the number asked for, '
         "in digits, without a unit."
     )
+    choices: int = 0
 
     def extract(self, text: str) -> str | None:
         """The number, in plain form."""
@@ -45,6 +46,7 @@ class Expression:
         r"Work step by step, and end with the final answer alone in \boxed{}: one exact value or expression in LaTeX, "
         "simplified, without a unit."
     )
+    choices: int = 0
 
     def extract(self, text: str) -> str | None:
         """The expression in the last box."""
@@ -61,6 +63,11 @@ class Choice:
 
     final_role: str = "MMLU"
     options: tuple[str, ...] = ()
+
+    @property
+    def choices(self) -> int:
+        """How many options there are."""
+        return len(self.options) or len(LETTERS)
 
     @property
     def instruction(self) -> str:

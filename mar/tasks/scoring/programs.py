@@ -25,6 +25,7 @@ class PythonFunction:
         "with every import it needs, and nothing that runs when it is loaded."
     )
     names: tuple[str, ...] = ()  # what the program is asked to define, as far as the query tells
+    choices: None = None
     prompt: str = ""  # the head of the function that an answer may be the body of
 
     def extract(self, text: str) -> str | None:

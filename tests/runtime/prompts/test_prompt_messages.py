@@ -27,6 +27,7 @@ PEERS = (
 class NumberFormat:
     final_role: str = "GSM8K"
     instruction: str = FORMAT
+    choices: int = 0
 
     def extract(self, text: str) -> str | None:
         return text or None

@@ -1,0 +1,200 @@
+# pyright: basic
+"""One episode: what was heard is weighed, and the call that is worth most is made, while any is worth its price."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mar.controllers.sequential.calls import Asked, Numbered, evidence_of, in_view
+from mar.controllers.sequential.likelihood import Evidence
+from mar.controllers.sequential.mind import Mind
+from mar.controllers.sequential.planner import Outlook, consider
+from mar.numerics import one_thread
+from mar.pool.cards import ModelCard
+from mar.types import AgentSpec, Belief, Domain, Move, Option, Plan, Query, Said, Settle, View, Why
+
+SOLVER: Mapping[Domain, str] = {"Code": "ProgrammingExpert", "Math": "MathSolver", "Commonsense": "KnowledgeExpert"}
+"""The role in which models are asked."""
+MOST_CALLS = 8
+CHARS_PER_TOKEN = 4
+SHOWN = 4  # options that a reason names
+LATE = 1.5  # a call that is expected to take so many times the time that is left is not made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an answer may cost."""
+
+    cost_rate: float  # utility per USD
+    time_rate: float = 0.0  # utility per second
+    most_calls: int = MOST_CALLS
+    reading: bool = True  # whether models may read what others said
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A call that could be made."""
+
+    model: int
+    strategy: int
+    reads: bool
+    right: float  # probability of being right after it
+    usd: float
+    seconds: float
+    utility: float
+
+
+class SequentialPolicy:
+    """Plays one episode.
+
+    Args:
+        mind: What is believed about this kind of question.
+        skill: What the query's text tells about each model's skill, (1, M).
+        cards: Models that may be asked, by name.
+        terms: What an answer may cost.
+    """
+
+    name = "sequential"
+
+    def __init__(self, mind: Mind, skill: torch.Tensor, cards: Mapping[str, ModelCard], terms: Terms) -> None:
+        self.mind, self.skill, self.cards, self.terms = mind, skill, cards, terms
+
+    @property
+    def plan(self) -> Plan | None:
+        """None: what is done depends on what is heard."""
+        return None
+
+    async def next(self, view: View) -> Sequence[Move] | Settle:
+        """Ask once more, or settle."""
+        if view.under_way:
+            return ()
+        asked = Asked.of(view.query, in_view(view))
+        said, numbered = evidence_of(asked, self.mind.habits)
+        with one_thread():
+            evidence = Evidence.of([said], [asked.options], self.skill)
+            outlook = consider(
+                self.mind.beliefs,
+                evidence,
+                telling=self.mind.habits.telling,
+                reading=self.terms.reading and bool(said),
+                tested=bool(view.query.shown_tests.tests),
+            )
+        now = float(outlook.now[0]) if said else 0.0
+        best = [] if view.over or len(view.said) >= self.terms.most_calls else self._candidates(view, asked, outlook)
+        if best and (not view.messages or best[0].utility > now):
+            why = self._why(asked, numbered, outlook, now, best, because="worth its price")
+            return [self._move(view, best[0], why)]
+        because = f"the budget of {view.over} is spent" if view.over else "nothing else is worth its price"
+        why = self._why(asked, numbered, outlook, now, best, because=because, settles=True)
+        return Settle(how="chosen", messages=self._chosen(view, asked, numbered, outlook), why=why)
+
+    # What could be done ---------------------------------------------------------------------------------------
+
+    def _candidates(self, view: View, asked: Asked, outlook: Outlook) -> list[Candidate]:
+        """Calls that may be made, the best first."""
+        found = self._priced(view, outlook.alone[0].numpy(), 0.0, reads=False)
+        if outlook.reading is not None:
+            heard = sum(call.completion_tokens or 0 for call in asked.calls)
+            found += self._priced(view, outlook.reading[0].numpy(), float(heard), reads=True)
+        return sorted(found, key=lambda c: -c.utility)
+
+    def _priced(self, view: View, right: np.ndarray, heard: float, *, reads: bool) -> list[Candidate]:
+        habits, terms = self.mind.habits, self.terms
+        failed = _failed(view.said)
+        prompt = len(view.query.text) / CHARS_PER_TOKEN + habits.overhead + heard
+        telemetry = view.telemetry
+        left = None if view.deadline is None else view.deadline - view.now
+        found: list[Candidate] = []
+        for m, name in enumerate(habits.models):
+            card = self.cards.get(name)
+            if card is None or name in failed or prompt + card.max_output_tokens > card.context_tokens:
+                continue
+            load = telemetry.get(name)
+            queue = 0.0 if load is None else (load.waiting or 0) / max(1, load.running or 1)
+            for s, factor in enumerate(habits.factor):
+                seconds = habits.seconds[m] * (factor + queue)
+                written = min(habits.written[m] * factor, card.max_output_tokens)
+                usd = card.cost_usd(prompt_tokens=round(prompt), completion_tokens=round(written), seconds=seconds)
+                if (usd is None and terms.cost_rate) or not _fits(view, usd or 0.0, seconds, left):
+                    continue
+                utility = right[s, m] - terms.cost_rate * (usd or 0.0) - terms.time_rate * seconds
+                found.append(Candidate(m, s, reads, float(right[s, m]), usd or 0.0, seconds, float(utility)))
+        return found
+
+    def _move(self, view: View, candidate: Candidate, why: Why) -> Move:
+        habits, domain = self.mind.habits, self.mind.domain
+        readable = tuple(s.id for s in view.messages if view.answer(s) is not None)
+        return Move(
+            agent=AgentSpec(
+                role=SOLVER[domain],
+                model=habits.models[candidate.model],
+                strategy=habits.strategies[candidate.strategy],
+            ),
+            domain=domain,
+            index=len(view.said),
+            reads=readable if candidate.reads else (),
+            instruction="build_on" if candidate.reads else "alone",
+            check=self.mind.beliefs.form == "programs" and bool(view.query.shown_tests.tests),
+            logprobs=habits.telling > 0,
+            why=why,
+        )
+
+    # What is believed -----------------------------------------------------------------------------------------
+
+    def _chosen(self, view: View, asked: Asked, numbered: Numbered, outlook: Outlook) -> tuple[str, ...]:
+        """The message whose answer is most probably right; the last one where no answer could be read."""
+        if asked.calls and outlook.right.shape[1] and float(outlook.now[0]) > 0:
+            known = [i for i, call in enumerate(asked.calls) if call.model in self.mind.habits.models]
+            best = int(outlook.right[0].argmax())
+            if self.mind.beliefs.form == "programs":
+                return (asked.calls[known[best]].message_id,)
+            return (asked.calls[next(i for i in known if numbered.said[i] == best)].message_id,)
+        return tuple(s.id for s in view.messages[-1:])
+
+    def _why(
+        self,
+        asked: Asked,
+        numbered: Numbered,
+        outlook: Outlook,
+        now: float,
+        candidates: Sequence[Candidate],
+        *,
+        because: str,
+        settles: bool = False,
+    ) -> Why:
+        chances = outlook.right[0].tolist()
+        pairs = sorted(zip(numbered.answers, chances, strict=False), key=lambda p: -p[1])
+        beliefs = tuple(Belief(answer=answer, probability=chance) for answer, chance in pairs if asked.calls)
+        stop = Option(action="settle", right=now, usd=0.0, seconds=0.0, utility=now)
+        options = [self._option(c) for c in candidates[:SHOWN]]
+        if asked.calls or settles:
+            options = [stop, *options] if settles else [*options[:1], stop, *options[1:]]
+        return Why(because=because, beliefs=beliefs, options=tuple(options))
+
+    def _option(self, c: Candidate) -> Option:
+        habits = self.mind.habits
+        how = f", {habits.strategies[c.strategy]}" if habits.strategies[c.strategy] else ""
+        reads = " to read the others" if c.reads else ""
+        action = f"ask {habits.models[c.model]}{reads}{how}"
+        return Option(action=action, right=c.right, usd=c.usd, seconds=c.seconds, utility=c.utility)
+
+
+def _failed(said: Sequence[Said]) -> Collection[str]:
+    """Models that failed in this episode: they are not asked again."""
+    return {s.move.agent.model for s in said if s.text is None and s.move.agent.model is not None}
+
+
+def _fits(view: View, usd: float, seconds: float, left: float | None) -> bool:
+    """Whether what is expected of a call fits what may still be spent. The first call is made in any case."""
+    if view.remaining.usd is not None and usd > view.remaining.usd:
+        return False
+    return left is None or not view.messages or seconds * LATE <= left
+
+
+def spoken_about(query: Query) -> Domain | None:
+    """The domain that a query states."""
+    return query.domain
