@@ -1,15 +1,14 @@
 # pyright: basic
-"""Does a trained controller beat the best fixed plan? Six benchmarks, five seeds, half, once and twice the effects.
+"""Do learned controllers beat the best fixed plan? Six benchmarks, five seeds, three prices of money.
 
-    uv run python benchmarks/six_benchmarks.py    (--tasks gsm8k --effects 1: a part; goes on where it was stopped)
+    uv run python benchmarks/six_benchmarks.py    (--tasks gsm8k --effects 0.5: a part; goes on where it was stopped)
 
-Simulated pool on virtual time, real questions. To be run in an hour, each benchmark is cut to fixed samples of its
-splits (SAMPLES), the same for every seed; MBPP is also measured in full, by mbpp_learning.py. Every controller gets
-DRAWS episodes per test item. It is compared with two simple plans. One was chosen as anyone would, on the training
-items: it is the survey's, at which training begins. The other is the best of every LLM alone and of every mode with the
-best LLM on the test items themselves, in hindsight, which nobody could have chosen. Intervals are paired bootstraps
-over items and seeds. After the simulated pool come the recorded answers of real LLMs (RouterBench's MBPP, MMLU-Pro),
-unless --tasks is given.
+Simulated pool on virtual time, real questions. Each benchmark is cut to fixed samples of its splits (SAMPLES), the same
+for every seed. The sequential controller learns from at most 3,000 calls and serves every price without learning anew;
+MasRouter is trained for 65 updates at the first. Beside them stands the best of every LLM alone and of every mode with
+the best LLM on the test items themselves, in hindsight, at each price: nobody could have chosen it. Intervals are
+paired bootstraps over items and seeds. After the simulated pool come the recorded answers of real LLMs (RouterBench's
+MBPP, MMLU-Pro), unless --tasks is given.
 """
 
 from __future__ import annotations
@@ -23,22 +22,28 @@ from typing import Any
 
 import mmlu_pro_replay
 import routerbench_replay
-from _learning import SEEDS, mean, read_items, run_fixed, utilities, verdict
+from _learning import SEEDS, mean, read_items, utilities, verdict
 from _shared import RUNS, data_folder, machine
 
 from mar.evaluation.experiment import run_experiment
 from mar.evaluation.options import RunOptions
-from mar.evaluation.results import ItemResult, Row, oracle
+from mar.evaluation.results import ItemResult
+from mar.evaluation.sequential_run import CHECKPOINT
 from mar.evaluation.statistics import Interval, bootstrap_mean, paired_bootstrap
-from mar.learning.survey import SIMPLE
+from mar.runtime import read_episodes
 from mar.tasks.registry import TASKS, load_task
 from mar.tasks.resplit import OtherSplits
 from mar.tasks.task import Split, Task, subset
+from mar.types import Considered
 
-SAMPLES: Mapping[Split, int] = {"train": 200, "validation": 40, "test": 200}
-EPOCHS = 5  # 65 updates
+SAMPLES: Mapping[Split, int] = {"train": 200, "validation": 40, "test": 500}
+EPOCHS = 5  # 65 updates of MasRouter
 MORE_EPOCHS = {"humaneval": 32}  # of its 28 training items, which are two updates
-DRAWS = 2
+DRAWS = 4
+RATES = {"mbpp": 18.5, "mmlu_pro": 22.9, "gsm8k": 33.9, "math": 25.4, "mmlu": 22.3, "humaneval": 44.4}
+"""Prices of money at which the median random plan costs a tenth of utility."""
+FACTORS = (1.0, 10.0, 0.1)  # of the price of money
+BINS = 10  # of a reliability diagram
 
 
 def excerpt(task: Task[Any]) -> OtherSplits:
@@ -49,65 +54,100 @@ def excerpt(task: Task[Any]) -> OtherSplits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A benchmark at one size of the effects: the learned controller of each seed, and everything that is fixed."""
+    """A benchmark at one size of the effects."""
 
     name: str
     effects: float
-    cost_rate: float
-    learned: list[list[ItemResult]]  # by seed
-    surveyed: list[list[ItemResult]]  # by seed: the simple plan that was best on the training items
-    singles: dict[str, list[ItemResult]]
-    modes: dict[str, list[ItemResult]]
-    random: list[ItemResult]
-    oracle: list[ItemResult]
+    learned: dict[tuple[str, float], list[list[ItemResult]]]  # by controller and factor of the price; by seed
+    fixed: dict[str, list[ItemResult]]
+    calibration: dict[float, float]  # expected calibration error by factor, of the sequential controller
+    calls: float  # that it learned from, mean over seeds
 
-    def mean_utility(self, results: Sequence[ItemResult]) -> float:
-        return mean([r.utility(self.cost_rate) for r in results])
+    def rate(self, factor: float) -> float:
+        return RATES[self.name] * factor
 
-    def best(self, plans: Mapping[str, list[ItemResult]]) -> str:
-        return max(plans, key=lambda name: self.mean_utility(plans[name]))
+    def utility(self, results: Sequence[ItemResult], factor: float) -> float:
+        return mean([r.utility(self.rate(factor)) for r in results])
 
-    def difference(self, others: Sequence[list[ItemResult]]) -> Interval:
-        """Learned minus others, seed by seed."""
-        ours, theirs = ([utilities(run, self.cost_rate, DRAWS) for run in runs] for runs in (self.learned, others))
-        return paired_bootstrap(ours, theirs)
+    def best(self, factor: float) -> str:
+        """The fixed plan that is best on the test items."""
+        names = [n for n in self.fixed if n != "random plans"]
+        return max(names, key=lambda n: self.utility(self.fixed[n], factor))
+
+    def difference(self, controller: str, factor: float) -> Interval:
+        """A controller minus the best fixed plan in hindsight, seed by seed."""
+        rate, best = self.rate(factor), self.fixed[self.best(factor)]
+        runs = self.learned[controller, factor]
+        return paired_bootstrap([utilities(r, rate, DRAWS) for r in runs], [utilities(best, rate, DRAWS)] * len(runs))
 
 
-def measure(name: str, effects: float, seeds: Sequence[int]) -> Measured:
+def measure(name: str, effects: float, seeds: Sequence[int], controllers: Sequence[str]) -> Measured:
     """Train and test what has not been yet, and read everything."""
     task = excerpt(load_task(name, data=data_folder()))
     how = {"pool": "simulated", "effects": effects, "test_draws": DRAWS}
-    folders = [RUNS / f"six-{name}-{effects:g}-{seed}" for seed in seeds]
-    for seed, folder in zip(seeds, folders, strict=True):
-        if not (folder / "items.json").is_file():
-            run_experiment(
-                task, RunOptions(seed=seed, epochs=MORE_EPOCHS.get(name, EPOCHS), baselines=False, out=folder, **how)
-            )
-    cost_rate = _cost_rate(folders[0])
-    fixed = RunOptions(epochs=0, cost_rate=cost_rate, out=RUNS / f"six-{name}-{effects:g}-fixed", **how)
-    plans = run_fixed(task, fixed)
-    modes = {n: r for n, r in plans.items() if " x " in n}
-    singles = {n: r for n, r in plans.items() if n not in modes and n != "random plans"}
+    place = f"six-{name}-{effects:g}"
+    learned: dict[tuple[str, float], list[list[ItemResult]]] = {}
+    calibration: dict[float, float] = {}
+    calls: list[float] = []
+    if "sequential" in controllers:
+        for factor in FACTORS:
+            folders = [_sequential(task, name, factor, seed, RUNS / f"{place}-sequential", how) for seed in seeds]
+            learned["sequential", factor] = [read_items(f)["sequential"] for f in folders]
+            calibration[factor] = calibration_error(folders)
+            calls += [_calls(f) for f in folders] if factor == 1 else []
+    if "masrouter" in controllers:
+        folders = [RUNS / f"{place}-masrouter-{seed}" for seed in seeds]
+        for seed, folder in zip(seeds, folders, strict=True):
+            epochs = MORE_EPOCHS.get(name, EPOCHS)
+            _run(task, folder, {"seed": seed, "epochs": epochs, "controllers": ("masrouter",), **how}, RATES[name])
+        learned["MasRouter", 1.0] = [read_items(f)["MasRouter"] for f in folders]
+    fixed = RUNS / f"{place}-fixed"
+    _run(task, fixed, {"epochs": 0, "controllers": (), "baselines": True, **how}, RATES[name])
     return Measured(
         name=name,
         effects=effects,
-        cost_rate=cost_rate,
-        learned=[read_items(f)["MasRouter"] for f in folders],
-        surveyed=[read_items(f)[SIMPLE] for f in folders],
-        singles=singles,
-        modes=modes,
-        random=plans["random plans"],
-        oracle=_oracle({**singles, **modes}, cost_rate),
+        learned=learned,
+        fixed=read_items(fixed),
+        calibration=calibration,
+        calls=mean(calls),
     )
 
 
-def _cost_rate(folder: Path) -> float:
-    return json.loads((folder / "results.json").read_text(encoding="utf-8"))["cost_rate"]
+def _sequential(task: Any, name: str, factor: float, seed: int, place: Path, how: Mapping[str, Any]) -> Path:
+    """The run folder of a controller at a price; at other prices than the first it only serves."""
+    first = place / f"{seed}"
+    folder = first if factor == 1 else place / f"{seed}-x{factor:g}"
+    options: dict[str, Any] = {"seed": seed, "controllers": ("sequential",), "epochs": 1, **how}
+    if factor != 1:
+        options |= {"epochs": 0, "checkpoint": first / CHECKPOINT}
+    _run(task, folder, options, RATES[name] * factor)
+    return folder
 
 
-def _oracle(plans: Mapping[str, list[ItemResult]], cost_rate: float) -> list[ItemResult]:
-    rows = [Row(name=name, group="", results=tuple(results)) for name, results in plans.items()]
-    return list(oracle(rows, cost_rate).results)
+def _run(task: Any, folder: Path, options: dict[str, Any], rate: float) -> None:
+    if not (folder / "items.json").is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        run_experiment(task, RunOptions(**{"baselines": False, "cost_rate": rate, "out": folder} | options))
+
+
+def _calls(folder: Path) -> float:
+    notes = json.loads((folder / "results.json").read_text(encoding="utf-8"))["notes"]["sequential"]
+    return float(notes.split()[2].replace(",", ""))
+
+
+def calibration_error(folders: Sequence[Path]) -> float:
+    """Expected calibration error of the probability, stated when an episode was settled, that its answer is right."""
+    pairs: list[tuple[float, float]] = []
+    for folder in folders:
+        results = read_items(folder)["sequential"]
+        episodes = read_episodes(folder / "episodes-test.jsonl")
+        for result, episode in zip(results, episodes, strict=True):
+            last = [e for e in episode.events if isinstance(e, Considered)][-1]
+            pairs.append((last.why.options[0].right or 0.0, float(result.solved)))
+    bins: list[list[tuple[float, float]]] = [[] for _ in range(BINS)]
+    for stated, right in pairs:
+        bins[min(int(stated * BINS), BINS - 1)].append((stated, right))
+    return sum(abs(sum(s for s, _ in b) - sum(r for _, r in b)) for b in bins) / len(pairs)
 
 
 # What is printed ----------------------------------------------------------------------------------------------
@@ -115,54 +155,46 @@ def _oracle(plans: Mapping[str, list[ItemResult]], cost_rate: float) -> list[Ite
 
 def show(measured: Measured) -> None:
     """One benchmark's table."""
-    n = len(measured.learned[0]) // DRAWS
+    n = len(next(iter(measured.fixed.values()))) // DRAWS
     print(
-        f"\n### {measured.name}, effects x {measured.effects:g}: {n} test items x {DRAWS} draws, "
-        f"{len(measured.learned)} seeds, cost_rate {measured.cost_rate:g}; simulated pool\n"
+        f"\n### {measured.name}, effects x {measured.effects:g}: {n} test items x {DRAWS} draws; simulated pool, "
+        f"version 2\n\n| cost_rate | controller | accuracy % | utility | USD / 100 | calls | failed % |\n"
+        "|---|---|---|---|---|---|---|"
     )
-    print("| controller | accuracy % | utility | USD / 100 | calls | failed % |\n|---|---|---|---|---|---|")
-    single, mode = measured.best(measured.singles), measured.best(measured.modes)
-    by_seed = bootstrap_mean([measured.mean_utility(run) for run in measured.learned])
-    print(
-        _row(
-            measured,
-            "MasRouter",
-            [r for run in measured.learned for r in run],
-            f" ({by_seed.low:.3f} to {by_seed.high:.3f} over seeds)",
-        )
-    )
-    print(_row(measured, "best simple plan on training items", [r for run in measured.surveyed for r in run]))
-    print(_row(measured, f"best single LLM: {single}", measured.singles[single]))
-    print(_row(measured, f"best fixed mode: {mode}", measured.modes[mode]))
-    print(_row(measured, "random plans", measured.random))
-    print(_row(measured, "oracle over the fixed plans", measured.oracle))
+    for factor in FACTORS:
+        for (name, at), runs in measured.learned.items():
+            if at == factor:
+                by_seed = bootstrap_mean([measured.utility(run, factor) for run in runs])
+                note = f" ({by_seed.low:.3f} to {by_seed.high:.3f} over {len(runs)} seeds)"
+                print(_row(measured, factor, name, [r for run in runs for r in run], note))
+        best = measured.best(factor)
+        print(_row(measured, factor, f"best fixed plan in hindsight: {best}", measured.fixed[best]))
+        print(_row(measured, factor, "random plans", measured.fixed["random plans"]))
 
 
-def _row(measured: Measured, name: str, results: Sequence[ItemResult], note: str = "") -> str:
+def _row(measured: Measured, factor: float, name: str, results: Sequence[ItemResult], note: str = "") -> str:
     accuracy = 100 * mean([float(r.solved) for r in results])
     cost, calls = 100 * mean([r.cost_usd or 0.0 for r in results]), mean([float(r.calls) for r in results])
     failed = 100 * mean([float(r.failure is not None) for r in results])
-    utility = f"{measured.mean_utility(results):.3f}{note}"
-    return f"| {name} | {accuracy:.1f} | {utility} | {cost:.4f} | {calls:.1f} | {failed:.1f} |"
+    utility = f"{measured.utility(results, factor):.3f}{note}"
+    return f"| {measured.rate(factor):.4g} | {name} | {accuracy:.1f} | {utility} | {cost:.4f} | {calls:.1f} | {failed:.1f} |"
 
 
 def show_headlines(everything: Sequence[Measured]) -> None:
-    """The differences to the best simple plans, side by side."""
-    print("\n### MasRouter minus the best simple plan, utility; simulated pool\n")
-    print("| benchmark | effects | MasRouter | chosen on the training items | difference | 95% | |", end="")
-    print(" chosen in hindsight | difference | 95% | |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    """The differences to the best fixed plan in hindsight, side by side."""
+    print("\n### Learned minus the best fixed plan in hindsight, utility; simulated pool, version 2\n")
+    print("| benchmark | effects | cost_rate x | controller | utility | best fixed plan | difference | 95% | | ECE |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for m in everything:
-        fixed = {**m.singles, **m.modes}
-        best = m.best(fixed)
-        cells = [m.name, f"{m.effects:g}", f"{mean([m.mean_utility(run) for run in m.learned]):.3f}"]
-        cells += [f"{mean([m.mean_utility(run) for run in m.surveyed]):.3f}", *_compared(m.difference(m.surveyed))]
-        cells += [f"{best} {m.mean_utility(fixed[best]):.3f}", *_compared(m.difference([fixed[best]] * len(m.learned)))]
-        print("| " + " | ".join(cells) + " |")
-
-
-def _compared(d: Interval) -> list[str]:
-    return [f"{d.mean:+.4f}", f"{d.low:+.4f} to {d.high:+.4f}", verdict(d)]
+        for (name, factor), runs in m.learned.items():
+            d, best = m.difference(name, factor), m.best(factor)
+            utility = mean([m.utility(run, factor) for run in runs])
+            error = f"{m.calibration[factor]:.3f}" if name == "sequential" else ""
+            cells = [m.name, f"{m.effects:g}", f"{factor:g}", name, f"{utility:.3f}"]
+            cells += [f"{best} {m.utility(m.fixed[best], factor):.3f}", f"{d.mean:+.4f}"]
+            print(f"| {' | '.join(cells)} | {d.low:+.4f} to {d.high:+.4f} | {verdict(d)} | {error} |")
+    print("\nCalls that the sequential controller learned from: ", end="")
+    print(", ".join(f"{m.name} {m.calls:,.0f}" for m in everything))
 
 
 def main() -> None:
@@ -171,10 +203,14 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), help="only these, and no recorded answers")
     parser.add_argument("--effects", type=float, nargs="+", default=[1.0, 0.5, 2.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--controllers", nargs="+", choices=("masrouter", "sequential"))
     arguments = parser.parse_args()
     print(machine())
+    controllers = arguments.controllers or ("masrouter", "sequential")
     everything = [
-        measure(n, effects, arguments.seeds) for effects in arguments.effects for n in arguments.tasks or TASKS
+        measure(n, effects, arguments.seeds, controllers)
+        for effects in arguments.effects
+        for n in arguments.tasks or TASKS
     ]
     for measured in everything:
         show(measured)
