@@ -38,8 +38,8 @@ class Kernel:
     def fit(self, train: Examples, validation: Examples) -> None:
         """Fit on the training prompts; the ridges need no validation."""
         rows = np.random.default_rng(self.seed).permutation(len(train))[: self.landmarks]
-        self._keep(train, rows)
-        kernel = self._kernel(train)
+        self.remember(train, rows)
+        kernel = self.similarity(train)
         values, basis = np.linalg.eigh(kernel[rows].astype(np.float64))
         kept = values > NULL * values[-1]
         project = basis[:, kept] / np.sqrt(values[kept])
@@ -52,9 +52,9 @@ class Kernel:
 
     def score(self, prompts: Prompts) -> Floats:
         """Advantages, shape (n, m)."""
-        return self._kernel(prompts) @ fitted(self, "weights_") + fitted(self, "bias_")
+        return self.similarity(prompts) @ fitted(self, "weights_") + fitted(self, "bias_")
 
-    def _keep(self, train: Examples, rows: np.ndarray) -> None:
+    def remember(self, train: Examples, rows: np.ndarray) -> None:
         """Remember the landmarks, and how words and looks are weighed."""
         self.vectors_ = train.vectors[rows]
         if not (self.use_texts and train.texts):
@@ -66,7 +66,7 @@ class Kernel:
         self.mean_, self.scale_ = shapes.mean(axis=0), np.maximum(shapes.std(axis=0), 1e-6)
         self.looks_ = self._scaled(shapes[rows])
 
-    def _kernel(self, prompts: Prompts) -> Floats:
+    def similarity(self, prompts: Prompts) -> Floats:
         """Similarity to every landmark, shape (n, landmarks)."""
         found = np.exp(self.sharpness * (prompts.vectors @ fitted(self, "vectors_").T - 1))
         if not hasattr(self, "rare_"):
