@@ -1,12 +1,14 @@
 """Controllers side by side: same items, same draws, and results of fixed plans kept only while they are true."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mar import clock
-from mar.controllers import PlanSpace
+from mar.controllers import Planned, PlanSpace
 from mar.controllers.baselines import Constant, single
+from mar.errors import ConfigError
 from mar.evaluation.comparison import Comparison, code_fingerprint
 from mar.learning.arrivals import Arrivals
 from mar.learning.progress import Progress
@@ -16,7 +18,7 @@ from mar.pool.simulated import DEFAULT, SimItem, World, simulated_pool
 from mar.runtime import Ledger, Runtime
 from mar.tasks.mbpp import MbppItem, PythonFunction
 from mar.tasks.task import Score
-from mar.types import AgentSpec, ModeSpec, Plan, Query
+from mar.types import AgentSpec, ModeSpec, Move, Plan, Query, Settle
 
 RIGHT, WRONG = "def f():\n    return 1", "def f():\n    return 2"
 ITEMS = tuple(
@@ -200,3 +202,34 @@ def test_results_of_a_pool_that_is_not_simulated_are_not_kept(tmp_path):
 
 def test_the_codes_fingerprint_repeats_itself():
     assert code_fingerprint() == code_fingerprint()
+
+
+def test_a_controller_that_decides_step_by_step_is_run_by_a_policy_of_its_own_for_every_episode(tmp_path):
+    class Once:
+        """Asks one model and settles; an object that was used before would settle at once."""
+
+        plan, name = None, "once"
+
+        def __init__(self):
+            self.asked = False
+
+        async def next(self, view):
+            if self.asked:
+                return Settle(how="chosen", messages=tuple(s.id for s in view.messages))
+            self.asked = True
+            return [Move(agent=AgentSpec(role="AlgorithmDesigner", model=CHEAP), domain="Code", index=0)]
+
+    class Controller:
+        name = "step by step"
+
+        def plan(self, queries, space):
+            return [Planned(policy=Once) for _ in queries]
+
+    run = partial(compare, lambda c: c.run(Controller(), group="learned", cached=True), draws=2, cache=tmp_path)
+    row, outcomes = run(simulated())
+    assert [o.calls for o in outcomes] == [1] * 4
+    assert [(o.episode.plan, o.episode.policy) for o in outcomes] == [(None, "once")] * 4
+    assert len(row.results) == 4
+    assert run(simulated())[1] == outcomes  # nothing is kept: a policy has no content that could be compared
+    with pytest.raises(ConfigError, match="policy 'once' makes no plan"):
+        print(outcomes[0].plan)
