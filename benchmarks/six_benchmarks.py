@@ -177,7 +177,8 @@ def _row(measured: Measured, factor: float, name: str, results: Sequence[ItemRes
     cost, calls = 100 * mean([r.cost_usd or 0.0 for r in results]), mean([float(r.calls) for r in results])
     failed = 100 * mean([float(r.failure is not None) for r in results])
     utility = f"{measured.utility(results, factor):.3f}{note}"
-    return f"| {measured.rate(factor):.4g} | {name} | {accuracy:.1f} | {utility} | {cost:.4f} | {calls:.1f} | {failed:.1f} |"
+    cells = [f"{measured.rate(factor):.4g}", name, f"{accuracy:.1f}", utility, f"{cost:.4f}", f"{calls:.1f}"]
+    return f"| {' | '.join(cells)} | {failed:.1f} |"
 
 
 def show_headlines(everything: Sequence[Measured]) -> None:

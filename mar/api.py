@@ -7,6 +7,7 @@ from pathlib import Path
 import sniffio
 
 from mar import clock
+from mar.controllers import sequential
 from mar.controllers.base import Controller, Planned, PlanSpace
 from mar.controllers.cascal import Cascal
 from mar.controllers.cascal.artefacts import is_cascal, load_model
@@ -16,7 +17,7 @@ from mar.controllers.gmt.checkpoint import is_personal
 from mar.controllers.masrouter import Loaded, load_router
 from mar.controllers.packaged import packaged_controller
 from mar.controllers.routers.checkpoint import is_routed, load_routed
-from mar.controllers.sequential import is_sequential, load_sequential
+from mar.controllers.sequential import Foreseen, SequentialPolicy, is_sequential, load_sequential
 from mar.controllers.system_aware.checkpoint import is_system_aware, load_system_aware
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
@@ -99,6 +100,12 @@ def plan(query: str | Query, controller: Controller, pool: Pool) -> Planned:
     """What the controller would do about a query; nothing is run."""
     prompts = PromptLibrary.load()
     return controller.plan([as_query(query)], _space(controller, pool, prompts))[0]
+
+
+def foresee(query: str | Query, planned: Planned) -> Foreseen | None:
+    """What would be done step by step, as far as a controller that decides so can say; None for any other."""
+    policy = None if planned.policy is None else planned.policy()
+    return sequential.foresee(policy, as_query(query)) if isinstance(policy, SequentialPolicy) else None
 
 
 def run(

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -39,6 +39,9 @@ from mar.types import (
     Usage,
     Why,
 )
+
+if TYPE_CHECKING:
+    from mar.controllers.sequential import Foreseen
 
 QueryArgument = Annotated[str, typer.Argument(help="The question or task. '-' reads it from standard input.")]
 PoolOption = Annotated[
@@ -81,11 +84,14 @@ def plan_command(
     chosen = chosen_pool(pool, allow, deny)
     controller = _controller(router, cost_rate, embedding, router_class)
     planned = api.plan(_text(query), controller, chosen)
+    tree = api.foresee(_text(query), planned)
     if as_json:
-        print(json.dumps(_as_json(planned, controller.name), indent=2))
+        print(json.dumps(_as_json(planned, controller.name) | ({} if tree is None else tree.to_json()), indent=2))
         return
     if planned.plan is None:
         console.print(f"decided step by step by {controller.name}", markup=False)
+        if tree is not None:
+            console.print(_foreseen(tree, Tree(escape(_step(tree)))))
         return
     console.print(plan_tree(planned.plan, chosen))
 
@@ -126,6 +132,20 @@ def ask_command(
     show_conversation(episode, console)
     show_outcome(episode, chosen, console)
     _exit_for(episode)
+
+
+def _step(point: Foreseen) -> str:
+    heard = f"{point.heard} ({point.chance:.0%}): " if point.heard else ""
+    believed = f", right {point.right:.0%}" if point.heard else ""
+    cost = f" (about {point.usd:.6f} USD)" if point.usd else ""
+    return f"{heard}{point.action}{cost}{believed}"
+
+
+def _foreseen(point: Foreseen, tree: Tree) -> Tree:
+    """What would be done, as branches of what may be heard."""
+    for after in point.then:
+        _foreseen(after, tree.add(escape(_step(after))))
+    return tree
 
 
 def _as_json(planned: Planned, name: str) -> dict[str, Any]:

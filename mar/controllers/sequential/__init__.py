@@ -10,6 +10,7 @@ from mar.controllers.sequential.beliefs import Beliefs, Prior
 from mar.controllers.sequential.calls import Asked, Call
 from mar.controllers.sequential.checkpoint import is_sequential, load_sequential, save_sequential
 from mar.controllers.sequential.controller import Sequential
+from mar.controllers.sequential.foresight import Foreseen, foresee
 from mar.controllers.sequential.habits import Habits
 from mar.controllers.sequential.likelihood import Evidence, Said
 from mar.controllers.sequential.mind import Mind
@@ -21,6 +22,7 @@ __all__ = [
     "Beliefs",
     "Call",
     "Evidence",
+    "Foreseen",
     "Habits",
     "Mind",
     "Outlook",
@@ -30,6 +32,7 @@ __all__ = [
     "SequentialPolicy",
     "Terms",
     "consider",
+    "foresee",
     "is_sequential",
     "load_sequential",
     "save_sequential",

@@ -11,6 +11,7 @@ import torch
 
 from mar.controllers.sequential.calls import Asked, Numbered, evidence_of, in_view
 from mar.controllers.sequential.likelihood import Evidence
+from mar.controllers.sequential.likelihood import Said as Heard
 from mar.controllers.sequential.mind import Mind
 from mar.controllers.sequential.planner import Outlook, consider
 from mar.numerics import one_thread
@@ -74,17 +75,11 @@ class SequentialPolicy:
             return ()
         asked = Asked.of(view.query, in_view(view))
         said, numbered = evidence_of(asked, self.mind.habits)
-        with one_thread():
-            evidence = Evidence.of([said], [asked.options], self.skill)
-            outlook = consider(
-                self.mind.beliefs,
-                evidence,
-                telling=self.mind.habits.telling,
-                reading=self.terms.reading and bool(said),
-                tested=bool(view.query.shown_tests.tests),
-            )
+        outlook = self.weigh(view.query, said)
         now = float(outlook.now[0]) if said else 0.0
-        best = [] if view.over or len(view.said) >= self.terms.most_calls else self._candidates(view, asked, outlook)
+        heard = float(sum(call.completion_tokens or 0 for call in asked.calls))
+        ends = view.over or len(view.said) >= self.terms.most_calls
+        best = [] if ends else self.candidates(view, outlook, heard)
         if best and (not view.messages or best[0].utility > now):
             why = self._why(asked, numbered, outlook, now, best, because="worth its price")
             return [self._move(view, best[0], why)]
@@ -92,14 +87,25 @@ class SequentialPolicy:
         why = self._why(asked, numbered, outlook, now, best, because=because, settles=True)
         return Settle(how="chosen", messages=self._chosen(view, asked, numbered, outlook), why=why)
 
+    def weigh(self, query: Query, said: Sequence[Heard]) -> Outlook:
+        """What is believed after some calls, and what each further call would be worth."""
+        options = query.answer_format.choices or 0
+        with one_thread():
+            return consider(
+                self.mind.beliefs,
+                Evidence.of([said], [options], self.skill),
+                telling=self.mind.habits.telling,
+                reading=self.terms.reading and bool(said),
+                tested=bool(query.shown_tests.tests),
+            )
+
     # What could be done ---------------------------------------------------------------------------------------
 
-    def _candidates(self, view: View, asked: Asked, outlook: Outlook) -> list[Candidate]:
-        """Calls that may be made, the best first."""
+    def candidates(self, view: View, outlook: Outlook, heard: float) -> list[Candidate]:
+        """Calls that may be made, the best first; `heard` counts the tokens that one who reads would read."""
         found = self._priced(view, outlook.alone[0].numpy(), 0.0, reads=False)
         if outlook.reading is not None:
-            heard = sum(call.completion_tokens or 0 for call in asked.calls)
-            found += self._priced(view, outlook.reading[0].numpy(), float(heard), reads=True)
+            found += self._priced(view, outlook.reading[0].numpy(), heard, reads=True)
         return sorted(found, key=lambda c: -c.utility)
 
     def _priced(self, view: View, right: np.ndarray, heard: float, *, reads: bool) -> list[Candidate]:
@@ -170,12 +176,13 @@ class SequentialPolicy:
         pairs = sorted(zip(numbered.answers, chances, strict=False), key=lambda p: -p[1])
         beliefs = tuple(Belief(answer=answer, probability=chance) for answer, chance in pairs if asked.calls)
         stop = Option(action="settle", right=now, usd=0.0, seconds=0.0, utility=now)
-        options = [self._option(c) for c in candidates[:SHOWN]]
+        options = [self.option(c) for c in candidates[:SHOWN]]
         if asked.calls or settles:
             options = [stop, *options] if settles else [*options[:1], stop, *options[1:]]
         return Why(because=because, beliefs=beliefs, options=tuple(options))
 
-    def _option(self, c: Candidate) -> Option:
+    def option(self, c: Candidate) -> Option:
+        """A call in words."""
         habits = self.mind.habits
         how = f", {habits.strategies[c.strategy]}" if habits.strategies[c.strategy] else ""
         reads = " to read the others" if c.reads else ""
@@ -193,8 +200,3 @@ def _fits(view: View, usd: float, seconds: float, left: float | None) -> bool:
     if view.remaining.usd is not None and usd > view.remaining.usd:
         return False
     return left is None or not view.messages or seconds * LATE <= left
-
-
-def spoken_about(query: Query) -> Domain | None:
-    """The domain that a query states."""
-    return query.domain

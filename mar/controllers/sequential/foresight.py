@@ -1,0 +1,102 @@
+# pyright: basic
+"""What an episode would be like: a tree of what is done, what may be heard then, and what is done after that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mar.controllers.sequential.likelihood import (
+    FAILED,
+    PASSED,
+    SILENT,
+    UNTESTED,
+    Evidence,
+    Posterior,
+    Said,
+    hypotheses,
+)
+from mar.controllers.sequential.policy import SequentialPolicy
+from mar.types import Query, View
+
+SELDOM = 0.02  # what is less likely is left out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """One point of an episode."""
+
+    heard: str  # last, in words; empty at the beginning
+    chance: float  # of getting here from the point before
+    action: str  # what is done here
+    right: float  # probability that the best answer so far is right
+    usd: float  # expected cost of the action
+    then: tuple[Foreseen, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary."""
+        return asdict(self)
+
+
+def foresee(policy: SequentialPolicy, query: Query, *, steps: int = 2) -> Foreseen:
+    """The first steps of an episode, nothing being run.
+
+    Args:
+        policy: Of the episode.
+        query: What is asked.
+        steps: Calls that are followed.
+    """
+    return _point(policy, query, [], "", 1.0, steps)
+
+
+def _point(
+    policy: SequentialPolicy, query: Query, said: Sequence[Said], heard: str, chance: float, steps: int
+) -> Foreseen:
+    outlook = policy.weigh(query, said)
+    now = float(outlook.now[0]) if said else 0.0
+    read = float(sum(policy.mind.habits.written[s.model] for s in said))
+    best = policy.candidates(View(query=query), outlook, read)
+    if not best or (said and best[0].utility <= now):
+        return Foreseen(heard=heard, chance=chance, action="settle", right=now, usd=0.0)
+    first = best[0]
+    readable = tuple(i for i, s in enumerate(said) if s.answer >= 0) if first.reads else ()
+    call = Said(model=first.model, answer=SILENT, strategy=first.strategy, read=readable)
+    then = () if not steps else tuple(_after(policy, query, said, call, steps))
+    action = policy.option(first).action
+    return Foreseen(heard=heard, chance=chance, action=action, right=now, usd=first.usd, then=then)
+
+
+@torch.no_grad()
+def _after(policy: SequentialPolicy, query: Query, said: Sequence[Said], call: Said, steps: int) -> list[Foreseen]:
+    """What may be heard after a call, the likeliest first."""
+    beliefs = policy.mind.beliefs
+    outcomes = _outcomes(beliefs.form, said, tested=bool(query.shown_tests.tests))
+    futures = [[*said, Said(model=call.model, answer=a, strategy=call.strategy, read=call.read)] for a, _ in outcomes]
+    evidence = Evidence.of(
+        [list(said), *futures],
+        [query.answer_format.choices or 0] * (1 + len(futures)),
+        policy.skill.expand(1 + len(futures), -1),
+    )
+    likely = Posterior.of(beliefs, evidence, hypotheses(beliefs, evidence)).log_likelihood().numpy()
+    chances = np.exp(likely[1:] - likely[0])
+    fresh = [i for i, (_, words) in enumerate(outcomes) if words.endswith("answer")]
+    for i in fresh:  # it stands for every answer that nobody gave
+        chances[i] = max(0.0, 1.0 - chances.sum() + chances[i])
+    found = [
+        _point(policy, query, future, words, float(chance), steps - 1)
+        for (_, words), chance, future in zip(outcomes, chances, futures, strict=True)
+        if chance >= SELDOM
+    ]
+    return sorted(found, key=lambda f: -f.chance)
+
+
+def _outcomes(form: str, said: Sequence[Said], *, tested: bool) -> list[tuple[int, str]]:
+    if form == "programs":
+        return [(PASSED, "it passes"), (FAILED, "it fails")] if tested else [(UNTESTED, "a program or a text")]
+    given = sorted({s.answer for s in said if s.answer >= 0})
+    known = [(a, "it agrees" if len(given) == 1 else f"it gives answer {a + 1}") for a in given]
+    return [*known, (len(given), "another answer" if given else "an answer"), (SILENT, "nothing readable")]
