@@ -39,7 +39,7 @@ from mar.types import Considered
 SAMPLES: Mapping[Split, int] = {"train": 200, "validation": 40, "test": 500}
 EPOCHS = 5  # 65 updates of MasRouter
 MORE_EPOCHS = {"humaneval": 32}  # of its 28 training items, which are two updates
-DRAWS = 4
+DRAWS = 2
 RATES = {"mbpp": 18.5, "mmlu_pro": 22.9, "gsm8k": 33.9, "math": 25.4, "mmlu": 22.3, "humaneval": 44.4}
 """Prices of money at which the median random plan costs a tenth of utility."""
 FACTORS = (1.0, 10.0, 0.1)  # of the price of money

@@ -13,8 +13,11 @@ from mar.controllers.base import Planned, PlanSpace
 from mar.controllers.embeddings import Encoder
 from mar.controllers.sequential.calls import form_of
 from mar.controllers.sequential.mind import Mind
-from mar.controllers.sequential.policy import SequentialPolicy, Terms
+from mar.controllers.sequential.planner import Outlook
+from mar.controllers.sequential.policy import SequentialPolicy, Terms, weighed
 from mar.types import Domain, Query
+
+TOGETHER = 64  # queries whose first step is weighed at once
 
 
 class Sequential:
@@ -46,14 +49,22 @@ class Sequential:
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """A policy for each query; texts are embedded together."""
         cards = {card.name: card for card in space.cards}
-        known = {kind: mind.knowing(space.cards) for kind, mind in self.minds.items()}
         vectors = torch.from_numpy(self.encoder.encode([q.text for q in queries]))
-        planned: list[Planned] = []
-        for query, vector in zip(queries, vectors, strict=True):
-            mind = known[self.mind(query).kind]
-            make = partial(SequentialPolicy, mind, mind.skill(vector[None]), cards, self._within(space))
-            planned.append(Planned(policy=make, notes={"kind": mind.kind}))
-        return planned
+        groups: dict[tuple[str, bool], list[int]] = {}
+        for i, query in enumerate(queries):
+            groups.setdefault((self.mind(query).kind, bool(query.shown_tests.tests)), []).append(i)
+        planned: dict[int, Planned] = {}
+        for (kind, _), places in groups.items():
+            mind = self.minds[kind].knowing(space.cards)
+            for at in range(0, len(places), TOGETHER):
+                some = places[at : at + TOGETHER]
+                skill = mind.skill(vectors[some])
+                first = weighed(mind, [queries[i] for i in some], [[] for _ in some], skill, reading=False)
+                for row, i in enumerate(some):
+                    opening = Outlook(right=first.right[row : row + 1], alone=first.alone[row : row + 1], reading=None)
+                    make = partial(SequentialPolicy, mind, skill[row : row + 1], cards, self._within(space), opening)
+                    planned[i] = Planned(policy=make, notes={"kind": kind})
+        return [planned[i] for i in range(len(queries))]
 
     def _within(self, space: PlanSpace) -> Terms:
         """The terms as far as a pool can answer: recorded answers have read nobody."""

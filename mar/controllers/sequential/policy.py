@@ -57,12 +57,20 @@ class SequentialPolicy:
         skill: What the query's text tells about each model's skill, (1, M).
         cards: Models that may be asked, by name.
         terms: What an answer may cost.
+        opening: What is expected before anything was said, where that is known already.
     """
 
     name = "sequential"
 
-    def __init__(self, mind: Mind, skill: torch.Tensor, cards: Mapping[str, ModelCard], terms: Terms) -> None:
-        self.mind, self.skill, self.cards, self.terms = mind, skill, cards, terms
+    def __init__(
+        self,
+        mind: Mind,
+        skill: torch.Tensor,
+        cards: Mapping[str, ModelCard],
+        terms: Terms,
+        opening: Outlook | None = None,
+    ) -> None:
+        self.mind, self.skill, self.cards, self.terms, self.opening = mind, skill, cards, terms, opening
 
     @property
     def plan(self) -> Plan | None:
@@ -89,15 +97,9 @@ class SequentialPolicy:
 
     def weigh(self, query: Query, said: Sequence[Heard]) -> Outlook:
         """What is believed after some calls, and what each further call would be worth."""
-        options = query.answer_format.choices or 0
-        with one_thread():
-            return consider(
-                self.mind.beliefs,
-                Evidence.of([said], [options], self.skill),
-                telling=self.mind.habits.telling,
-                reading=self.terms.reading and bool(said),
-                tested=bool(query.shown_tests.tests),
-            )
+        if not said and self.opening is not None:
+            return self.opening
+        return weighed(self.mind, [query], [said], self.skill, reading=self.terms.reading and bool(said))
 
     # What could be done ---------------------------------------------------------------------------------------
 
@@ -200,3 +202,18 @@ def _fits(view: View, usd: float, seconds: float, left: float | None) -> bool:
     if view.remaining.usd is not None and usd > view.remaining.usd:
         return False
     return left is None or not view.messages or seconds * LATE <= left
+
+
+def weighed(
+    mind: Mind, queries: Sequence[Query], said: Sequence[Sequence[Heard]], skill: torch.Tensor, *, reading: bool
+) -> Outlook:
+    """What is believed of some queries of one kind, all of them with shown tests or all without."""
+    options = [query.answer_format.choices or 0 for query in queries]
+    with one_thread():
+        return consider(
+            mind.beliefs,
+            Evidence.of(said, options, skill),
+            telling=mind.habits.telling,
+            reading=reading,
+            tested=bool(queries[0].shown_tests.tests),
+        )
