@@ -8,7 +8,7 @@ import torch
 
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import HashEncoder
-from mar.controllers.sequential import Mind, Sequential, Terms
+from mar.controllers.sequential import Mind, Sequential, Terms, foresee
 from mar.controllers.sequential.mind import SCALE, Topics, stated_level
 from mar.errors import ServerFault
 from mar.pool import Pool
@@ -200,3 +200,23 @@ def test_coordinates_of_texts_are_standardised_components():
 
     assert torch.allclose(found.mean(0), torch.zeros(3), atol=1e-4)
     assert torch.allclose(found.std(0), torch.ones(3), atol=1e-3)
+
+
+def test_what_would_be_done_is_foreseen_with_what_may_be_heard():
+    hearing = mind(theta=(2.0, 2.2, 2.0))
+    minds = [replace(hearing, habits=replace(hearing.habits, apart=1.5))]
+    made = pool({})
+    controller = Sequential(minds, HashEncoder(16), Terms(cost_rate=5.0, reading=False), domain="Math")
+    (planned,) = controller.plan([QUERY], PlanSpace.of(made, PromptLibrary.load()))
+    assert planned.policy is not None
+
+    tree = foresee(planned.policy(), QUERY)
+
+    assert tree.action.startswith("ask ")
+    assert tree.heard == ""
+    heard = {after.heard: after for after in tree.then}
+    assert "an answer" in heard
+    assert sum(after.chance for after in tree.then) == pytest.approx(1.0, abs=0.03)  # what is seldom is left out
+    agreed = {after.heard for after in heard["an answer"].then}
+    assert agreed >= {"it agrees", "another answer"}
+    assert made.model.calls == 0
