@@ -3,8 +3,8 @@
 
     uv run python benchmarks/package_sequential.py
 
-Training items only, at most 3,000 calls a benchmark; one mind for each domain. Its price of money is one at which a call of
-a mid-priced model costs a hundredth of utility or less; every other price is served as well.
+Training items only, at most 3,000 calls a benchmark; one mind for each domain. Its price of money is one at which a
+call of a mid-priced model costs a hundredth of utility or less; every other price is served as well.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     import mar
     pool = mar.Pool.from_env()
-    router = mar.load_controller("mbpp")
+    router = mar.load_controller("sequential")
     episode = mar.run("Write a function that ...", router, pool)
-    print(episode.answer, episode.cost_usd, episode.plan)
+    print(episode.answer, episode.cost_usd, [call.model for call in episode.calls()])
 
 Names are imported when they are first used, so that `import mar` and `mar --help` do not wait for torch.
 """

@@ -27,6 +27,8 @@ from mar.runtime.lookup import NoLookup
 from mar.runtime.sandbox import Sandbox
 from mar.types import Budget, Episode, Query
 
+TRAINED_ON_SIMULATED = " (trained on the simulated pool)"
+
 
 def load_controller(
     name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None, router_class: str | None = None
@@ -61,14 +63,17 @@ def load_controller(
         space = PlanSpace.of(pool, PromptLibrary.load())
         return load_system_aware(path, CachedEncoder(MiniLM()) if encoder is None else encoder, space)
     if is_sequential(path):
-        return load_sequential(path, CachedEncoder(MiniLM()) if encoder is None else encoder).controller
+        kept = load_sequential(path, CachedEncoder(MiniLM()) if encoder is None else encoder)
+        if kept.header.simulated:
+            kept.controller.name += TRAINED_ON_SIMULATED
+        return kept.controller
     if is_cascal(path):
         return Cascal(load_model(path), CachedEncoder(MiniLM()) if encoder is None else encoder)
     if is_personal(path):
         return GmtRouter.load(path, InteractionStore(), encoder)
     loaded = load_checkpoint(name, encoder=encoder)
     if loaded.header.simulated:
-        loaded.router.name += " (trained on the simulated pool)"
+        loaded.router.name += TRAINED_ON_SIMULATED
     return loaded.router
 
 

@@ -55,7 +55,7 @@ def test_the_readmes_program_works_as_written(tmp_path):
         [sys.executable, "-c", readme_program()], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr
-    assert "Plan(" in done.stdout
+    assert "['" in done.stdout  # the models that were asked
 
 
 def test_importing_the_package_does_not_import_what_is_heavy():

@@ -69,7 +69,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def plan_command(
     query: QueryArgument,
     pool: PoolOption = "auto",
-    router: RouterOption = "mbpp",
+    router: RouterOption = "sequential",
     embedding: EmbeddingOption = None,
     router_class: ClassOption = None,
     cost_rate: RateOption = None,
@@ -99,7 +99,7 @@ def plan_command(
 def ask_command(
     query: QueryArgument,
     pool: PoolOption = "auto",
-    router: RouterOption = "mbpp",
+    router: RouterOption = "sequential",
     embedding: EmbeddingOption = None,
     router_class: ClassOption = None,
     cost_rate: RateOption = None,

@@ -80,12 +80,12 @@ class SequentialRun(Generic[ItemT]):
         self, controller: Sequential, comparison: Comparison[ItemT], factors: Sequence[float]
     ) -> tuple[list[Row], list[Outcome]]:
         """Rows at the run's price of money and at multiples of it, and the episodes at its own."""
-        controller.at(self.cost_rate)
+        controller.cost_rate = self.cost_rate
         row, outcomes = await comparison.run(controller, group="learned")
         rows = [row]
         for factor in factors:
-            controller.at(self.cost_rate * factor)
+            controller.cost_rate = self.cost_rate * factor
             curve, _ = await comparison.run(controller, group="learned")
             rows.append(Row(name=f"{controller.name}, cost_rate x {factor:g}", group="learned", results=curve.results))
-        controller.at(self.cost_rate)
+        controller.cost_rate = self.cost_rate
         return rows, outcomes

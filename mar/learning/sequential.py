@@ -185,10 +185,9 @@ def learn_mind(
     mind = replace(mind, habits=learned_habits(asked, mind))
     with one_thread():
         vectors = torch.from_numpy(encoder.encode([a.text for a in asked]))
-        if len(asked) >= FEWEST_FOR_TOPICS and topics:
-            mind.beliefs.common = torch.zeros(topics)
-            mind.beliefs.own = torch.zeros(topics, len(cards))
-            mind = replace(mind, topics=Topics.of(vectors, topics))
+        width = topics if len(asked) >= FEWEST_FOR_TOPICS else 0
+        mind.beliefs.common, mind.beliefs.own = torch.zeros(width), torch.zeros(width, len(cards))
+        mind = replace(mind, topics=Topics.of(vectors, width))
         _climb(mind, asked, vectors, iterations)
     return mind
 

@@ -321,4 +321,4 @@ def test_a_router_of_a_class_of_ones_own_is_used_when_the_user_names_it(routed, 
 def test_a_router_class_has_no_meaning_for_other_controllers():
     error = mar("plan", "q", "--router-class", "own_routers:Mine").exception
     assert isinstance(error, ConfigError)
-    assert "mbpp is no fitted router" in str(error)
+    assert "sequential is no fitted router" in str(error)

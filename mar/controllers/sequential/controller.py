@@ -30,32 +30,46 @@ class Sequential:
         domain: Of queries that do not state one.
     """
 
-    name = "sequential"
-
     def __init__(self, minds: Sequence[Mind], encoder: Encoder, terms: Terms, *, domain: Domain | None = None) -> None:
+        self.name = "sequential"
         self.minds, self.encoder, self.terms, self.domain = {m.kind: m for m in minds}, encoder, terms, domain
 
-    def at(self, cost_rate: float) -> None:
-        """Serve another price of money."""
-        self.terms = replace(self.terms, cost_rate=cost_rate)
+    @property
+    def cost_rate(self) -> float:
+        """Utility per USD. It may be set: every price is served."""
+        return self.terms.cost_rate
 
-    def mind(self, query: Query) -> Mind:
-        """The mind for a query: of its domain and form, else of its form, else of its domain, else the first."""
+    @cost_rate.setter
+    def cost_rate(self, rate: float) -> None:
+        self.terms = replace(self.terms, cost_rate=rate)
+
+    def mind(self, query: Query, vector: torch.Tensor) -> Mind:
+        """The mind for a query: of its domain and form. A domain that is not known is that of the nearest questions; a
+        mind for answers of another form lends what it knows of the models.
+
+        Args:
+            query: What is asked.
+            vector: Its embedding, (E,).
+        """
         form, domain = form_of(query), query.domain or self.domain
-        minds = list(self.minds.values())
-        ranked = sorted(minds, key=lambda m: -(2 * (m.beliefs.form == form) + (m.domain == domain)))
-        return ranked[0]
+        if domain is None:
+            domain = max(self.minds.values(), key=lambda m: float(m.topics.mean @ vector)).domain
+        fits = sorted(self.minds.values(), key=lambda m: -(2 * (m.domain == domain) + (m.beliefs.form == form)))
+        return fits[0].answering(form)
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """A policy for each query; texts are embedded together."""
         cards = {card.name: card for card in space.cards}
         vectors = torch.from_numpy(self.encoder.encode([q.text for q in queries]))
         groups: dict[tuple[str, bool], list[int]] = {}
+        minds: dict[str, Mind] = {}
         for i, query in enumerate(queries):
-            groups.setdefault((self.mind(query).kind, bool(query.shown_tests.tests)), []).append(i)
+            mind = self.mind(query, vectors[i])
+            minds.setdefault(mind.kind, mind.knowing(space.cards))
+            groups.setdefault((mind.kind, bool(query.shown_tests.tests)), []).append(i)
         planned: dict[int, Planned] = {}
         for (kind, _), places in groups.items():
-            mind = self.minds[kind].knowing(space.cards)
+            mind = minds[kind]
             for at in range(0, len(places), TOGETHER):
                 some = places[at : at + TOGETHER]
                 skill = mind.skill(vectors[some])

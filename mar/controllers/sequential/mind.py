@@ -114,6 +114,10 @@ class Mind:
         )
         return replace(self, beliefs=beliefs, habits=habits)
 
+    def answering(self, form: Form) -> Mind:
+        """The same for answers of another form: what is known of the models stays, the rest is as believed before."""
+        return self if form == self.beliefs.form else replace(self, beliefs=replace(self.beliefs, form=form))
+
     def skill(self, vectors: torch.Tensor) -> torch.Tensor:
         """What embeddings (n, E) tell about each model's skill, (n, M)."""
         return self.beliefs.offsets(self.topics(vectors))

@@ -180,16 +180,29 @@ def test_scores_are_read_from_what_cards_say(description, percent):
         assert found.mean == pytest.approx(SCALE * math.log(percent / (100 - percent)))
 
 
-def test_the_mind_that_fits_a_question_best_is_asked():
-    minds = [mind(), mind("options", "Commonsense"), mind("programs", "Code")]
+def test_the_mind_of_the_domain_is_asked_and_lends_its_models_to_answers_of_another_form():
+    minds = [mind(), mind("options", "Commonsense"), mind("programs", "Code", theta=(1.0, 2.0, 3.0))]
     controller = Sequential(minds, HashEncoder(16), Terms(cost_rate=1.0))
+    nowhere = torch.zeros(16)
 
-    kinds = [
-        controller.mind(Query(text="-", answer_format=form)).kind
-        for form in (Number(), Choice(options=("a", "b")), PlainText())
-    ]
+    def kind(domain, form):
+        return controller.mind(Query(text="-", domain=domain, answer_format=form), nowhere).kind
 
-    assert kinds == ["Math/open", "Commonsense/options", "Code/programs"]
+    assert kind("Math", Number()) == "Math/open"
+    assert kind("Commonsense", Choice(options=("a", "b"))) == "Commonsense/options"
+    assert kind("Code", PlainText()) == "Code/programs"
+    lent = controller.mind(Query(text="-", domain="Code", answer_format=Number()), nowhere)
+    assert (lent.kind, lent.beliefs.theta.tolist()) == ("Code/open", [1.0, 2.0, 3.0])
+
+
+def test_a_question_of_no_stated_domain_goes_to_the_mind_of_the_nearest_questions():
+    first, second = mind(), mind("programs", "Code")
+    near = torch.zeros(16)
+    near[3] = 1.0
+    second = replace(second, topics=replace(second.topics, mean=near))
+    controller = Sequential([first, second], HashEncoder(16), Terms(cost_rate=1.0))
+
+    assert controller.mind(Query(text="-"), near).domain == "Code"
 
 
 def test_coordinates_of_texts_are_standardised_components():
