@@ -27,7 +27,7 @@ from _shared import RUNS, data_folder, machine
 
 from mar.evaluation.experiment import run_experiment
 from mar.evaluation.options import RunOptions
-from mar.evaluation.results import ItemResult
+from mar.evaluation.results import ORACLE, ItemResult
 from mar.evaluation.sequential_run import CHECKPOINT
 from mar.evaluation.statistics import Interval, bootstrap_mean, paired_bootstrap
 from mar.runtime import read_episodes
@@ -71,7 +71,7 @@ class Measured:
 
     def best(self, factor: float) -> str:
         """The fixed plan that is best on the test items."""
-        names = [n for n in self.fixed if n != "random plans"]
+        names = [n for n in self.fixed if n not in {"random plans", ORACLE}]
         return max(names, key=lambda n: self.utility(self.fixed[n], factor))
 
     def difference(self, controller: str, factor: float) -> Interval:

@@ -14,6 +14,9 @@ from mar.evaluation.statistics import Interval, bootstrap_mean, wilson
 from mar.learning.rollouts import Outcome
 
 
+ORACLE = "oracle over the fixed plans"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemResult:
     """One item, one controller."""
@@ -143,7 +146,7 @@ def oracle(rows: Sequence[Row], cost_rate: float) -> Row:
         max(choices, key=lambda r: (r.ran, rank(r.utility(cost_rate)), r.value))
         for choices in zip(*(row.results for row in rows), strict=True)
     )
-    return Row(name="oracle over the fixed plans", group="oracle", results=best)
+    return Row(name=ORACLE, group="oracle", results=best)
 
 
 COLUMNS = ("controller", "accuracy %", "95% interval", "utility", "USD / 100", "calls", "p50 s", "p95 s", "n", "failed")
