@@ -13,7 +13,6 @@ from rich.table import Table
 from mar.evaluation.statistics import Interval, bootstrap_mean, wilson
 from mar.learning.rollouts import Outcome
 
-
 ORACLE = "oracle over the fixed plans"
 
 
