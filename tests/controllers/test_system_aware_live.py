@@ -10,7 +10,7 @@ from mar.pool.cards import ModelCard
 from mar.pool.openai_client import OpenAIModel
 from mar.testing import ChatServer
 from mar.types import ChatRequest, Message
-from tests.controllers.test_system_aware import informed, senses, step
+from tests.controllers.test_system_aware import bind, informed, senses, step
 
 pytestmark = pytest.mark.anyio
 CALLS = 60
@@ -29,7 +29,7 @@ async def test_servers_without_metrics_are_judged_by_the_calls_under_way():
         async with Pool(cards, watched, kind="live") as pool:
 
             async def chosen():
-                return (await executor.bind(step(load=pool.telemetry()))).model
+                return (await bind(executor, step(load=pool.telemetry()))).model
 
             def under_way():
                 seen = pool.telemetry()["large"]

@@ -117,7 +117,7 @@ def test_one_controller_is_trained_on_all_and_tested_on_each(tmp_path, monkeypat
     table = capsys.readouterr().out.partition("task classifier on held-out queries")[2]
     rows = [[cell.strip() for cell in line.split("│")] for line in table.splitlines()]
     assert [row[3] for name in ("gsm8k", "mmlu", "all") for row in rows if row[1:2] == [name]] == ["3", "3", "6"]
-    for folder, items in (("run", 3), ("run/gsm8k", 3), ("run/mmlu", 3)):
+    for folder, items in (("run", 2 * 3), ("run/gsm8k", 3), ("run/mmlu", 3)):
         assert len((tmp_path / folder / "episodes-test.jsonl").read_text().splitlines()) == items
     assert json.loads((tmp_path / "run/mmlu/results.json").read_text())["notes"]["training"].startswith("0 updates")
     monkeypatch.setattr("sys.argv", ["run_all", "--without", "predicted_domain"])
