@@ -12,16 +12,23 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from _learning import SEEDS, mean, read_items, run_fixed, utilities, verdict
+from _learning import SEEDS, mean, read_items, utilities, verdict
 from _shared import RUNS, data_folder, machine
 
-from mar.controllers.baselines import single, team
-from mar.evaluation.experiment import run_experiment
+from mar import clock
+from mar.controllers.baselines import Constant, single, team
+from mar.controllers.embeddings import CachedEncoder, MiniLM
+from mar.evaluation.comparison import Comparison
+from mar.evaluation.experiment import Experiment, run_experiment
 from mar.evaluation.options import RunOptions
+from mar.evaluation.results import Row
 from mar.evaluation.statistics import bootstrap_mean, paired_bootstrap
-from mar.tasks.mbpp import Mbpp
+from mar.learning.progress import Progress
+from mar.learning.rundir import RunDir
+from mar.tasks.mbpp import Mbpp, MbppItem
 
 RETESTED = 3  # fixed modes that are tested again with more draws: the best by one draw
 DRAWS = 4  # episodes per test item and controller: one draw per item is too noisy to tell a difference of 0.02
@@ -65,8 +72,31 @@ def test_best_fixed(effects: float, folder: Path, rate: float) -> Path:
         best = singles[0]["name"]
         plans = [single(best, "Code"), *(team(r["name"].partition(" x ")[0], best, "Code") for r in modes[:RETESTED])]
         options = RunOptions(pool="simulated", effects=effects, epochs=0, cost_rate=rate, test_draws=DRAWS, out=out)
-        run_fixed(Mbpp.load(data=data_folder()), options, plans)
+        run_fixed(out, options, plans)
     return out
+
+
+class FixedPlans(Experiment[MbppItem]):
+    """An experiment that tests some plans that nobody has learned, and nothing else."""
+
+    def __init__(self, options: RunOptions, plans: Sequence[Constant]) -> None:
+        task = Mbpp.load(data=data_folder())
+        super().__init__(task=task, pool=None, options=options, progress=Progress(), encoder=CachedEncoder(MiniLM()))
+        self.plans = plans
+
+    async def _baselines(self, comparison: Comparison[MbppItem], cost_rate: float) -> list[Row]:
+        groups = ["fixed mode" if " x " in plan.name else "single LLM" for plan in self.plans]
+        pairs = zip(self.plans, groups, strict=True)
+        return [(await comparison.run(plan, group=group, cached=True))[0] for plan, group in pairs]
+
+
+def run_fixed(out: Path, options: RunOptions, plans: Sequence[Constant]) -> None:
+    """Test some plans into a folder, unless that has been done."""
+    if not (out / "items.json").is_file():
+        options = options.model_copy(update={"controllers": ()})
+        experiment = FixedPlans(options, plans)
+        run = RunDir.open(out, arguments=options.identity(), prompts=experiment.prompts.hash)
+        clock.run(lambda: experiment.main(run), virtual=True)
 
 
 def report(effects: float, folders: list[Path]) -> None:
