@@ -15,9 +15,9 @@ from _routing import POOLS, TRAIN, VALIDATION, embedded_table
 from _shared import ROOT, RUNS, data_folder
 
 from mar.controllers.cascal import families_of
-from mar.controllers.sequential.answered import AnsweredExamples
-from mar.controllers.sequential.options import Shown
-from mar.controllers.sequential.wording import ANSWER_MARKS, BACKING, OPTION_MARKS, option_marks, read_answer
+from mar.controllers.weighing.answered import AnsweredExamples
+from mar.controllers.weighing.options import Shown
+from mar.controllers.weighing.wording import ANSWER_MARKS, BACKING, OPTION_MARKS, option_marks, read_answer
 from mar.evaluation.recorded import read_recorded
 from mar.evaluation.routereval.construct import permuted
 from mar.evaluation.routereval.recorded import RECORDED

@@ -17,11 +17,10 @@ from mar.controllers.embeddings import CachedEncoder, MiniLM
 from mar.controllers.sequential import Asked, Sequential, Terms, save_sequential
 from mar.evaluation.session import Session
 from mar.learning.progress import Progress
-from mar.learning.sequential import Gathering, learn_mind
+from mar.learning.sequential import Gathering, learn_minds
 from mar.pool.simulated.catalogue import simulated_cards
 from mar.tasks.registry import TASKS, load_task
 from mar.tasks.task import subset
-from mar.types import Domain
 
 ITEMS = 240  # training questions of each benchmark
 COST_RATE = 20.0
@@ -31,7 +30,7 @@ PACKAGED = ROOT / "mar" / "controllers" / "checkpoints" / "sequential.safetensor
 def main() -> None:
     print(machine())
     encoder, progress = CachedEncoder(MiniLM()), Progress()
-    asked: dict[Domain, list[Asked]] = {}
+    asked: list[Asked] = []
     for name in TASKS:
         task = load_task(name, data=data_folder())
         items = subset(task, "train", ITEMS, seed=0).items
@@ -43,14 +42,14 @@ def main() -> None:
                 gathering = Gathering(rollouts=rollouts, cards=cards, progress=progress)
                 return await gathering.gather(gathering.affordable(items))
 
-        asked.setdefault(task.domain, []).extend(clock.run(gather, virtual=True))
-    minds = [learn_mind(questions, simulated_cards(), domain, encoder) for domain, questions in asked.items()]
+        asked += clock.run(gather, virtual=True)
+    minds = learn_minds(asked, simulated_cards(), asked[0].domain or "Math", encoder)
     controller = Sequential(minds, encoder, Terms(cost_rate=COST_RATE))
     told = {
         "task": ", ".join(TASKS),
         "pool": "simulated, version 2",
-        "items": str(sum(len(q) for q in asked.values())),
-        "calls": str(sum(len(a.calls) for q in asked.values() for a in q)),
+        "items": str(len(asked)),
+        "calls": str(sum(len(a.calls) for a in asked)),
         "seed": "0",
     }
     save_sequential(PACKAGED, controller, trained_on=told, simulated=True)

@@ -21,7 +21,7 @@ from _shared import ROOT, RUNS, data_folder, machine
 
 from mar import clock
 from mar.concurrency import gather
-from mar.controllers.sequential.programs import Programs
+from mar.controllers.weighing.programs import Programs
 from mar.evaluation.recording_tables import called_name, renamed
 from mar.evaluation.routereval.state import digest_of_files
 from mar.evaluation.statistics import paired_bootstrap

@@ -28,11 +28,11 @@ from routereval_better import difference, run, verdict_of
 
 from mar.controllers.cascal.responses import Responses
 from mar.controllers.routers.base import Examples, choose, prior
-from mar.controllers.sequential.aggregator import Aggregator
-from mar.controllers.sequential.answered import WeighedAnswers
-from mar.controllers.sequential.asking import Asking
-from mar.controllers.sequential.certainty import Certainty
-from mar.controllers.sequential.options import Answers
+from mar.controllers.weighing.aggregator import Aggregator
+from mar.controllers.weighing.answered import WeighedAnswers
+from mar.controllers.weighing.asking import Asking
+from mar.controllers.weighing.certainty import Certainty
+from mar.controllers.weighing.options import Answers
 from mar.evaluation.generated import judge
 from mar.evaluation.routereval.construct import RoutingSet
 from mar.evaluation.routereval.state import digest_of_files

@@ -14,7 +14,7 @@ from mar.evaluation.results import Row
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Outcome, Rollouts
 from mar.learning.rundir import RunDir
-from mar.learning.sequential import Gathering, learn_mind
+from mar.learning.sequential import Gathering, learn_minds
 from mar.tasks.task import ItemT
 
 CHECKPOINT = "sequential.safetensors"  # in a run's folder
@@ -62,8 +62,8 @@ class SequentialRun(Generic[ItemT]):
             most_calls=self.most_calls,
         )
         asked = await gathering.gather(gathering.affordable(items)) if self.most_calls else []
-        mind = learn_mind(asked, self.space.cards, task.domain, self.encoder)
-        controller = Sequential([mind], self.encoder, Terms(cost_rate=self.cost_rate), domain=task.domain)
+        minds = learn_minds(asked, self.space.cards, task.domain, self.encoder)
+        controller = Sequential(minds, self.encoder, Terms(cost_rate=self.cost_rate), domain=task.domain)
         calls = sum(len(a.calls) for a in asked)
         if not self.rollouts.limit_reached:
             told = {

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,26 +21,28 @@ import torch
 
 from mar.clock import real_work
 from mar.concurrency import gather
+from mar.controllers.baselines import DEFAULT_TEAM
 from mar.controllers.embeddings import Encoder
 from mar.controllers.sequential.beliefs import Beliefs, Form
 from mar.controllers.sequential.calls import RIGHT, Asked, Numbered, evidence_of, in_episode
 from mar.controllers.sequential.habits import Habits, Heard
 from mar.controllers.sequential.likelihood import Evidence, Posterior, hypotheses
 from mar.controllers.sequential.mind import SCALE, Mind, Topics
-from mar.controllers.sequential.policy import CHARS_PER_TOKEN, SOLVER
+from mar.controllers.sequential.policy import CHARS_PER_TOKEN
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Rollouts
 from mar.numerics import one_thread
 from mar.pool.cards import ModelCard
 from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
-from mar.types import AgentSpec, Domain, Episode, Move, Plan, Query, Settle, View
+from mar.types import AgentSpec, Domain, Episode, Move, Query, Settle, View
 
 MOST_CALLS = 3000
 READERS = 1  # calls of a question that read others' answers
 MOST_READ = 3  # answers that such a call reads
 STRATEGIES = (None, "Flash")
 WITH_STRATEGY = 0.5  # share of calls that draw a strategy
+FEWEST = 16  # questions of a kind from which it gets a mind of its own; other kinds borrow one
 FEWEST_FOR_TOPICS = 100  # questions from which what texts tell is learned
 TOPICS = 8
 
@@ -56,11 +57,7 @@ class Inquiry:
     asked: set[int] = field(default_factory=set[int])
 
     name = "inquiry"
-
-    @property
-    def plan(self) -> Plan | None:
-        """None: it carries none out."""
-        return None
+    plan = None  # it carries none out
 
     async def next(self, view: View) -> Sequence[Move] | Settle:
         """Everybody, then the readers, then the end."""
@@ -87,7 +84,7 @@ def inquiry(
 
     def move(index: int, model: str, strategy: str | None, instruction: str) -> Move:
         return Move(
-            agent=AgentSpec(role=SOLVER[domain], model=model, strategy=strategy),
+            agent=AgentSpec(role=DEFAULT_TEAM[domain][0], model=model, strategy=strategy),
             domain=domain,
             index=index,
             instruction=instruction,
@@ -149,7 +146,33 @@ class Gathering(Generic[ItemT]):
         for answer in {call.answer for call in asked.calls}:
             score = await real_work(partial(task.score, item, answer, sandbox))
             grades[answer] = None if score.failure is not None and answer is not None else score.value
+        asked = replace(asked, domain=query.domain or task.domain)
         return asked.graded([grades[call.answer] for call in asked.calls])
+
+
+def learn_minds(
+    asked: Sequence[Asked], cards: Sequence[ModelCard], domain: Domain, encoder: Encoder, *, use_cards: bool = True
+) -> list[Mind]:
+    """A mind for every kind of question that was asked often enough, the most frequent kind first.
+
+    Args:
+        asked: Questions with their calls; calls that are not graded count only for what they agree with.
+        cards: Of the pool's models.
+        domain: Of questions that do not state one, and of the only mind where nothing was asked.
+        encoder: Of texts; give a cached one.
+        use_cards: Whether what cards state is believed beforehand.
+    """
+    kinds: dict[tuple[Domain, Form], list[Asked]] = {}
+    for question in asked:
+        if question.calls:
+            kinds.setdefault((question.domain or domain, question.form), []).append(question)
+    ordered = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+    learned = [
+        learn_mind(of_kind, cards, of, encoder, use_cards=use_cards)
+        for place, ((of, _), of_kind) in enumerate(ordered)
+        if not place or len(of_kind) >= FEWEST
+    ]
+    return learned or [learn_mind([], cards, domain, encoder, use_cards=use_cards)]
 
 
 def learn_mind(
@@ -166,7 +189,7 @@ def learn_mind(
     """The mind under which what was said is most likely.
 
     Args:
-        asked: Questions of one form with their calls; calls that are not graded count only for what they agree with.
+        asked: Questions of one kind with their calls; calls that are not graded count only for what they agree with.
         cards: Of the pool's models.
         domain: Of the questions.
         encoder: Of texts; give a cached one.
@@ -175,11 +198,8 @@ def learn_mind(
         use_cards: Whether what cards state is believed beforehand.
         iterations: Of L-BFGS.
     """
-    forms: list[Form] = [a.form for a in asked]
-    counts: Counter[Form] = Counter(forms)
-    form: Form = counts.most_common(1)[0][0] if counts else "open"
+    form: Form = asked[0].form if asked else "open"
     mind = Mind.vague(cards, domain, form, strategies=strategies, embedding=encoder.width, use_cards=use_cards)
-    asked = [a for a in asked if a.form == form and a.calls]
     if not asked:
         return mind
     mind = replace(mind, habits=learned_habits(asked, mind))

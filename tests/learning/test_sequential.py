@@ -15,7 +15,7 @@ from mar.controllers.sequential import Asked, Call, Sequential, Terms
 from mar.controllers.sequential.habits import Habits, Heard, sureness
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
-from mar.learning.sequential import Gathering, learn_mind
+from mar.learning.sequential import Gathering, learn_mind, learn_minds
 from mar.pool.cards import ModelCard
 from mar.runtime import PromptLibrary, Runtime
 from mar.tasks.scoring.formats import Choice, Number
@@ -94,7 +94,7 @@ def test_a_mind_learns_who_is_good_and_the_controller_asks_the_cheap_one_of_thes
 SKILLS = {"a": 3.0, "b": 0.5, "c": -1.0, "d": 2.0, "e": 1.5}
 
 
-def world(questions, *, graded=True, options=4, seed=0):
+def world(questions, *, graded=True, options=4, seed=0, domain=None):
     """Questions whose answers are drawn: who knows says A, who does not the popular B (half the time) or guesses."""
     rng = random.Random(seed)
     found = []
@@ -114,7 +114,9 @@ def world(questions, *, graded=True, options=4, seed=0):
                 )
             )
         form = Choice(options=tuple("abcd"[:options]))
-        found.append(Asked(text="-", form="options", options=options, calls=tuple(calls), equivalent=form))
+        found.append(
+            Asked(text="-", domain=domain, form="options", options=options, calls=tuple(calls), equivalent=form)
+        )
     return found
 
 
@@ -133,6 +135,16 @@ def test_without_any_grade_agreement_tells_the_best_model():
 
     theta = dict(zip(mind.beliefs.models, mind.beliefs.theta.tolist(), strict=True))
     assert theta["a"] > theta["b"] > theta["c"]
+
+
+def test_every_kind_of_question_gets_a_mind_of_its_own_where_there_are_enough_of_it():
+    asked = [*world(40, domain="Math"), *world(20), *world(3, domain="Code")]
+
+    minds = learn_minds(asked, CARDS, "Commonsense", ENCODER)
+
+    assert [m.kind for m in minds] == ["Math/options", "Commonsense/options"]
+    assert [m.kind for m in learn_minds(world(3), CARDS, "Code", ENCODER)] == ["Code/options"]
+    assert [m.kind for m in learn_minds([], CARDS, "Code", ENCODER)] == ["Code/open"]
 
 
 def test_nothing_asked_leaves_what_cards_state():

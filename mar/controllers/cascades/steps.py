@@ -8,12 +8,12 @@ from functools import partial
 from typing import Protocol
 
 from mar.controllers.base import Planned, PlanSpace
+from mar.controllers.baselines import DEFAULT_TEAM
 from mar.controllers.cascades.logistic import Floats
 from mar.controllers.cascades.table import Table
 from mar.controllers.embeddings import Encoder
 from mar.controllers.sequential.calls import Asked, Call, in_view
-from mar.controllers.sequential.policy import SOLVER
-from mar.types import AgentSpec, Domain, Move, Plan, Query, Settle, View, Why
+from mar.types import AgentSpec, Domain, Move, Query, Settle, View, Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +85,12 @@ class Method(Protocol):
 class CascadePolicy:
     """Plays one episode by a rule. While nobody has spoken, the next best model is asked."""
 
+    plan = None  # what is done depends on what is heard
+
     def __init__(self, name: str, rule: Rule, names: Sequence[str], models: Sequence[int], domain: Domain, most: int):
         self.name, self.rule, self.names, self.models = name, rule, names, models
         self.domain: Domain = domain
         self.most = most
-
-    @property
-    def plan(self) -> Plan | None:
-        """None: what is done depends on what is heard."""
-        return None
 
     async def next(self, view: View) -> Sequence[Move] | Settle:
         """Ask on, or settle."""
@@ -127,7 +124,7 @@ class CascadePolicy:
 
     def _move(self, view: View, place: int, model: int, why: Why) -> Move:
         return Move(
-            agent=AgentSpec(role=SOLVER[self.domain], model=self.names[model]),
+            agent=AgentSpec(role=DEFAULT_TEAM[self.domain][0], model=self.names[model]),
             domain=self.domain,
             index=len(view.said) + place,
             check=bool(view.query.shown_tests.tests),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from mar.controllers.sequential.beliefs import Form
 from mar.controllers.sequential.habits import Habits
 from mar.controllers.sequential.likelihood import FAILED, PASSED, SILENT, UNSEEN, UNTESTED, Said
-from mar.types import AnswerFormat, CallAnswered, Episode, Feedback, Query, StepBound, ToolRan, View
+from mar.types import AnswerFormat, CallAnswered, Domain, Episode, Feedback, Query, StepBound, ToolRan, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class Asked:
     """A question and all calls about it, in the order in which they were answered."""
 
     text: str
+    domain: Domain | None = None  # where it is known
     form: Form
     options: int  # to choose from; 0 where there are none
     calls: tuple[Call, ...]
@@ -43,6 +44,7 @@ class Asked:
         """A question with its calls."""
         return cls(
             text=query.text,
+            domain=query.domain,
             form=form_of(query),
             options=query.answer_format.choices or 0,
             calls=tuple(calls),

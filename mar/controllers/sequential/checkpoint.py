@@ -164,6 +164,3 @@ def _array(path: Path, arrays: Mapping[str, np.ndarray], name: str, shape: tuple
     if not np.isfinite(found).all():
         raise CheckpointError(f"{path}: tensor {name} holds numbers that are not finite")
     return found
-
-
-__all__ = ["Header", "Loaded", "load_sequential", "save_sequential"]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mar.controllers.cascal import families_of
-from mar.controllers.sequential.beliefs import LEVEL, UNKNOWN_LEVEL, Beliefs, Form, Prior
+from mar.controllers.sequential.beliefs import Beliefs, Form, Prior
 from mar.controllers.sequential.habits import Habits
 from mar.pool.cards import ModelCard
 from mar.types import Domain
@@ -139,6 +139,3 @@ def _stated(description: str, benchmark: str) -> float | None:
         return None
     percent = float(match.group(1) or match.group(2))
     return min(max(percent / 100, 0.01), 0.99)
-
-
-__all__ = ["LEVEL", "UNKNOWN_LEVEL", "Mind", "Topics", "stated_level"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mar.controllers.baselines import DEFAULT_TEAM
 from mar.controllers.sequential.calls import Asked, Numbered, evidence_of, in_view
 from mar.controllers.sequential.likelihood import Evidence
 from mar.controllers.sequential.likelihood import Said as Heard
@@ -16,10 +17,8 @@ from mar.controllers.sequential.mind import Mind
 from mar.controllers.sequential.planner import Outlook, consider
 from mar.numerics import one_thread
 from mar.pool.cards import ModelCard
-from mar.types import AgentSpec, Belief, Domain, Move, Option, Plan, Query, Said, Settle, View, Why
+from mar.types import AgentSpec, Belief, Move, Option, Query, Said, Settle, View, Why
 
-SOLVER: Mapping[Domain, str] = {"Code": "ProgrammingExpert", "Math": "MathSolver", "Commonsense": "KnowledgeExpert"}
-"""The role in which models are asked."""
 MOST_CALLS = 8
 CHARS_PER_TOKEN = 4
 SHOWN = 4  # options that a reason names
@@ -61,6 +60,7 @@ class SequentialPolicy:
     """
 
     name = "sequential"
+    plan = None  # what is done depends on what is heard
 
     def __init__(
         self,
@@ -71,11 +71,6 @@ class SequentialPolicy:
         opening: Outlook | None = None,
     ) -> None:
         self.mind, self.skill, self.cards, self.terms, self.opening = mind, skill, cards, terms, opening
-
-    @property
-    def plan(self) -> Plan | None:
-        """None: what is done depends on what is heard."""
-        return None
 
     async def next(self, view: View) -> Sequence[Move] | Settle:
         """Ask once more, or settle."""
@@ -138,7 +133,7 @@ class SequentialPolicy:
         readable = tuple(s.id for s in view.messages if view.answer(s) is not None)
         return Move(
             agent=AgentSpec(
-                role=SOLVER[domain],
+                role=DEFAULT_TEAM[domain][0],
                 model=habits.models[candidate.model],
                 strategy=habits.strategies[candidate.strategy],
             ),

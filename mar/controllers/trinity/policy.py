@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
-from mar.controllers.sequential.policy import SOLVER
+from mar.controllers.baselines import DEFAULT_TEAM
 from mar.controllers.trinity.head import PARTS, Floats, Head, Part, Talk
-from mar.types import AgentSpec, Domain, Move, Plan, Said, Settle, View, Why
+from mar.types import AgentSpec, Domain, Move, Said, Settle, View, Why
 
 TURNS = 5
 ROLES: Mapping[Domain, Mapping[Part, str]] = {
-    "Code": {"thinker": "AlgorithmDesigner", "worker": SOLVER["Code"], "verifier": "BugFixer"},
-    "Math": {"thinker": "MathAnalyst", "worker": SOLVER["Math"], "verifier": "Inspector"},
-    "Commonsense": {"thinker": "Reflector", "worker": SOLVER["Commonsense"], "verifier": "Critic"},
+    "Code": {"thinker": "AlgorithmDesigner", "worker": DEFAULT_TEAM["Code"][0], "verifier": "BugFixer"},
+    "Math": {"thinker": "MathAnalyst", "worker": DEFAULT_TEAM["Math"][0], "verifier": "Inspector"},
+    "Commonsense": {"thinker": "Reflector", "worker": DEFAULT_TEAM["Commonsense"][0], "verifier": "Critic"},
 }
 
 
@@ -34,15 +34,11 @@ class TrinityPolicy:
     """
 
     name = "trinity"
+    plan = None  # what is done depends on what is heard
 
     def __init__(self, head: Head, text: Floats, models: Collection[str], domain: Domain) -> None:
         self.head, self.text, self.models = head, text, models
         self.domain: Domain = domain
-
-    @property
-    def plan(self) -> Plan | None:
-        """None: what is done depends on what is heard."""
-        return None
 
     async def next(self, view: View) -> Sequence[Move] | Settle:
         """The next turn, or the end."""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn.functional import logsigmoid
 
-from mar.controllers.sequential.options import Flags, Floats, Ints
+from mar.controllers.weighing.options import Flags, Floats, Ints
 from mar.numerics import one_thread
 
 _NODES = 9

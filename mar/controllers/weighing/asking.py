@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mar.controllers.sequential.aggregator import FAR, LOOKS, Aggregator, Case, Factors, Own, others
-from mar.controllers.sequential.options import Answers, Flags, Floats, Ints
+from mar.controllers.weighing.aggregator import FAR, LOOKS, Aggregator, Case, Factors, Own, others
+from mar.controllers.weighing.options import Answers, Flags, Floats, Ints
 
 STOP = -1
 _PAIRS = 8192  # questions times models that are looked at together

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mar.controllers.sequential.options import Floats
+from mar.controllers.weighing.options import Floats
 
 ANSWER_MARKS = (
     "states an option",

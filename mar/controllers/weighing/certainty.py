@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from mar.controllers.sequential.options import Flags, Floats, log_odds
+from mar.controllers.weighing.options import Flags, Floats, log_odds
 
 
 @dataclass(kw_only=True)

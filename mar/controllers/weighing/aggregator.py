@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from mar.controllers.sequential.options import Answers, Floats, Ints
+from mar.controllers.weighing.options import Answers, Floats, Ints
 from mar.numerics import one_thread
 
 LOOKS = ((-(3**0.5), 1 / 6), (0.0, 2 / 3), (3**0.5, 1 / 6))  # how reliable an answer looks: nodes and weights

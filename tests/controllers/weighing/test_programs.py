@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mar.controllers.sequential.programs import Programs
+from mar.controllers.weighing.programs import Programs
 
 
 def by_hand(knows, loose=0.2):

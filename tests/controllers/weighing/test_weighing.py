@@ -11,13 +11,13 @@ import torch
 
 from mar.controllers.routers.base import Examples, Prompts
 from mar.controllers.routers.kernel import RIDGES
-from mar.controllers.sequential.aggregator import Aggregator, AggregatorSettings, Case
-from mar.controllers.sequential.answered import AnsweredExamples, AnsweredPrompts, WeighedAnswers
-from mar.controllers.sequential.asking import STOP, Asking, Now, _Next
-from mar.controllers.sequential.certainty import Certainty
-from mar.controllers.sequential.options import SILENT, Answers, Marks, Shown
-from mar.controllers.sequential.skills import _left_out
-from mar.controllers.sequential.wording import ANSWER_MARKS, OPTION_MARKS, option_marks, read_answer
+from mar.controllers.weighing.aggregator import Aggregator, AggregatorSettings, Case
+from mar.controllers.weighing.answered import AnsweredExamples, AnsweredPrompts, WeighedAnswers
+from mar.controllers.weighing.asking import STOP, Asking, Now, _Next
+from mar.controllers.weighing.certainty import Certainty
+from mar.controllers.weighing.options import SILENT, Answers, Marks, Shown
+from mar.controllers.weighing.skills import _left_out
+from mar.controllers.weighing.wording import ANSWER_MARKS, OPTION_MARKS, option_marks, read_answer
 from mar.errors import ConfigError
 from mar.evaluation.routereval.construct import RoutingSet
 from mar.evaluation.routereval.results import run_router

@@ -25,7 +25,27 @@ _STRAY = 20.0  # answers that a place's share of a model's answers is shrunk by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class PerQuestion:
+    """Arrays whose first axis is questions, and whose second is models but for those of options."""
+
+    options: Ints  # number of options, (n,)
+    wording: Floats  # what shows on each option, (n, o, p)
+
+    def __len__(self) -> int:
+        return len(self.options)
+
+    def rows(self, at: Ints) -> Self:
+        """Some of the questions, in this order."""
+        return replace(self, **{f.name: getattr(self, f.name)[at] for f in fields(self)})
+
+    def models(self, at: Ints) -> Self:
+        """Some of the models, in this order."""
+        shared = {f.name for f in fields(PerQuestion)}
+        return replace(self, **{f.name: getattr(self, f.name)[:, at] for f in fields(self) if f.name not in shared})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers(PerQuestion):
     """What m models answered to n questions with at most o options."""
 
     options: Ints  # number of options, (n,)
@@ -43,31 +63,9 @@ class Answers:
     def __len__(self) -> int:
         return len(self.options)
 
-    def rows(self, at: Ints) -> Self:
-        """Some of the questions, in this order."""
-        return replace(
-            self,
-            options=self.options[at],
-            choices=self.choices[at],
-            skills=self.skills[at],
-            marks=self.marks[at],
-            backing=self.backing[at],
-            wording=self.wording[at],
-        )
-
-    def models(self, at: Ints) -> Self:
-        """Some of the models, in this order."""
-        return replace(
-            self,
-            choices=self.choices[:, at],
-            skills=self.skills[:, at],
-            marks=self.marks[:, at],
-            backing=self.backing[:, at],
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class Shown(PerQuestion):
     """What a table records of answers, before anything is learned from it."""
 
     options: Ints  # (n,)
@@ -76,28 +74,6 @@ class Shown:
     texts: Floats  # marks of answers' texts, 0 where unknown, (n, m, t)
     backing: Floats  # what texts show for options that they do not choose, 0 where unknown, (n, m, o, b)
     wording: Floats  # marks of options, (n, o, p)
-
-    def rows(self, at: Ints) -> Self:
-        """Some of the questions, in this order."""
-        return replace(
-            self,
-            options=self.options[at],
-            choices=self.choices[at],
-            characters=self.characters[at],
-            texts=self.texts[at],
-            backing=self.backing[at],
-            wording=self.wording[at],
-        )
-
-    def models(self, at: Ints) -> Self:
-        """Some of the models, in this order."""
-        return replace(
-            self,
-            choices=self.choices[:, at],
-            characters=self.characters[:, at],
-            texts=self.texts[:, at],
-            backing=self.backing[:, at],
-        )
 
     def followed_by(self, other: Self) -> Self:
         """These questions and then others, of the same models."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mar.controllers.routers.base import Examples, Floats, Prompts
-from mar.controllers.sequential.aggregator import Aggregator, AggregatorSettings
-from mar.controllers.sequential.options import SILENT, Answers, Flags, Ints, Marks, Shown, log_odds
-from mar.controllers.sequential.skills import Skills
+from mar.controllers.weighing.aggregator import Aggregator, AggregatorSettings
+from mar.controllers.weighing.options import SILENT, Answers, Flags, Ints, Marks, Shown, log_odds
+from mar.controllers.weighing.skills import Skills
 from mar.errors import ConfigError
 
 
