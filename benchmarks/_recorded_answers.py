@@ -14,7 +14,7 @@ import numpy as np
 from _routing import POOLS, TRAIN, VALIDATION, embedded_table
 from _shared import ROOT, RUNS, data_folder
 
-from mar.controllers.cascal import families_of
+from mar.controllers.belief import families_of
 from mar.controllers.weighing.answered import AnsweredExamples
 from mar.controllers.weighing.options import Shown
 from mar.controllers.weighing.wording import ANSWER_MARKS, BACKING, OPTION_MARKS, option_marks, read_answer

@@ -22,12 +22,13 @@ import torch
 from mar.clock import real_work
 from mar.concurrency import gather
 from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.belief.beliefs import Beliefs, Form
+from mar.controllers.belief.likelihood import Evidence, Posterior, hypotheses
+from mar.controllers.belief.topics import Topics
 from mar.controllers.embeddings import Encoder
-from mar.controllers.sequential.beliefs import Beliefs, Form
 from mar.controllers.sequential.calls import RIGHT, Asked, Numbered, evidence_of, in_episode
 from mar.controllers.sequential.habits import Habits, Heard
-from mar.controllers.sequential.likelihood import Evidence, Posterior, hypotheses
-from mar.controllers.sequential.mind import SCALE, Mind, Topics
+from mar.controllers.sequential.mind import SCALE, Mind
 from mar.controllers.sequential.policy import CHARS_PER_TOKEN
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Rollouts

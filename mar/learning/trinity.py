@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from mar.controllers.base import PlanSpace
+from mar.controllers.belief.topics import Topics
 from mar.controllers.embeddings import Encoder
-from mar.controllers.sequential.mind import Topics
 from mar.controllers.trinity import TURNS, Head, Trinity
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Rollouts

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mar.controllers.cascal import FamilySettings, agreement_shares, families_of, family_scores
+from mar.controllers.cascal import FamilySettings, agreement_shares, family_scores
 from mar.controllers.cascal.likelihood import Terms
 from tests.controllers.cascal_worlds import crowd, responses, silent
 
@@ -82,9 +82,3 @@ def test_a_question_with_one_option_or_without_readable_answers_does_no_harm():
     assert np.isfinite(scores).all()
     assert scores[0] == pytest.approx([1, 1])
     assert scores[1].tolist() == [0, 0]
-
-
-def test_families_are_read_from_names_unless_they_are_stated():
-    names = ("Meta-Llama-3-8B", "Llama-2-70b-hf", "Mixtral-8x7B", "mathstral-7B", "gemini-1.5-pro", "Qwen/Qwen3-8B")
-    assert families_of(names) == ("llama", "llama", "mistral", "mistral", "gemma", "qwen")
-    assert families_of(["OSS120", "GLM4-32"], {"OSS120": "gpt-oss"}) == ("gpt-oss", "glm")

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mar.controllers.belief.likelihood import PASSED, UNTESTED
+from mar.controllers.belief.topics import Topics
 from mar.controllers.cascades.logistic import Floats
 from mar.controllers.embeddings import Encoder
 from mar.controllers.sequential.calls import RIGHT, Asked, Call, Numbered
 from mar.controllers.sequential.habits import sureness
-from mar.controllers.sequential.likelihood import PASSED, UNTESTED
-from mar.controllers.sequential.mind import Topics
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
 

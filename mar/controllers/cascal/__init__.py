@@ -16,7 +16,7 @@ from mar.controllers.cascal.consensus import (
     z_scores,
 )
 from mar.controllers.cascal.controller import Cascal, CascalModel
-from mar.controllers.cascal.families import families_of, family_scores
+from mar.controllers.cascal.families import family_scores
 from mar.controllers.cascal.likelihood import FamilyFit, FamilySettings
 from mar.controllers.cascal.local import LocalSettings, LocalSkills, question_regions, train_local
 from mar.controllers.cascal.responses import ABSTAINED, Responses, agreement
@@ -43,7 +43,6 @@ __all__ = [
     "best_clustering",
     "consensus_scores",
     "dawid_skene",
-    "families_of",
     "family_scores",
     "load_model",
     "load_responses",

@@ -1,29 +1,14 @@
 # pyright: basic
-"""Which models are relatives, and scores of answers that relatives' agreement does not fool (`likelihood`)."""
+"""Scores of answers that relatives' agreement does not fool (`likelihood`)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from mar.controllers.cascal.likelihood import FamilyFit, FamilyLikelihood, FamilySettings, Terms
 from mar.controllers.cascal.responses import Floats, Responses
-
-_RELATIVES = {"mixtral": "mistral", "mathstral": "mistral", "codestral": "mistral", "gemini": "gemma"}
-_MAKERS = {"meta", "google", "microsoft"}
-
-
-def families_of(models: Sequence[str], known: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """The family of each model: as `known` says, else the first word of its name ("Meta-Llama-3-8B": llama)."""
-    return tuple((known or {}).get(m) or _family(m) for m in models)
-
-
-def _family(name: str) -> str:
-    words = [w for w in re.split(r"[^a-z]+", name.lower().rsplit("/", 1)[-1]) if w]
-    named = [w for w in words if w not in _MAKERS or len(words) == 1] or words or [name]
-    return _RELATIVES.get(named[0], named[0])
 
 
 def family_scores(

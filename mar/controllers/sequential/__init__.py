@@ -1,18 +1,18 @@
 """A controller that decides while it looks.
 
-It asks the next agent only if that is worth its price, and weighs what it heard. `beliefs` says what is believed of a
-pool's models, `likelihood` how probable what they said is and what follows from it, `planner` what asking once more
-would be worth; `calls` turns messages into evidence, `habits` says how long models write and how sure they
+It asks the next agent only if that is worth its price, and weighs what it heard. What is believed of a pool's models,
+and what follows from what they said, is `mar.controllers.belief`; `planner` says what asking once more would be worth;
+`calls` turns messages into evidence, `habits` says how long models write and how sure they
 sound; `policy` plays an episode by all this. It is learned in `mar.learning.sequential`.
 """
 
-from mar.controllers.sequential.beliefs import Beliefs, Prior
+from mar.controllers.belief.beliefs import Beliefs, Prior
+from mar.controllers.belief.likelihood import Evidence, Said
 from mar.controllers.sequential.calls import Asked, Call
 from mar.controllers.sequential.checkpoint import is_sequential, load_sequential, save_sequential
 from mar.controllers.sequential.controller import Sequential
 from mar.controllers.sequential.foresight import Foreseen, foresee
 from mar.controllers.sequential.habits import Habits
-from mar.controllers.sequential.likelihood import Evidence, Said
 from mar.controllers.sequential.mind import Mind
 from mar.controllers.sequential.planner import Outlook, consider
 from mar.controllers.sequential.policy import SequentialPolicy, Terms

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mar.controllers.sequential.beliefs import Form
+from mar.controllers.belief.beliefs import Form
+from mar.controllers.belief.likelihood import FAILED, PASSED, SILENT, UNSEEN, UNTESTED, Said
 from mar.controllers.sequential.habits import Habits
-from mar.controllers.sequential.likelihood import FAILED, PASSED, SILENT, UNSEEN, UNTESTED, Said
 from mar.types import AnswerFormat, CallAnswered, Domain, Episode, Feedback, Query, StepBound, ToolRan, View
 
 

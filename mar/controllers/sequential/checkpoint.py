@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from mar.controllers.belief.beliefs import Beliefs, Form
+from mar.controllers.belief.topics import Topics
 from mar.controllers.embeddings import Encoder
 from mar.controllers.headers import (
     CheckpointHeader,
@@ -21,10 +23,9 @@ from mar.controllers.headers import (
     read_checkpoint,
     write_checkpoint,
 )
-from mar.controllers.sequential.beliefs import Beliefs, Form
 from mar.controllers.sequential.controller import Sequential
 from mar.controllers.sequential.habits import Habits
-from mar.controllers.sequential.mind import Mind, Topics
+from mar.controllers.sequential.mind import Mind
 from mar.controllers.sequential.policy import Terms
 from mar.errors import CheckpointError
 from mar.types import Domain

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mar.controllers.sequential.likelihood import (
+from mar.controllers.belief.likelihood import (
     FAILED,
     PASSED,
     SILENT,

@@ -13,8 +13,8 @@ from statistics import NormalDist
 
 import torch
 
-from mar.controllers.sequential.beliefs import Beliefs
-from mar.controllers.sequential.likelihood import (
+from mar.controllers.belief.beliefs import Beliefs
+from mar.controllers.belief.likelihood import (
     HOPELESS,
     PASSED,
     UNSEEN,

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.belief.likelihood import Evidence
+from mar.controllers.belief.likelihood import Said as Heard
 from mar.controllers.sequential.calls import Asked, Numbered, evidence_of, in_view
-from mar.controllers.sequential.likelihood import Evidence
-from mar.controllers.sequential.likelihood import Said as Heard
 from mar.controllers.sequential.mind import Mind
 from mar.controllers.sequential.planner import Outlook, consider
 from mar.numerics import one_thread

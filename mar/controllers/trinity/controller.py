@@ -15,8 +15,8 @@ from functools import partial
 import torch
 
 from mar.controllers.base import Planned, PlanSpace
+from mar.controllers.belief.topics import Topics
 from mar.controllers.embeddings import Encoder
-from mar.controllers.sequential.mind import Topics
 from mar.controllers.trinity.head import Head
 from mar.controllers.trinity.policy import TrinityPolicy
 from mar.errors import ConfigError

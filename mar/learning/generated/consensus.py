@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from mar.controllers.belief import families_of
 from mar.controllers.cascal import (
     ABSTAINED,
     CascalModel,
@@ -17,7 +18,6 @@ from mar.controllers.cascal import (
     agreement_shares,
     consensus_scores,
     dawid_skene,
-    families_of,
     family_scores,
     location_and_scale,
     question_regions,

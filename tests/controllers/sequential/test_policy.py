@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mar.controllers.base import PlanSpace
+from mar.controllers.belief.topics import Topics
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.sequential import Mind, Sequential, Terms, foresee
-from mar.controllers.sequential.mind import SCALE, Topics, stated_level
+from mar.controllers.sequential.mind import SCALE, stated_level
 from mar.errors import ServerFault
 from mar.pool import Pool
 from mar.pool.cards import ModelCard

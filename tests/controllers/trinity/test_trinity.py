@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mar.controllers.base import PlanSpace
+from mar.controllers.belief.topics import Topics
 from mar.controllers.embeddings import HashEncoder
-from mar.controllers.sequential.mind import Topics
 from mar.controllers.trinity import CONVERSATION, TURNS, Head, Trinity
 from mar.controllers.trinity.head import Talk
 from mar.errors import ConfigError, ServerFault

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from mar.controllers.sequential.beliefs import BREADTH, SLIP, Beliefs
+from mar.controllers.belief.beliefs import BREADTH, SLIP, Beliefs
 
 SILENT, ABSENT = -1, -2  # instead of an answer's number: nothing that can be read; no call
 UNSEEN = -3  # of a hypothesis: an answer that nobody has given

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mar.controllers.sequential.beliefs import BREADTH, Beliefs
-from mar.controllers.sequential.likelihood import (
+from mar.controllers.belief.beliefs import BREADTH, Beliefs
+from mar.controllers.belief.likelihood import (
     FAILED,
     PASSED,
     SILENT,
