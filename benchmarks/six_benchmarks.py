@@ -5,9 +5,10 @@
 
 Simulated pool on virtual time, real questions. Each benchmark is cut to fixed samples of its splits (SAMPLES), the same
 for every seed. The sequential controller learns from at most 3,000 calls and serves every price without learning anew;
-MasRouter is trained for 65 updates at the first. Beside them stands the best of every LLM alone and of every mode with
-the best LLM on the test items themselves, in hindsight, at each price: nobody could have chosen it. Intervals are
-paired bootstraps over items and seeds. After the simulated pool come the recorded answers of real LLMs (RouterBench's
+MasRouter is trained for 65 updates at the first. Beside them stand, at each price, the best of some two thousand fixed
+plans on the training and validation items (`_plan_search.py`), and the best of every LLM alone and of every mode with
+the best LLM on the test items themselves, in hindsight: nobody could have chosen it. Intervals are paired bootstraps
+over items and seeds. After the simulated pool come the recorded answers of real LLMs (RouterBench's
 MBPP, MMLU-Pro), unless --tasks is given.
 """
 
@@ -16,20 +17,29 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import mmlu_pro_replay
 import routerbench_replay
 from _learning import SEEDS, mean, read_items, utilities, verdict
+from _plan_search import search
 from _shared import RUNS, data_folder, machine
 
+from mar import clock
+from mar.controllers.base import PlanSpace
+from mar.controllers.baselines import Constant
+from mar.controllers.embeddings import CachedEncoder, MiniLM
+from mar.evaluation.comparison import Comparison
 from mar.evaluation.experiment import run_experiment
 from mar.evaluation.options import RunOptions
 from mar.evaluation.results import ORACLE, ItemResult
 from mar.evaluation.sequential_run import CHECKPOINT
+from mar.evaluation.session import Session
 from mar.evaluation.statistics import Interval, bootstrap_mean, paired_bootstrap
+from mar.files import write_atomically
+from mar.learning.progress import Progress
 from mar.runtime import read_episodes
 from mar.tasks.registry import TASKS, load_task
 from mar.tasks.resplit import OtherSplits
@@ -39,7 +49,7 @@ from mar.types import Considered
 SAMPLES: Mapping[Split, int] = {"train": 200, "validation": 40, "test": 500}
 EPOCHS = 5  # 65 updates of MasRouter
 MORE_EPOCHS = {"humaneval": 32}  # of its 28 training items, which are two updates
-DRAWS = 2
+DRAWS = 4
 RATES = {"mbpp": 18.5, "mmlu_pro": 22.9, "gsm8k": 33.9, "math": 25.4, "mmlu": 22.3, "humaneval": 44.4}
 """Prices of money at which the median random plan costs a tenth of utility."""
 FACTORS = (1.0, 10.0, 0.1)  # of the price of money
@@ -60,6 +70,8 @@ class Measured:
     effects: float
     learned: dict[tuple[str, float], list[list[ItemResult]]]  # by controller and factor of the price; by seed
     fixed: dict[str, list[ItemResult]]
+    searched: dict[float, list[ItemResult]]  # the best plan of the search by factor of the price
+    search: str  # what the search was
     calibration: dict[float, float]  # expected calibration error by factor, of the sequential controller
     calls: float  # that it learned from, mean over seeds
 
@@ -76,9 +88,15 @@ class Measured:
 
     def difference(self, controller: str, factor: float) -> Interval:
         """A controller minus the best fixed plan in hindsight, seed by seed."""
-        rate, best = self.rate(factor), self.fixed[self.best(factor)]
-        runs = self.learned[controller, factor]
-        return paired_bootstrap([utilities(r, rate, DRAWS) for r in runs], [utilities(best, rate, DRAWS)] * len(runs))
+        return self._minus(controller, factor, self.fixed[self.best(factor)])
+
+    def beyond_search(self, controller: str, factor: float) -> Interval:
+        """A controller minus the best plan of the search, seed by seed."""
+        return self._minus(controller, factor, self.searched[factor])
+
+    def _minus(self, controller: str, factor: float, other: Sequence[ItemResult]) -> Interval:
+        rate, runs = self.rate(factor), self.learned[controller, factor]
+        return paired_bootstrap([utilities(r, rate, DRAWS) for r in runs], [utilities(other, rate, DRAWS)] * len(runs))
 
 
 def measure(name: str, effects: float, seeds: Sequence[int], controllers: Sequence[str]) -> Measured:
@@ -103,14 +121,45 @@ def measure(name: str, effects: float, seeds: Sequence[int], controllers: Sequen
         learned["MasRouter", 1.0] = [read_items(f)["MasRouter"] for f in folders]
     fixed = RUNS / f"{place}-fixed"
     _run(task, fixed, {"epochs": 0, "controllers": (), "baselines": True, **how}, RATES[name])
+    found = _searched(task, name, effects, RUNS / f"{place}-searched.json")
     return Measured(
         name=name,
         effects=effects,
         learned=learned,
         fixed=read_items(fixed),
+        searched={factor: [ItemResult(**r) for r in found["results"][f"{factor:g}"]] for factor in FACTORS},
+        search=found["search"],
         calibration=calibration,
         calls=mean(calls),
     )
+
+
+def _searched(task: Any, name: str, effects: float, path: Path) -> dict[str, Any]:
+    """The best fixed plans of the search at each price on the test items; they are searched now unless they were."""
+
+    async def find() -> None:
+        train, test, progress = [*task.items("train"), *task.items("validation")], task.items("test"), Progress()
+        encoder = CachedEncoder(MiniLM())
+        session = Session(
+            task=task, items=[*train, *test], pool="simulated", progress=progress, encoder=encoder, effects=effects
+        )
+        rates = {factor: RATES[name] * factor for factor in FACTORS}
+        results: dict[str, Any] = {}
+        async with session.open() as rollouts:
+            space = PlanSpace.of(rollouts.runtime.pool, session.prompts)
+            found = await search(rollouts, space, train, list(rates.values()), progress)
+            comparison = Comparison(rollouts=rollouts, space=space, items=test, progress=progress, draws=DRAWS)
+            for factor, rate in rates.items():
+                row, _ = await comparison.run(Constant(found.plans[rate], name="searched"), group="fixed")
+                results[f"{factor:g}"] = [asdict(r) for r in row.results]
+        told = f"{found.searched:,} plans, {found.episodes:,} episodes"
+        plans = {f"{factor:g}": found.plans[rate].to_json() for factor, rate in rates.items()}
+        write_atomically(path, json.dumps({"search": told, "plans": plans, "results": results}))
+
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clock.run(find, virtual=True)
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _sequential(task: Any, name: str, factor: float, seed: int, place: Path, how: Mapping[str, Any]) -> Path:
@@ -167,6 +216,7 @@ def show(measured: Measured) -> None:
                 by_seed = bootstrap_mean([measured.utility(run, factor) for run in runs])
                 note = f" ({by_seed.low:.3f} to {by_seed.high:.3f} over {len(runs)} seeds)"
                 print(_row(measured, factor, name, [r for run in runs for r in run], note))
+        print(_row(measured, factor, f"best fixed plan of a search over {measured.search}", measured.searched[factor]))
         best = measured.best(factor)
         print(_row(measured, factor, f"best fixed plan in hindsight: {best}", measured.fixed[best]))
         print(_row(measured, factor, "random plans", measured.fixed["random plans"]))
@@ -194,6 +244,14 @@ def show_headlines(everything: Sequence[Measured]) -> None:
             cells = [m.name, f"{m.effects:g}", f"{factor:g}", name, f"{utility:.3f}"]
             cells += [f"{best} {m.utility(m.fixed[best], factor):.3f}", f"{d.mean:+.4f}"]
             print(f"| {' | '.join(cells)} | {d.low:+.4f} to {d.high:+.4f} | {verdict(d)} | {error} |")
+    print("\n### Learned minus the best fixed plan of the search on the training items\n")
+    print("| benchmark | effects | cost_rate x | controller | best plan of the search | difference | 95% | |")
+    print("|---|---|---|---|---|---|---|---|")
+    for m in everything:
+        for name, factor in m.learned:
+            d = m.beyond_search(name, factor)
+            cells = [m.name, f"{m.effects:g}", f"{factor:g}", name, f"{m.utility(m.searched[factor], factor):.3f}"]
+            print(f"| {' | '.join(cells)} | {d.mean:+.4f} | {d.low:+.4f} to {d.high:+.4f} | {verdict(d)} |")
     print("\nCalls that the sequential controller learned from: ", end="")
     print(", ".join(f"{m.name} {m.calls:,.0f}" for m in everything))
 
