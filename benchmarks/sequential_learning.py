@@ -140,9 +140,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     arguments = parser.parse_args()
     print(f"{machine()}\n\n{SAMPLES['test']} test items at most, {DRAWS} draws; simulated pool, version 2\n")
-    print(
-        "| benchmark | items | sequential | simple plan they chose | difference | | in hindsight | minus it | |"
-    )
+    print("| benchmark | items | sequential | simple plan they chose | difference | | in hindsight | minus it | |")
     print("|---|---|---|---|---|---|---|---|---|")
     found = [measure(name, arguments.sizes, arguments.seeds) for name in arguments.tasks]
     print("\n| items | runs | not below the simple plan that the same items chose |\n|---|---|---|")

@@ -43,7 +43,7 @@ READERS = 1  # calls of a question that read others' answers
 MOST_READ = 3  # answers that such a call reads
 STRATEGIES = (None, "Flash")
 WITH_STRATEGY = 0.5  # share of calls that draw a strategy
-FEWEST = 16  # questions of a kind from which it gets a mind of its own; other kinds borrow one
+FEWEST = 8  # questions of a kind from which it gets a mind of its own; other kinds borrow one
 FEWEST_FOR_TOPICS = 100  # questions from which what texts tell is learned
 TOPICS = 8
 

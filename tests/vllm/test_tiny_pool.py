@@ -18,7 +18,7 @@ from mar.runtime.modes import MODES
 from mar.runtime.sandbox import Sandbox
 from mar.testing.tinypool import tiny_prompts
 from mar.testing.tinyskills import MixedSkills
-from mar.testing.tinytrain import train_on
+from mar.testing.tinytrain import learn_on, train_on
 from mar.types import AgentSpec, CallFailed, ChatRequest, Message, ModeSpec, Plan
 from tests.vllm.servers import AT_ONCE, CLOSE, engine_stopped, kept_busy, until
 
@@ -65,6 +65,21 @@ async def test_the_cascade_learns_which_model_can_do_what(tiny, tmp_path):
                 "copy": "tiny-speller",
                 "fact": "tiny-atlas",
             }
+
+
+async def test_the_sequential_controller_learns_it_from_one_question_to_every_model(tiny, tmp_path):
+    task = MixedSkills(sizes={"train": 60, "validation": 0, "test": 80})
+    async with tiny.pool(retry=QUICK, memo=tmp_path / "replies.sqlite") as pool:
+        learned = await learn_on(pool, task, CachedEncoder(MiniLM()), tmp_path / "run", seed=0)
+    assert learned.calls <= 60 * 4  # three models and one that reads
+    assert learned.row.accuracy.mean >= 0.85  # the best model alone: 0.5
+    favourite = {kind: Counter(models).most_common(1)[0][0] for kind, models in learned.asked.items()}
+    assert favourite == {
+        "add": "tiny-adder",
+        "reverse": "tiny-speller",
+        "copy": "tiny-speller",
+        "fact": "tiny-atlas",
+    }
 
 
 async def test_telemetry_sees_queues_rise_and_fall(tiny):
