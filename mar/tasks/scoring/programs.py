@@ -7,6 +7,7 @@ import builtins
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mar.runtime.code import extract_code, same_code
 from mar.runtime.code_names import bound, is_definition, parse
@@ -30,11 +31,16 @@ class PythonFunction:
 
     def extract(self, text: str) -> str | None:
         """The program in the text."""
-        return extract_code(text, names=self.names, prompt=self.prompt)
+        return _extracted(text, self.names, self.prompt)
 
     def equivalent(self, a: str, b: str) -> bool:
         """The same program up to formatting and comments."""
         return same_code(a, b)
+
+
+@lru_cache(maxsize=256)  # whoever watches an episode reads its messages again at every step
+def _extracted(text: str, names: tuple[str, ...], prompt: str) -> str | None:
+    return extract_code(text, names=names, prompt=prompt)
 
 
 def asked_names(tests: Sequence[str]) -> tuple[str, ...]:
