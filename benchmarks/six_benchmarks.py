@@ -49,7 +49,8 @@ from mar.types import Considered
 SAMPLES: Mapping[Split, int] = {"train": 200, "validation": 40, "test": 500}
 EPOCHS = 5  # 65 updates of MasRouter
 MORE_EPOCHS = {"humaneval": 32}  # of its 28 training items, which are two updates
-DRAWS = 4
+DRAWS = 4  # of each test item
+DRAWS_ELSEWHERE = 2  # at other prices than the first
 RATES = {"mbpp": 18.5, "mmlu_pro": 22.9, "gsm8k": 33.9, "math": 25.4, "mmlu": 22.3, "humaneval": 44.4}
 """Prices of money at which the median random plan costs a tenth of utility."""
 FACTORS = (1.0, 10.0, 0.1)  # of the price of money
@@ -96,7 +97,8 @@ class Measured:
 
     def _minus(self, controller: str, factor: float, other: Sequence[ItemResult]) -> Interval:
         rate, runs = self.rate(factor), self.learned[controller, factor]
-        return paired_bootstrap([utilities(r, rate, DRAWS) for r in runs], [utilities(other, rate, DRAWS)] * len(runs))
+        draws = len(runs[0]) * DRAWS // len(other)
+        return paired_bootstrap([utilities(r, rate, draws) for r in runs], [utilities(other, rate, DRAWS)] * len(runs))
 
 
 def measure(name: str, effects: float, seeds: Sequence[int], controllers: Sequence[str]) -> Measured:
@@ -168,7 +170,7 @@ def _sequential(task: Any, name: str, factor: float, seed: int, place: Path, how
     folder = first if factor == 1 else place / f"{seed}-x{factor:g}"
     options: dict[str, Any] = {"seed": seed, "controllers": ("sequential",), "epochs": 1, **how}
     if factor != 1:
-        options |= {"epochs": 0, "checkpoint": first / CHECKPOINT}
+        options |= {"epochs": 0, "checkpoint": first / CHECKPOINT, "test_draws": DRAWS_ELSEWHERE}
     _run(task, folder, options, RATES[name] * factor)
     return folder
 
@@ -205,8 +207,9 @@ def calibration_error(folders: Sequence[Path]) -> float:
 def show(measured: Measured) -> None:
     """One benchmark's table."""
     n = len(next(iter(measured.fixed.values()))) // DRAWS
+    draws = f"{DRAWS} draws ({DRAWS_ELSEWHERE} of learned controllers at other prices)"
     print(
-        f"\n### {measured.name}, effects x {measured.effects:g}: {n} test items x {DRAWS} draws; simulated pool, "
+        f"\n### {measured.name}, effects x {measured.effects:g}: {n} test items x {draws}; simulated pool, "
         f"version 2\n\n| cost_rate | controller | accuracy % | utility | USD / 100 | calls | failed % |\n"
         "|---|---|---|---|---|---|---|"
     )
