@@ -274,3 +274,16 @@ def test_a_trained_router_serves_other_llms_too(store):
     live = router(store, model=model)
     said(store, "ann", "newcomer", 1.0, n=3)
     assert live.choose([Query(text="q", user_id="ann")], space)[0].model == "newcomer"
+
+
+# A prior for other controllers ----------------------------------------------------------------------------------
+
+
+def test_who_liked_a_model_is_expected_to_be_served_better_by_it_and_a_stranger_is_not(store):
+    said(store, "ann", "m1", 1.0, n=6)
+    said(store, "ann", "m2", 0.0, n=6, conversation="d")
+
+    (ann, stranger) = router(store).likes([Query(text="q", user_id="ann"), Query(text="q", user_id="bob")], SPACE)
+
+    assert ann["m1"] > ann["m0"] > ann["m2"]
+    assert list(stranger.values()) == pytest.approx([0.0] * 3)

@@ -101,6 +101,10 @@ class GmtRouter:
         consensus, x = users.features(openings, [q.text for q in queries], [len(q.history) for q in queries])
         return [self._choose(users, q, c, f) for q, c, f in zip(queries, consensus, x, strict=True)]
 
+    def likes(self, queries: Sequence[Query], space: PlanSpace) -> list[dict[str, float]]:
+        """What each query's user said so far, as log-odds by LLM: a prior for controllers that also weigh answers."""
+        return [choice.personal for choice in self.choose(queries, space)]
+
     def _for(self, models: tuple[str, ...]) -> LiveUsers:
         if models not in self._users:
             known = self._model or blank_model(models, self.encoder.width)

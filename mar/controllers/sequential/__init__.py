@@ -10,7 +10,7 @@ from mar.controllers.belief.beliefs import Beliefs, Prior
 from mar.controllers.belief.likelihood import Evidence, Said
 from mar.controllers.sequential.calls import Asked, Call
 from mar.controllers.sequential.checkpoint import is_sequential, load_sequential, save_sequential
-from mar.controllers.sequential.controller import Sequential
+from mar.controllers.sequential.controller import Likes, Sequential
 from mar.controllers.sequential.foresight import Foreseen, foresee
 from mar.controllers.sequential.habits import Habits
 from mar.controllers.sequential.mind import Mind
@@ -24,6 +24,7 @@ __all__ = [
     "Evidence",
     "Foreseen",
     "Habits",
+    "Likes",
     "Mind",
     "Outlook",
     "Prior",

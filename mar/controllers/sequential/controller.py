@@ -3,21 +3,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 import torch
 
 from mar.controllers.base import Planned, PlanSpace
 from mar.controllers.embeddings import Encoder
 from mar.controllers.sequential.calls import form_of
-from mar.controllers.sequential.mind import Mind
+from mar.controllers.sequential.mind import SCALE, Mind
 from mar.controllers.sequential.planner import Outlook
 from mar.controllers.sequential.policy import SequentialPolicy, Terms, weighed
 from mar.types import Domain, Query
 
 TOGETHER = 64  # queries whose first step is weighed at once
+
+
+class Likes(Protocol):
+    """What is known of who asks: the personal router's estimates (`GmtRouter.likes`), say."""
+
+    def __call__(self, queries: Sequence[Query], space: PlanSpace) -> Sequence[Mapping[str, float]]:
+        """For each query, by model: log-odds by which its answers serve this user better than others. Not named: 0."""
+        ...
 
 
 class Sequential:
@@ -28,11 +37,21 @@ class Sequential:
         encoder: Of texts; give a cached one.
         terms: What an answer may cost. Every price is served without learning anew.
         domain: Of queries that do not state one.
+        likes: Moves skills for queries that say who asks, before anything was heard; None: all users are alike.
     """
 
-    def __init__(self, minds: Sequence[Mind], encoder: Encoder, terms: Terms, *, domain: Domain | None = None) -> None:
+    def __init__(
+        self,
+        minds: Sequence[Mind],
+        encoder: Encoder,
+        terms: Terms,
+        *,
+        domain: Domain | None = None,
+        likes: Likes | None = None,
+    ) -> None:
         self.name = "sequential"
         self.minds, self.encoder, self.terms, self.domain = {m.kind: m for m in minds}, encoder, terms, domain
+        self.likes = likes
 
     @property
     def cost_rate(self) -> float:
@@ -67,12 +86,13 @@ class Sequential:
             mind = self.mind(query, vectors[i])
             minds.setdefault(mind.kind, mind.knowing(space.cards))
             groups.setdefault((mind.kind, bool(query.shown_tests.tests)), []).append(i)
+        liked = self._liked(queries, space)
         planned: dict[int, Planned] = {}
         for (kind, _), places in groups.items():
             mind = minds[kind]
             for at in range(0, len(places), TOGETHER):
                 some = places[at : at + TOGETHER]
-                skill = mind.skill(vectors[some])
+                skill = mind.skill(vectors[some]) + _offsets([liked.get(i, {}) for i in some], mind)
                 first = weighed(mind, [queries[i] for i in some], [[] for _ in some], skill, reading=False)
                 for row, i in enumerate(some):
                     opening = Outlook(right=first.right[row : row + 1], alone=first.alone[row : row + 1], reading=None)
@@ -80,8 +100,20 @@ class Sequential:
                     planned[i] = Planned(policy=make, notes={"kind": kind})
         return [planned[i] for i in range(len(queries))]
 
+    def _liked(self, queries: Sequence[Query], space: PlanSpace) -> dict[int, Mapping[str, float]]:
+        """What users like, of the queries that say who asks."""
+        known = [i for i, query in enumerate(queries) if query.user_id is not None]
+        if self.likes is None or not known:
+            return {}
+        return dict(zip(known, self.likes([queries[i] for i in known], space), strict=True))
+
     def _within(self, space: PlanSpace) -> Terms:
         """The terms as far as a pool can answer: recorded answers have read nobody."""
         if not space.alone:
             return self.terms
         return replace(self.terms, most_calls=min(self.terms.most_calls, space.max_agents), reading=False)
+
+
+def _offsets(liked: Sequence[Mapping[str, float]], mind: Mind) -> torch.Tensor:
+    """Of skills, (n, M): so many log-odds of serving somebody better are worth as much as log-odds of accuracy."""
+    return torch.tensor([[SCALE * of.get(name, 0.0) for name in mind.beliefs.models] for of in liked])

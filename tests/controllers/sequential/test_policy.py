@@ -234,3 +234,48 @@ def test_what_would_be_done_is_foreseen_with_what_may_be_heard():
     agreed = {after.heard for after in heard["an answer"].then}
     assert agreed >= {"it agrees", "another answer"}
     assert made.model.calls == 0
+
+
+# Users --------------------------------------------------------------------------------------------------------------
+
+
+def fan_of(model):
+    """Likes one model's answers, by two to one."""
+
+    def likes(queries, space):
+        assert all(query.user_id for query in queries)
+        return [{model: math.log(2)} for _ in queries]
+
+    return likes
+
+
+def first_asked(likes, user):
+    """The first model asked, of two that are as good as each other and cost the same."""
+    answers = dict.fromkeys((CHEAP, DEAR, WEAK), "The answer is 42.")
+    controller = Sequential(
+        [mind(theta=(2.0, 2.0, 1.9))], HashEncoder(16), Terms(cost_rate=0.0), domain="Math", likes=likes
+    )
+    made = pool(answers)
+    (planned,) = controller.plan([replace(QUERY, user_id=user)], PlanSpace.of(made, PromptLibrary.load()))
+    return next(iter(run(planned.how, made, QUERY).calls())).model
+
+
+@pytest.mark.parametrize("model", [CHEAP, DEAR, WEAK])
+def test_a_user_who_likes_a_model_gets_it_where_others_are_as_good(model):
+    assert first_asked(fan_of(model), "ann") == model
+
+
+def test_who_does_not_say_who_asks_gets_what_everybody_gets():
+    everybody = first_asked(None, "ann")
+
+    assert first_asked(fan_of(WEAK), None) == everybody != WEAK
+
+
+def test_a_liked_model_that_is_far_worse_is_not_asked_first():
+    made = mind(theta=(6.0, 6.0, -6.0))
+    controller = Sequential([made], HashEncoder(16), Terms(cost_rate=0.0), domain="Math", likes=fan_of(WEAK))
+    answers = pool(dict.fromkeys((CHEAP, DEAR, WEAK), "The answer is 42."))
+
+    (planned,) = controller.plan([replace(QUERY, user_id="ann")], PlanSpace.of(answers, PromptLibrary.load()))
+
+    assert next(iter(run(planned.how, answers, QUERY).calls())).model != WEAK
