@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mar import api
 from mar.cli.ask import paid
 from mar.cli.main import app
-from mar.controllers import PlanSpace
+from mar.controllers import PlanSpace, embeddings
 from mar.controllers.base import Planned
 from mar.controllers.baselines import Constant, single
 from mar.controllers.embeddings import HashEncoder, MiniLM, encoder_of
@@ -37,7 +37,7 @@ def nothing_configured(tmp_path, monkeypatch):
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "180")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(api, "MiniLM", HashEncoder)
+    monkeypatch.setattr(embeddings, "MiniLM", HashEncoder)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ sound; `policy` plays an episode by all this. It is learned in `mar.learning.seq
 from mar.controllers.belief.beliefs import Beliefs, Prior
 from mar.controllers.belief.likelihood import Evidence, Said
 from mar.controllers.sequential.calls import Asked, Call
-from mar.controllers.sequential.checkpoint import is_sequential, load_sequential, save_sequential
+from mar.controllers.sequential.checkpoint import load_sequential, save_sequential
 from mar.controllers.sequential.controller import Likes, Sequential
-from mar.controllers.sequential.foresight import Foreseen, foresee
+from mar.controllers.sequential.foresight import foresee
 from mar.controllers.sequential.habits import Habits
 from mar.controllers.sequential.mind import Mind
 from mar.controllers.sequential.planner import Outlook, consider
@@ -22,7 +22,6 @@ __all__ = [
     "Beliefs",
     "Call",
     "Evidence",
-    "Foreseen",
     "Habits",
     "Likes",
     "Mind",
@@ -34,7 +33,6 @@ __all__ = [
     "Terms",
     "consider",
     "foresee",
-    "is_sequential",
     "load_sequential",
     "save_sequential",
 ]

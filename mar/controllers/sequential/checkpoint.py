@@ -18,7 +18,6 @@ from mar.controllers.embeddings import Encoder
 from mar.controllers.headers import (
     CheckpointHeader,
     check_encoder,
-    header_of,
     promised,
     read_checkpoint,
     write_checkpoint,
@@ -87,11 +86,6 @@ def save_sequential(path: Path, controller: Sequential, *, trained_on: Mapping[s
         arrays |= {f"{number}.habits.{name}": getattr(mind.habits, name) for name in _HABITS}
         arrays |= {f"{number}.topics.{f.name}": getattr(mind.topics, f.name).numpy() for f in fields(Topics)}
     write_checkpoint(path, header, arrays)
-
-
-def is_sequential(path: Path) -> bool:
-    """Whether a file is such a checkpoint."""
-    return FORMAT in header_of(path)
 
 
 def load_sequential(path: Path, encoder: Encoder) -> Loaded:

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
+from mar.controllers.base import Foreseen
 from mar.controllers.belief.likelihood import (
     FAILED,
     PASSED,
@@ -24,22 +23,6 @@ from mar.controllers.sequential.policy import SequentialPolicy
 from mar.types import Query, View
 
 SELDOM = 0.02  # what is less likely is left out
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
-    """One point of an episode."""
-
-    heard: str  # last, in words; empty at the beginning
-    chance: float  # of getting here from the point before
-    action: str  # what is done here
-    right: float  # probability that the best answer so far is right
-    usd: float  # expected cost of the action
-    then: tuple[Foreseen, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain dictionary."""
-        return asdict(self)
 
 
 def foresee(policy: SequentialPolicy, query: Query, *, steps: int = 2) -> Foreseen:
@@ -91,7 +74,7 @@ def _after(policy: SequentialPolicy, query: Query, said: Sequence[Said], call: S
         for (_, words), chance, future in zip(outcomes, chances, futures, strict=True)
         if chance >= SELDOM
     ]
-    return sorted(found, key=lambda f: -f.chance)
+    return sorted(found, key=lambda f: -(f.chance or 0.0))
 
 
 def _outcomes(form: str, said: Sequence[Said], *, tested: bool) -> list[tuple[int, str]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from mar.controllers.base import Foreseen
 from mar.controllers.baselines import DEFAULT_TEAM
 from mar.controllers.belief.likelihood import Evidence
 from mar.controllers.belief.likelihood import Said as Heard
@@ -95,6 +96,12 @@ class SequentialPolicy:
         if not said and self.opening is not None:
             return self.opening
         return weighed(self.mind, [query], [said], self.skill, reading=self.terms.reading and bool(said))
+
+    def foresee(self, query: Query) -> Foreseen:
+        """The first steps of an episode, nothing being run."""
+        from mar.controllers.sequential.foresight import foresee  # it builds on this module
+
+        return foresee(self, query)
 
     # What could be done ---------------------------------------------------------------------------------------
 
