@@ -54,16 +54,17 @@ def load_controller(
         ConfigError: It needs to know the pool, or the pool lacks one of its models; or `router_class` is given, and it
             is no fitted router.
     """
-    if name == Cards.name and router_class is None:
-        return Cards()
-    path = packaged_controller(name)
-    kind = kind_of(path)
-    if kind == "router":
+    by_card = name == Cards.name
+    path = None if by_card else packaged_controller(name)
+    kind = "" if path is None else kind_of(path)
+    if path is not None and kind == "router":
         from mar.controllers.routers.checkpoint import load_routed
 
         return load_routed(path, encoder, own=router_class)
     if router_class is not None:
         raise ConfigError(f"{name} is no fitted router; a router class ({router_class}) has no meaning for it")
+    if path is None:
+        return Cards()
     if kind == "gmt":
         from mar.controllers.gmt import GmtRouter, InteractionStore
 
