@@ -10,6 +10,7 @@ import sniffio
 from mar import clock
 from mar.controllers.base import Controller, Foreseen, Foresees, Planned, PlanSpace
 from mar.controllers.cards import Cards
+from mar.controllers.careful import plan_carefully
 from mar.controllers.headers import kind_of
 from mar.controllers.packaged import packaged_controller
 from mar.errors import ConfigError
@@ -127,7 +128,7 @@ def as_query(query: str | Query) -> Query:
 def plan(query: str | Query, controller: Controller, pool: Pool) -> Planned:
     """What the controller would do about a query; nothing is run."""
     prompts = PromptLibrary.load()
-    return controller.plan([as_query(query)], _space(controller, pool, prompts))[0]
+    return plan_carefully(controller, [as_query(query)], _space(controller, pool, prompts))[0]
 
 
 def foresee(query: str | Query, planned: Planned) -> Foreseen | None:
@@ -163,7 +164,7 @@ async def arun(
 ) -> Episode:
     """`run` for callers with an event loop of their own. A simulated pool then takes its time on that loop's clock."""
     asked, prompts = as_query(query), PromptLibrary.load()
-    planned = controller.plan([asked], _space(controller, pool, prompts))[0]
+    planned = plan_carefully(controller, [asked], _space(controller, pool, prompts))[0]
     lookup = NoLookup() if pool.simulated else WikipediaLookup()
     async with Sandbox() as sandbox, pool:
         runtime = Runtime(pool, prompts=prompts, tools=Tools(sandbox=sandbox, lookup=lookup), ledger=Ledger())

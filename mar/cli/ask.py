@@ -78,11 +78,14 @@ def plan_command(
 ) -> None:
     """Show how a query would be worked on; nothing is run."""
     from mar import api
+    from mar.controllers.careful import FALLBACK
 
     console = Terminal()
     chosen = chosen_pool(pool, allow, deny)
     controller = _controller(router, cost_rate, embedding, router_class)
     planned = api.plan(_text(query), controller, chosen)
+    if FALLBACK in planned.notes and not as_json:
+        console.print(planned.notes[FALLBACK], markup=False, highlight=False, style="yellow")
     tree = api.foresee(_text(query), planned)
     if as_json:
         print(json.dumps(_as_json(planned, controller.name) | ({} if tree is None else tree.to_json()), indent=2))

@@ -37,7 +37,7 @@ def pool_command(
     if config is None:
         _show_simulated(console)
         return
-    checked = _asked(config) if health else {}
+    checked: Mapping[str, Health] = _asked(config) if health else {}
     console.print(pool_table(config, checked))
     console.print(f"Configured by: {escape('; '.join(config.found))}", highlight=False)
     for model, variable in config.missing_keys.items():

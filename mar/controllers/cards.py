@@ -19,7 +19,7 @@ from mar.controllers.base import Foreseen, Planned, PlanSpace
 from mar.controllers.baselines import DEFAULT_TEAM
 from mar.controllers.stated import stated_percents
 from mar.pool.cards import ModelCard
-from mar.types import AgentSpec, Domain, Move, Option, Query, Said, Settle, View, Why
+from mar.types import AgentSpec, Domain, Move, Option, PolicyFactory, Query, Said, Settle, View, Why
 
 COST_RATE = 20.0  # utility per USD: a cent must buy 20 percentage points
 MOST_CALLS = 3
@@ -58,11 +58,12 @@ class Cards:
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """A policy for each query."""
-        most = min(MOST_CALLS, space.max_agents)
-        return [
-            Planned(policy=partial(CardsPolicy, self.choices(q, space.cards), most=most, reading=not space.alone))
-            for q in queries
-        ]
+        return [Planned(policy=self.policy(query, space)) for query in queries]
+
+    def policy(self, query: Query, space: PlanSpace, *, because: str = "") -> PolicyFactory:
+        """What makes the policy for a query; `because` says in place of whom it works."""
+        choices, most = self.choices(query, space.cards), min(MOST_CALLS, space.max_agents)
+        return partial(CardsPolicy, choices, most=most, reading=not space.alone, because=because)
 
     def choices(self, query: Query, cards: Sequence[ModelCard]) -> tuple[Choice, ...]:
         """The models that have room for a query, the best value first; of equals the pool's first."""

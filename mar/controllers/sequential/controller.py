@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from mar.controllers.base import Planned, PlanSpace
+from mar.controllers.careful import pool_doubt
 from mar.controllers.embeddings import Encoder
 from mar.controllers.sequential.calls import form_of
 from mar.controllers.sequential.mind import SCALE, Mind
@@ -75,6 +76,28 @@ class Sequential:
             domain = max(self.minds.values(), key=lambda m: float(m.topics.mean @ vector)).domain
         fits = sorted(self.minds.values(), key=lambda m: -(2 * (m.domain == domain) + (m.beliefs.form == form)))
         return fits[0].answering(form)
+
+    as_published = False
+
+    def doubts(self, queries: Sequence[Query], space: PlanSpace) -> list[str]:
+        """Why the cards should decide in its place: a pool or prices that it knows nothing of, or a text far from all
+        that it learned on. Answers of another form than it heard have to be nearer.
+        """
+        known = {name for mind in self.minds.values() for name in mind.beliefs.models}
+        doubt = pool_doubt(space.cards, known, priced=self.terms.cost_rate > 0)
+        if doubt:
+            return [doubt] * len(queries)
+        vectors = torch.from_numpy(self.encoder.encode([q.text for q in queries]))
+        far = "the question is far from those that it learned from"
+        return ["" if self._near(q, v) else far for q, v in zip(queries, vectors, strict=True)]
+
+    def _near(self, query: Query, vector: torch.Tensor) -> bool:
+        form, domain = form_of(query), query.domain or self.domain
+        return any(
+            mind.topics.near(vector) >= (mind.topics.edge if form == mind.beliefs.form else mind.topics.middle)
+            for mind in self.minds.values()
+            if domain in (None, mind.domain)
+        )
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """A policy for each query; texts are embedded together."""
