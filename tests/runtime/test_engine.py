@@ -200,10 +200,10 @@ def test_where_most_agents_agree_no_decider_is_paid_if_the_plan_says_so():
     query = replace(ASK, answer_format=Number())
     agreeing, split = script({0: "42", 1: "41", 2: "42"}), script({0: "42", 1: "41", 2: "40"})
     plan = plan_of("IO", 3, models="abc", decision="agreed", decider="c")
-    episode = run(plan, agreeing, query)
+    episode = run(plan, scripted_pool(agreeing, "abc"), query)
     assert ([c.call for c in episode.calls()], episode.answer) == (["agent"] * 3, "42")
     assert events(episode, Decided)[0].how == "vote"
-    episode = run(plan, split, query)
+    episode = run(plan, scripted_pool(split, "abc"), query)
     assert [(c.call, c.model) for c in episode.calls()][3:] == [("decider", "c")]
     assert len(list(run(plan_of("IO", 3, decision="agreed"), agreeing).calls())) == 4  # free texts do not compare
 
@@ -211,7 +211,7 @@ def test_where_most_agents_agree_no_decider_is_paid_if_the_plan_says_so():
 def test_a_decider_whose_model_said_nothing_is_another_one():
     query = replace(ASK, answer_format=Number())
     answers = script({0: "42", 1: "41"}, agent2=ServerFault("down"))
-    episode = run(plan_of("IO", 3, models="abc", decision="agreed", decider="c"), answers, query)
+    episode = run(plan_of("IO", 3, models="abc", decision="agreed", decider="c"), scripted_pool(answers, "abc"), query)
     assert [c.model for c in episode.calls() if c.call == "decider"] == ["a"]
 
 
