@@ -15,6 +15,7 @@ from mar.controllers.embeddings import Encoder, encoder_of, place_of
 from mar.controllers.headers import (
     CheckpointHeader,
     check_encoder,
+    header_of,
     promised,
     read_checkpoint,
     tried,
@@ -30,6 +31,7 @@ from mar.types import Domain
 FORMAT = "mar/router/1"
 WHAT = "a fitted router (save_routed writes them)"
 TIES = "ties"
+_OPEN = "mar/router/"
 
 
 class Header(CheckpointHeader):
@@ -78,6 +80,11 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
         texts=texts,
     )
     write_checkpoint(path, header, {TIES: controller.ties, **arrays, **{n: _code_points(arrays[n]) for n in texts}})
+
+
+def is_routed(path: Path) -> bool:
+    """Whether a file is a checkpoint of a router (of any version)."""
+    return _OPEN in header_of(path)
 
 
 def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None = None) -> RouterController:

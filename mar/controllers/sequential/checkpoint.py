@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mar.controllers.embeddings import Encoder
 from mar.controllers.headers import (
     CheckpointHeader,
     check_encoder,
+    header_of,
     promised,
     read_checkpoint,
     write_checkpoint,
@@ -31,7 +32,6 @@ from mar.types import Domain
 
 FORMAT = "mar/sequential/1"
 WHAT = "a sequential controller (training writes them)"
-_TOPICS = ("mean", "directions")
 _HABITS = ("written", "factor", "seconds", "centre")
 
 
@@ -48,8 +48,6 @@ class MindHeader(BaseModel):
     overhead: float
     apart: float = Field(ge=0)
     spread: float = Field(gt=0)
-    edge: float = -1.0  # of its texts, see Topics
-    middle: float = -1.0
 
 
 class Header(CheckpointHeader):
@@ -87,8 +85,13 @@ def save_sequential(path: Path, controller: Sequential, *, trained_on: Mapping[s
     for number, mind in enumerate(minds):
         arrays |= {f"{number}.{name}": t.numpy() for name, t in mind.beliefs.tensors.items()}
         arrays |= {f"{number}.habits.{name}": getattr(mind.habits, name) for name in _HABITS}
-        arrays |= {f"{number}.topics.{name}": getattr(mind.topics, name).numpy() for name in _TOPICS}
+        arrays |= {f"{number}.topics.{f.name}": getattr(mind.topics, f.name).numpy() for f in fields(Topics)}
     write_checkpoint(path, header, arrays)
+
+
+def is_sequential(path: Path) -> bool:
+    """Whether a file is such a checkpoint."""
+    return FORMAT in header_of(path)
 
 
 def load_sequential(path: Path, encoder: Encoder) -> Loaded:
@@ -114,8 +117,6 @@ def _described(mind: Mind) -> MindHeader:
         overhead=h.overhead,
         apart=h.apart,
         spread=h.spread,
-        edge=mind.topics.edge,
-        middle=mind.topics.middle,
     )
 
 
@@ -151,7 +152,7 @@ def _mind(path: Path, header: MindHeader, number: int, arrays: Mapping[str, np.n
             spread=header.spread,
             **habits,
         ),
-        topics=Topics(**topics, edge=header.edge, middle=header.middle),
+        topics=Topics(**topics),
     )
 
 

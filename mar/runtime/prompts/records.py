@@ -11,13 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from mar.types import Query
 
-RoleDomain = Literal[
-    "Code",
-    "Commonsense",
-    "Math",
-    "Final",  # the deciders
-    "Any",  # can be taken in every domain, but is not among those that controllers choose from
-]
+RoleDomain = Literal["Code", "Commonsense", "Math", "Final"]
 Aggregate = Literal[
     "plain",  # messages are shown as they are
     "run_code",  # code in them is run and the result is shown with them
