@@ -2,11 +2,11 @@
 
     import mar
     pool = mar.Pool.from_env()
-    router = mar.load_controller("sequential")
+    router = mar.load_controller()
     episode = mar.run("Write a function that ...", router, pool)
     print(episode.answer, episode.cost_usd, [call.model for call in episode.calls()])
 
-Names are imported when they are first used, so that `import mar` and `mar --help` do not wait for torch.
+Names are imported when they are first used, so that nothing waits for what it does not need.
 """
 
 from importlib import import_module

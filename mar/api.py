@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sniffio
 
 from mar import clock
-from mar.controllers import sequential
-from mar.controllers.base import Controller, Planned, PlanSpace
-from mar.controllers.cascal import Cascal
-from mar.controllers.cascal.artefacts import is_cascal, load_model
-from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
-from mar.controllers.gmt import GmtRouter, InteractionStore
-from mar.controllers.gmt.checkpoint import is_personal
-from mar.controllers.masrouter import Loaded, load_router
+from mar.controllers.base import Controller, Foreseen, Foresees, Planned, PlanSpace
+from mar.controllers.cards import Cards
+from mar.controllers.careful import plan_carefully
+from mar.controllers.headers import kind_of
 from mar.controllers.packaged import packaged_controller
-from mar.controllers.routers.checkpoint import is_routed, load_routed
-from mar.controllers.sequential import Foreseen, SequentialPolicy, is_sequential, load_sequential
-from mar.controllers.system_aware.checkpoint import is_system_aware, load_system_aware
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
 from mar.runtime import Ledger, PromptLibrary, RunIdentity, Runtime, Tools, WikipediaLookup
@@ -27,13 +21,22 @@ from mar.runtime.lookup import NoLookup
 from mar.runtime.sandbox import Sandbox
 from mar.types import Budget, Episode, Query
 
+if TYPE_CHECKING:  # learned controllers are imported when one is loaded: PyTorch takes seconds
+    from mar.controllers.embeddings import Encoder
+    from mar.controllers.masrouter import Loaded
+
+DEFAULT = Cards.name  # the controller of whoever names none
 TRAINED_ON_SIMULATED = " (trained on the simulated pool)"
 
 
 def load_controller(
-    name: str | Path, *, encoder: Encoder | None = None, pool: Pool | None = None, router_class: str | None = None
+    name: str | Path = DEFAULT,
+    *,
+    encoder: Encoder | None = None,
+    pool: Pool | None = None,
+    router_class: str | None = None,
 ) -> Controller:
-    """A trained controller: a packaged one by name, or a checkpoint file.
+    """A controller: "cards", which needs no training, a trained one that is packaged, by name, or a checkpoint file.
 
     Files of MasRouter, of the sequential controller, of a system-aware router, of CASCAL (top-1; set `top` for a vote
     of three), of fitted routers and of the personal router (over the interactions in the cache folder) are told apart
@@ -42,7 +45,7 @@ def load_controller(
     The packaged ones were trained on the simulated pool and say so in their `name`.
 
     Args:
-        name: Of a packaged controller or a file.
+        name: Of a controller or a file.
         encoder: Of texts; None: all-MiniLM-L6-v2, and for a fitted router the one that its checkpoint names.
         pool: What it will run on; a system-aware controller is made for the models of one pool.
         router_class: The class of your own that a router was fitted with, as module:Class; its module is imported.
@@ -52,26 +55,40 @@ def load_controller(
         ConfigError: It needs to know the pool, or the pool lacks one of its models; or `router_class` is given, and it
             is no fitted router.
     """
-    path = packaged_controller(name)
-    if is_routed(path):
+    by_card = name == Cards.name
+    path = None if by_card else packaged_controller(name)
+    kind = "" if path is None else kind_of(path)
+    if path is not None and kind == "router":
+        from mar.controllers.routers.checkpoint import load_routed
+
         return load_routed(path, encoder, own=router_class)
     if router_class is not None:
         raise ConfigError(f"{name} is no fitted router; a router class ({router_class}) has no meaning for it")
-    if is_system_aware(path):
+    if path is None:
+        return Cards()
+    if kind == "gmt":
+        from mar.controllers.gmt import GmtRouter, InteractionStore
+
+        return GmtRouter.load(path, InteractionStore(), encoder)
+    chosen = _encoder() if encoder is None else encoder
+    if kind == "system_aware":
+        from mar.controllers.system_aware.checkpoint import load_system_aware
+
         if pool is None:
             raise ConfigError(f"{name} is a system-aware controller, made for the models of a pool; give the pool")
-        space = PlanSpace.of(pool, PromptLibrary.load())
-        return load_system_aware(path, CachedEncoder(MiniLM()) if encoder is None else encoder, space)
-    if is_sequential(path):
-        kept = load_sequential(path, CachedEncoder(MiniLM()) if encoder is None else encoder)
+        return load_system_aware(path, chosen, PlanSpace.of(pool, PromptLibrary.load()))
+    if kind == "cascal":
+        from mar.controllers.cascal import Cascal, load_model
+
+        return Cascal(load_model(path), chosen)
+    if kind == "sequential":
+        from mar.controllers.sequential import load_sequential
+
+        kept = load_sequential(path, chosen)
         if kept.header.simulated:
             kept.controller.name += TRAINED_ON_SIMULATED
         return kept.controller
-    if is_cascal(path):
-        return Cascal(load_model(path), CachedEncoder(MiniLM()) if encoder is None else encoder)
-    if is_personal(path):
-        return GmtRouter.load(path, InteractionStore(), encoder)
-    loaded = load_checkpoint(name, encoder=encoder)
+    loaded = load_checkpoint(name, encoder=chosen)
     if loaded.header.simulated:
         loaded.router.name += TRAINED_ON_SIMULATED
     return loaded.router
@@ -83,8 +100,15 @@ def load_checkpoint(name: str | Path, *, encoder: Encoder | None = None) -> Load
     Raises:
         CheckpointError: There is no such controller, or the file does not fit.
     """
-    chosen = CachedEncoder(MiniLM()) if encoder is None else encoder
-    return load_router(packaged_controller(name), chosen)
+    from mar.controllers.masrouter import load_router
+
+    return load_router(packaged_controller(name), _encoder() if encoder is None else encoder)
+
+
+def _encoder() -> Encoder:
+    from mar.controllers import embeddings
+
+    return embeddings.encoder_of(None)
 
 
 def as_query(query: str | Query) -> Query:
@@ -104,13 +128,13 @@ def as_query(query: str | Query) -> Query:
 def plan(query: str | Query, controller: Controller, pool: Pool) -> Planned:
     """What the controller would do about a query; nothing is run."""
     prompts = PromptLibrary.load()
-    return controller.plan([as_query(query)], _space(controller, pool, prompts))[0]
+    return plan_carefully(controller, [as_query(query)], _space(controller, pool, prompts))[0]
 
 
 def foresee(query: str | Query, planned: Planned) -> Foreseen | None:
     """What would be done step by step, as far as a controller that decides so can say; None for any other."""
     policy = None if planned.policy is None else planned.policy()
-    return sequential.foresee(policy, as_query(query)) if isinstance(policy, SequentialPolicy) else None
+    return policy.foresee(as_query(query)) if isinstance(policy, Foresees) else None
 
 
 def run(
@@ -140,7 +164,7 @@ async def arun(
 ) -> Episode:
     """`run` for callers with an event loop of their own. A simulated pool then takes its time on that loop's clock."""
     asked, prompts = as_query(query), PromptLibrary.load()
-    planned = controller.plan([asked], _space(controller, pool, prompts))[0]
+    planned = plan_carefully(controller, [asked], _space(controller, pool, prompts))[0]
     lookup = NoLookup() if pool.simulated else WikipediaLookup()
     async with Sandbox() as sandbox, pool:
         runtime = Runtime(pool, prompts=prompts, tools=Tools(sandbox=sandbox, lookup=lookup), ledger=Ledger())

@@ -19,18 +19,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import sniffio
-import trio
-import trio.testing
 
 from mar.concurrency import first_error
 
+if TYPE_CHECKING:  # only virtual time needs trio, and its import would make every command wait
+    import trio
+    import trio.testing
+
 T = TypeVar("T")
 TICKS_PER_S = 2**30
-_holds: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("mar_clock_holds", 0)
 
 
 def run(main: Callable[[], Awaitable[T]], *, virtual: bool) -> T:
@@ -38,6 +40,8 @@ def run(main: Callable[[], Awaitable[T]], *, virtual: bool) -> T:
     with first_error():
         if not virtual:
             return anyio.run(main, backend="asyncio")
+        import trio.testing
+
         clock = trio.testing.MockClock(autojump_threshold=0)
         return anyio.run(main, backend="trio", backend_options={"clock": clock})
     raise AssertionError("unreachable")  # pragma: no cover
@@ -52,6 +56,8 @@ def virtual_clock() -> trio.testing.MockClock | None:
     """The virtual clock that the current code runs on, or None on the wall clock."""
     if sniffio.current_async_library() != "trio":
         return None
+    import trio.testing
+
     clock = trio.lowlevel.current_clock()
     return clock if isinstance(clock, trio.testing.MockClock) else None
 
@@ -61,12 +67,21 @@ async def real_work(work: Callable[[], Awaitable[T]], *, charge_s: float = 0.0) 
     clock = virtual_clock()
     if clock is None:
         return await work()
-    _holds.set(_holds.get() + 1)
+    holds = _holds()
+    holds.set(holds.get() + 1)
     clock.autojump_threshold = math.inf
     try:
         return await work()
     finally:
-        _holds.set(_holds.get() - 1)
-        if _holds.get() == 0:
+        holds.set(holds.get() - 1)
+        if holds.get() == 0:
             clock.autojump_threshold = 0
         await anyio.sleep(ticks(charge_s))
+
+
+@cache
+def _holds() -> trio.lowlevel.RunVar[int]:
+    """How many pieces of real work hold the clock of the running loop."""
+    from trio.lowlevel import RunVar
+
+    return RunVar("mar_clock_holds", 0)

@@ -16,13 +16,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 from mar.cli.script import finite
-from mar.controllers.base import Planned
 from mar.errors import ConfigError
-from mar.pool.pool import Pool
 from mar.reading import attempt, decoded
-from mar.runtime.engine import Runtime
-from mar.runtime.modes import get_mode
-from mar.runtime.trace import episode_to_json
 from mar.terminal import Terminal
 from mar.types import (
     Budget,
@@ -41,13 +36,17 @@ from mar.types import (
 )
 
 if TYPE_CHECKING:
-    from mar.controllers.sequential import Foreseen
+    from mar.controllers.base import Foreseen, Planned
+    from mar.pool.pool import Pool
 
 QueryArgument = Annotated[str, typer.Argument(help="The question or task. '-' reads it from standard input.")]
 PoolOption = Annotated[
     str, typer.Option("--pool", help="auto (as configured, else simulated), simulated, simulated-vllm, or a file.")
 ]
-RouterOption = Annotated[str, typer.Option("--router", help="A packaged controller or a checkpoint file.")]
+RouterOption = Annotated[
+    str,
+    typer.Option("--router", help="cards (one good-value model by card), a packaged controller or a checkpoint file."),
+]
 EmbeddingOption = Annotated[
     str | None,
     typer.Option("--embedding", help="Encoder of the queries: name or folder; default: the checkpoint's own."),
@@ -69,7 +68,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def plan_command(
     query: QueryArgument,
     pool: PoolOption = "auto",
-    router: RouterOption = "sequential",
+    router: RouterOption = "cards",
     embedding: EmbeddingOption = None,
     router_class: ClassOption = None,
     cost_rate: RateOption = None,
@@ -79,11 +78,14 @@ def plan_command(
 ) -> None:
     """Show how a query would be worked on; nothing is run."""
     from mar import api
+    from mar.controllers.careful import FALLBACK
 
     console = Terminal()
     chosen = chosen_pool(pool, allow, deny)
     controller = _controller(router, cost_rate, embedding, router_class)
     planned = api.plan(_text(query), controller, chosen)
+    if FALLBACK in planned.notes and not as_json:
+        console.print(planned.notes[FALLBACK], markup=False, highlight=False, style="yellow")
     tree = api.foresee(_text(query), planned)
     if as_json:
         print(json.dumps(_as_json(planned, controller.name) | ({} if tree is None else tree.to_json()), indent=2))
@@ -99,7 +101,7 @@ def plan_command(
 def ask_command(
     query: QueryArgument,
     pool: PoolOption = "auto",
-    router: RouterOption = "sequential",
+    router: RouterOption = "cards",
     embedding: EmbeddingOption = None,
     router_class: ClassOption = None,
     cost_rate: RateOption = None,
@@ -122,6 +124,8 @@ def ask_command(
     budget = Budget(usd=max_usd, seconds=max_seconds)
     episode = api.run(_text(query), controller, chosen, budget=budget)
     if as_json:
+        from mar.runtime.trace import episode_to_json
+
         print(json.dumps({"simulated": chosen.simulated, **episode_to_json(episode)}, indent=2))
         _exit_for(episode)
         return
@@ -135,8 +139,9 @@ def ask_command(
 
 
 def _step(point: Foreseen) -> str:
-    heard = f"{point.heard} ({point.chance:.0%}): " if point.heard else ""
-    believed = f", right {point.right:.0%}" if point.heard else ""
+    chance = "" if point.chance is None else f" ({point.chance:.0%})"
+    heard = f"{point.heard}{chance}: " if point.heard else ""
+    believed = f", right {point.right:.0%}" if point.heard and point.right else ""
     cost = f" (about {point.usd:.6f} USD)" if point.usd else ""
     return f"{heard}{point.action}{cost}{believed}"
 
@@ -169,9 +174,12 @@ def chosen_pool(choice: str, allow: list[str] | None, deny: list[str] | None) ->
 
 def _controller(name: str, cost_rate: float | None, embedding: str | None, router_class: str | None) -> Any:
     from mar import api
-    from mar.controllers.embeddings import encoder_of
 
-    encoder = None if embedding is None else encoder_of(embedding)
+    encoder = None
+    if embedding is not None:
+        from mar.controllers.embeddings import encoder_of  # only who names an encoder needs it here
+
+        encoder = encoder_of(embedding)
     file = Path(name) if Path(name).is_file() else name
     loaded = api.load_controller(file, encoder=encoder, router_class=router_class)
     if cost_rate is not None:
@@ -193,6 +201,9 @@ def _text(query: str) -> str:
 
 def plan_tree(plan: Plan, pool: Pool, *, title: str = "plan") -> Tree:
     """A plan as a picture: rounds, and who reads whom."""
+    from mar.runtime.engine import Runtime
+    from mar.runtime.modes import get_mode, has_decider
+
     runtime = Runtime(pool)
     bound, cost = runtime.bound(plan), runtime.cost_bound(plan)
     label = f"{title}: [bold]{plan.mode.name}[/] on {plan.domain}, at most {bound.calls} calls in {bound.stages} stages"
@@ -202,7 +213,7 @@ def plan_tree(plan: Plan, pool: Pool, *, title: str = "plan") -> Tree:
         branch = tree.add(f"round {number}")
         for i, (now, before) in enumerate(zip(graph.reads_now, graph.reads_before, strict=True)):
             branch.add(escape(_agent_line(i, plan, now, before)))
-    tree.add(_decision_line(plan))
+    tree.add(_decision_line(plan, has_decider=has_decider(plan)))
     return tree
 
 
@@ -214,10 +225,10 @@ def _agent_line(i: int, plan: Plan, now: tuple[int, ...], before: tuple[int, ...
     return f"{i + 1} {agent.role} on {agent.model or 'a model chosen when it runs'}{strategy}{heard}"
 
 
-def _decision_line(plan: Plan) -> str:
+def _decision_line(plan: Plan, *, has_decider: bool) -> str:
     if len(plan.agents) == 1:
         return "answer: the agent's own"
-    if plan.decision == "final" and not get_mode(plan.mode).votes:
+    if has_decider:
         return f"answer: a final call to {plan.decider or 'the model that most agents ran on'}"
     return "answer: the last agent's" if plan.decision == "last" else "answer: the majority's"
 

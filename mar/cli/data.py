@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 from rich.markup import escape
@@ -14,9 +14,11 @@ from rich.table import Table
 
 from mar.errors import ConfigError, DataError
 from mar.tasks.catalogue import CATALOGUE, DataSet
-from mar.tasks.download import Unreachable, open_client
-from mar.tasks.pull import Pulled, by_hand_line, hosts, present_files, pull
 from mar.terminal import Terminal
+
+if TYPE_CHECKING:  # imported where they are used: the HTTP client would make every other command wait
+    from mar.tasks.download import Unreachable
+    from mar.tasks.pull import Pulled
 
 data_app = typer.Typer(help="Fetch public data sets, or list them.", no_args_is_help=True)
 
@@ -26,6 +28,8 @@ IntoOption = Annotated[Path, typer.Option("--into", help="The data folder.")]
 @data_app.command("list")
 def list_command(into: IntoOption = Path("Datasets")) -> None:
     """List the data sets: what they are, how large, under which licence, from where, and whether they are there."""
+    from mar.tasks.pull import present_files
+
     table = Table(title="Data sets", show_lines=True)
     for column in ("name", "present", "what it is, rows, size, licence, source"):
         table.add_column(column, overflow="fold", no_wrap=column in ("name", "present"))
@@ -74,6 +78,9 @@ def recordings_command(
 
 
 def _pull_one(entry: DataSet, into: Path, force: bool) -> None:
+    from mar.tasks.download import Unreachable, open_client
+    from mar.tasks.pull import pull
+
     try:
         with open_client() as client, _Bars() as bars:
             pulled = pull(entry, into, client=client, watch=bars, force=force)
@@ -84,6 +91,9 @@ def _pull_one(entry: DataSet, into: Path, force: bool) -> None:
 
 def _pull_all(into: Path, force: bool) -> None:
     """Everything; what has to be fetched by hand is only named, a host that is silent is asked once."""
+    from mar.tasks.download import Unreachable, open_client
+    from mar.tasks.pull import by_hand_line, hosts, present_files, pull
+
     failed: list[str] = []
     silent: dict[str, Unreachable] = {}
     waiting: dict[str, list[DataSet]] = {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
-import anyio
 import typer
 from rich import box
 from rich.console import Console
@@ -15,9 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from mar.pool.cards import ModelCard
-from mar.pool.health import Health, check_health
 from mar.pool.settings import PoolConfig, find_pool_config
 from mar.terminal import Terminal
+
+if TYPE_CHECKING:
+    from mar.pool.health import Health
 
 FIGURES = ("model", "USD/M in", "out", "context", "output", "at once", "/min")
 PLACES = ("endpoint", "key", "health")
@@ -36,11 +37,19 @@ def pool_command(
     if config is None:
         _show_simulated(console)
         return
-    checked = anyio.run(check_health, config.cards, config.keys) if health else {}
+    checked: Mapping[str, Health] = _asked(config) if health else {}
     console.print(pool_table(config, checked))
     console.print(f"Configured by: {escape('; '.join(config.found))}", highlight=False)
     for model, variable in config.missing_keys.items():
         console.print(f"{escape(model)}: {escape(variable)} is not set; set it in .env or the environment")
+
+
+def _asked(config: PoolConfig) -> Mapping[str, Health]:
+    import anyio
+
+    from mar.pool.health import check_health  # only this path needs an HTTP client
+
+    return anyio.run(check_health, config.cards, config.keys)
 
 
 def pool_table(config: PoolConfig, health: Mapping[str, Health]) -> Table:

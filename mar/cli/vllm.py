@@ -10,7 +10,6 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import anyio
-import httpx
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -125,6 +124,8 @@ class _Look:
 
 
 async def _look(servers: Sequence[Server]) -> list[_Look]:
+    import httpx
+
     async with httpx.AsyncClient(timeout=3.0, trust_env=False) as client:  # they run on this machine
 
         async def reading(server: Server) -> ServerMetrics | None:

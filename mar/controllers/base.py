@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
@@ -73,6 +73,31 @@ class Planned:
         if self.plan is None:
             raise ConfigError("this controller decides step by step and makes no plan; a plan is needed here")
         return self.plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """One point of an episode that is decided step by step."""
+
+    heard: str  # last, in words; empty at the beginning
+    chance: float | None  # of getting here from the point before; None: not known
+    action: str  # what is done here
+    right: float  # probability that the best answer so far is right
+    usd: float | None  # expected cost of the action; None: unknown
+    then: tuple[Foreseen, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary."""
+        return asdict(self)
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """A policy that can say beforehand what it would do."""
+
+    def foresee(self, query: Query) -> Foreseen:
+        """The first steps of an episode, nothing being run."""
+        ...
 
 
 class Controller(Protocol):

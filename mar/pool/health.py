@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import anyio
-import httpx
 from pydantic import BaseModel, SecretStr
 
 from mar.errors import ConfigError, DataError
 from mar.pool.cards import ModelCard
 from mar.pool.network import http_client
 from mar.reading import decoded, parse_json, validated
+
+if TYPE_CHECKING:  # imported where it is used: a simulated pool has no servers
+    import httpx
 
 TIMEOUT_S = 3.0
 
@@ -38,6 +41,8 @@ async def check_health(
     cards: Iterable[ModelCard], keys: Mapping[str, SecretStr], *, timeout_s: float = TIMEOUT_S
 ) -> dict[str, Health]:
     """Ask every model's server for its list of models; by name of the model. Nothing is raised."""
+    import httpx
+
     results: dict[str, Health] = {}
     async with anyio.create_task_group() as tasks:
 
@@ -56,6 +61,8 @@ async def check_health(
 
 
 async def _check(client: httpx.AsyncClient, card: ModelCard, key: SecretStr | None, timeout_s: float) -> Health:
+    import httpx
+
     headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
     began = time.perf_counter()
     with anyio.move_on_after(timeout_s):  # httpx's own limit is per read, not for the whole reply

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
-
-from prometheus_client import Metric
-from prometheus_client.parser import text_string_to_metric_families
+from typing import TYPE_CHECKING
 
 from mar.errors import BadReply
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 RUNNING = ("vllm:num_requests_running",)
 WAITING = ("vllm:num_requests_waiting",)
@@ -70,6 +71,8 @@ def read_metrics(text: str, served_name: str) -> ServerMetrics:
     Raises:
         BadReply: It is no Prometheus text, or holds none of the figures.
     """
+    from prometheus_client.parser import text_string_to_metric_families  # only watched servers need it
+
     try:
         families = list(text_string_to_metric_families(text))
     except (ValueError, KeyError, IndexError) as error:

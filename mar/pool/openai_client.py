@@ -19,14 +19,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import anyio
-import httpx
-import openai
 from pydantic import SecretStr
-from tenacity import AsyncRetrying, RetryCallState
 
 from mar.concurrency import PerLoop
 from mar.errors import BadReply, BadRequest, CallError, CallTimeout, ConfigError, ConnectionLost, ServerFault
@@ -36,12 +33,16 @@ from mar.pool.faults import Where, fault
 from mar.pool.lessons import learn
 from mar.pool.limits import CallTiming, ModelLimits
 from mar.pool.network import http_client, proxy_of
-from mar.pool.openai_errors import from_openai
 from mar.pool.openai_reply import NoCompletion, ReplyBuilder, mapping
 from mar.pool.openai_request import request_body, stream_fields
 from mar.pool.reasoning import Splitter
 from mar.pool.server_words import Said
 from mar.types import ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
+
+if TYPE_CHECKING:  # imported where they are used: the SDK takes a second to load, and who only plans sends nothing
+    import httpx
+    import openai
+    from tenacity import AsyncRetrying, RetryCallState
 
 log = logging.getLogger(__name__)
 LONG_PAUSE_S = 5.0  # a pause before another try is worth a line from here on
@@ -100,6 +101,8 @@ class RetryPolicy:
 
     def retrying(self) -> AsyncRetrying:
         """A fresh retry loop that lets the last error through; the error says how many tries there were."""
+        from tenacity import AsyncRetrying
+
         bought = 0
 
         def again(state: RetryCallState) -> bool:
@@ -179,6 +182,8 @@ class OpenAIModel:
 
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[_Open]:
+        import openai
+
         hooks = {"response": [_note_headers]}
         async with AsyncExitStack() as stack:
             http: dict[str | None, Any] = {}
@@ -200,6 +205,8 @@ class OpenAIModel:
             yield _Open(clients=clients, limits=limits)
 
     def _client(self, card: ModelCard, http: Any) -> openai.AsyncOpenAI:
+        import openai
+
         key = self._key(card.name) or NO_KEY
         client = openai.AsyncOpenAI(api_key=key, base_url=card.base_url, http_client=http, max_retries=0)
         # What OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_CUSTOM_HEADERS say is meant for one vendor, not for all.
@@ -299,6 +306,8 @@ class OpenAIModel:
         self, card: ModelCard, body: dict[str, Any], on_delta: DeltaHandler | None, where: Where
     ) -> ChatReply | Said:
         """Send one request. Gives the reply, or what the server said in its place before it generated anything."""
+        import openai
+
         client = self._clients[card.name]
         builder = ReplyBuilder(
             on_delta=on_delta, splitter=Splitter(unopened=self._dialects[card.name].begins_reasoning)
@@ -312,6 +321,8 @@ class OpenAIModel:
                 ttft_s = await _stream(client, body, builder)
             failure = builder.error
         except openai.OpenAIError as error:
+            from mar.pool.openai_errors import from_openai
+
             failure = from_openai(error, where)
         except (ValueError, RecursionError) as error:  # ours, and those of decoders, which the SDK lets through
             failure = BadReply(f"{where}: the reply is no chat completion: {where.quote(str(error))}")
@@ -337,6 +348,8 @@ async def _whole(client: openai.AsyncOpenAI, body: dict[str, Any], builder: Repl
 
 async def _stream(client: openai.AsyncOpenAI, body: dict[str, Any], builder: ReplyBuilder) -> float | None:
     """Read a stream; gives the seconds to its first text."""
+    import openai
+
     began, ttft_s = anyio.current_time(), None
     stream = await client.post(
         "/chat/completions", body=body, cast_to=object, stream=True, stream_cls=openai.AsyncStream[object]

@@ -22,14 +22,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 from pydantic import SecretStr, TypeAdapter
 
 from mar.errors import ConfigError, ServerNotStarted
 from mar.files import write_atomically
 from mar.pool.serving import ServerSpec, waves
 from mar.reading import read_json, validated
+
+if TYPE_CHECKING:  # imported where it is used: commands that start no server do without
+    import httpx
 
 POLL_S = 0.5
 STOP_S = 20.0  # a server that is asked to end has so long to do so
@@ -265,6 +268,8 @@ def _wait(servers: Sequence[Server], key: Key | None, timeout_s: float, watch: W
     Raises:
         ServerNotStarted: One ended, or is not ready in time.
     """
+    import httpx
+
     headers = {} if key is None else {"Authorization": f"Bearer {key.value.get_secret_value()}"}
     threads = ThreadPoolExecutor(max(1, len(servers)))
     try:
@@ -305,6 +310,8 @@ def _wait_with(
 
 def _ready(client: httpx.Client, server: Server) -> bool:
     """Whether a server is healthy and has answered: its first answer is slow, so it is not left to a user."""
+    import httpx
+
     body = {"model": server.served_name, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     try:
         if client.get(f"{server.url.removesuffix('/v1')}/health", timeout=2.0).status_code != 200:

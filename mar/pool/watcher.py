@@ -13,10 +13,9 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
-import httpx
 from pydantic import SecretStr
 
 from mar.concurrency import PerLoop, task_group
@@ -26,6 +25,9 @@ from mar.pool.metrics import ServerMetrics, read_metrics
 from mar.pool.network import http_client
 from mar.pool.pool import ReportsTelemetry, StatesCosts, ask
 from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
+
+if TYPE_CHECKING:  # imported where it is used: who only plans talks to no server
+    import httpx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,8 @@ class TelemetryWatcher:
 
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[dict[str, Watched]]:
+        import httpx
+
         async with AsyncExitStack() as stack, task_group() as tasks:
             watched: dict[str, Watched] = {}
             now = anyio.current_time()
@@ -144,6 +148,8 @@ class TelemetryWatcher:
             await anyio.sleep(self.settings.interval_s)
 
     async def _poll(self, client: httpx.AsyncClient, watched: Watched) -> None:
+        import httpx
+
         problem = f"no answer in {self.settings.timeout_s:g} s"
         with anyio.move_on_after(self.settings.timeout_s):  # httpx's own limit is per read, not for the whole reply
             try:
@@ -190,6 +196,8 @@ def _has_no_metrics(error: Exception, *, answered_before: bool) -> bool:
     A refusal (another key, a path that is gone, a page to log in at) says nothing about its load and will be said for
     ever, whereas a fault may pass; so may a garbled reply of a server that gave figures before.
     """
+    import httpx
+
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code < 500 and error.response.status_code not in (408, 429)
     return isinstance(error, httpx.TooManyRedirects) or (isinstance(error, BadReply) and not answered_before)

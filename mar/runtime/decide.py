@@ -18,6 +18,24 @@ class Settled:
 
 def vote(said: Sequence[Said], form: AnswerFormat, tie_break: TieBreak) -> Settled:
     """The answer that most agents give. A text without a readable answer does not vote."""
+    camps = _camps(said, form)
+    if not camps:
+        return Settled(text=said[-1].text if said else None, answer=None)
+    most = max(len(c) for c in camps)
+    tied = [c for c in camps if len(c) == most]
+    winner = tied[0] if tie_break == "first" else max(tied, key=lambda camp: _confidence(camp, tie_break))
+    return Settled(text=winner[0][0].text, answer=winner[0][1])
+
+
+def agreed(said: Sequence[Said], form: AnswerFormat) -> bool:
+    """Whether more than half of the messages give one answer; never where answers cannot be compared."""
+    if form.choices is None:
+        return False
+    return 2 * max(map(len, _camps(said, form)), default=0) > len(said)
+
+
+def _camps(said: Sequence[Said], form: AnswerFormat) -> list[list[tuple[Said, str]]]:
+    """Messages with their answers, by what they answer."""
     camps: list[list[tuple[Said, str]]] = []
     for message in said:
         answer = form.extract(message.text or "")
@@ -28,12 +46,7 @@ def vote(said: Sequence[Said], form: AnswerFormat, tie_break: TieBreak) -> Settl
             camps.append([(message, answer)])
         else:
             camp.append((message, answer))
-    if not camps:
-        return Settled(text=said[-1].text if said else None, answer=None)
-    most = max(len(c) for c in camps)
-    tied = [c for c in camps if len(c) == most]
-    winner = tied[0] if tie_break == "first" else max(tied, key=lambda camp: _confidence(camp, tie_break))
-    return Settled(text=winner[0][0].text, answer=winner[0][1])
+    return camps
 
 
 def _confidence(camp: list[tuple[Said, str]], tie_break: TieBreak) -> float:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import httpx
-
 from mar.errors import ConfigError, LookupUnavailable
 from mar.pool.network import http_client
 
@@ -43,6 +41,8 @@ class WikipediaLookup:
         Raises:
             LookupUnavailable: No network, an error of the service, or nothing found.
         """
+        import httpx  # only look-ups need it here
+
         params = {
             "action": "query",
             "format": "json",

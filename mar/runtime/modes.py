@@ -195,14 +195,17 @@ def get_mode(spec: ModeSpec) -> Mode:
     return MODES[spec.name]
 
 
+DECIDERS: tuple[Decision, ...] = ("final", "agreed")
+
+
 def decision_of(plan: Plan) -> Decision:
     """How a plan's answer is settled: by its decision, except that a mode that votes never makes the final call."""
-    return "vote" if plan.decision == "final" and get_mode(plan.mode).votes else plan.decision
+    return "vote" if plan.decision in DECIDERS and get_mode(plan.mode).votes else plan.decision
 
 
 def has_decider(plan: Plan) -> bool:
-    """Whether a plan ends with a final call: never in a mode that votes, never for one agent."""
-    return len(plan.agents) > 1 and decision_of(plan) == "final"
+    """Whether a plan may end with a final call: never in a mode that votes, never for one agent."""
+    return len(plan.agents) > 1 and decision_of(plan) in DECIDERS
 
 
 def beyond_reach(plan: Plan, reach: Reach) -> str | None:

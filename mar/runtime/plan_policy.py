@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from mar.runtime.modes import Round, decision_of, get_mode
+from mar.runtime.decide import agreed
+from mar.runtime.modes import DECIDERS, Round, decision_of, get_mode
 from mar.types import AgentSpec, Bind, Move, Plan, Said, Settle, View
 
 
@@ -50,8 +51,9 @@ class PlanPolicy:
             self._next_round()
             return self._due()
         messages = self._messages
-        if view.over is None and messages and self._decision == "final" and len(self._latest) > 1:
-            return [self._decider(messages, view)]
+        if view.over is None and messages and self._decision in DECIDERS and len(self._latest) > 1:
+            settled = self._decision == "agreed" and agreed(messages, view.query.answer_format)
+            return self._settle_for_what_there_is() if settled else [self._decider(messages, view)]
         return self._settle_for_what_there_is()
 
     # Rounds ----------------------------------------------------------------------------------------------------
@@ -95,7 +97,9 @@ class PlanPolicy:
             own=None if own is None else own.id,
             instruction=graph.instruction,
             mode=plan.mode.name,
-            answers=len(plan.agents) == 1 or self._decision == "vote" or (self._decision == "last" and last),
+            answers=len(plan.agents) == 1
+            or self._decision in ("vote", "agreed")
+            or (self._decision == "last" and last),
             revises=self._mode.revises,
             logprobs=plan.tie_break != "first",
             wave=self._wave + self._waves[i],
@@ -111,7 +115,7 @@ class PlanPolicy:
 
     def _decider(self, messages: Sequence[Said], view: View) -> Move:
         plan = self.plan
-        role, model = view.query.answer_format.final_role, plan.decider or _most_frequent(messages, plan)
+        role, model = view.query.answer_format.final_role, self._deciding(messages)
         return Move(
             agent=AgentSpec(role=role, model=model),
             domain=plan.domain,
@@ -123,6 +127,12 @@ class PlanPolicy:
             wave=self._wave + 1 + max(self._waves),
             bind=self._bind,
         )
+
+    def _deciding(self, messages: Sequence[Said]) -> str | None:
+        """The plan's decider, unless it is the model of agents none of which said anything."""
+        decider, spoke = self.plan.decider, {s.model for s in messages}
+        failed = self._decision == "agreed" and decider not in spoke and decider in {a.model for a in self.plan.agents}
+        return _most_frequent(messages, self.plan) if decider is None or failed else decider
 
     def _settle_by_decider(self, final: Said, view: View) -> Settle:
         if final.text is None and view.over is not None:

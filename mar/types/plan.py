@@ -17,8 +17,9 @@ Decision = Literal[
     "final",  # a decider reads the agents' outputs and answers (published name: FinalRefer)
     "vote",  # the majority of the extracted answers, no further call (published name: Vote)
     "last",  # the output of the last agent (published name: Last)
+    "agreed",  # what more than half of the agents say, where answers can be compared; else a decider
 ]
-DECISIONS: tuple[Decision, ...] = ("final", "vote", "last")
+DECISIONS: tuple[Decision, ...] = ("final", "vote", "last", "agreed")
 TieBreak = Literal[
     "first",  # the answer whose first supporter comes first in the plan
     "logprob",  # the answer with the highest mean log-probability among its supporters

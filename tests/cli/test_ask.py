@@ -37,7 +37,7 @@ def nothing_configured(tmp_path, monkeypatch):
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "180")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(api, "MiniLM", HashEncoder)
+    monkeypatch.setattr(api, "_encoder", HashEncoder)
 
 
 @pytest.fixture(scope="module")
@@ -321,4 +321,4 @@ def test_a_router_of_a_class_of_ones_own_is_used_when_the_user_names_it(routed, 
 def test_a_router_class_has_no_meaning_for_other_controllers():
     error = mar("plan", "q", "--router-class", "own_routers:Mine").exception
     assert isinstance(error, ConfigError)
-    assert "sequential is no fitted router" in str(error)
+    assert "cards is no fitted router" in str(error)

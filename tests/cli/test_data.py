@@ -9,6 +9,7 @@ from mar.cli import data as commands
 from mar.cli import main as run_command
 from mar.cli.data import data_app
 from mar.pool.recording_table import RecordedAnswer, RecordingTable, load_table
+from mar.tasks import download
 from mar.tasks.catalogue import CATALOGUE, ByHand, DataSet, Remote, RemoteFiles
 
 HAND = ByHand(page="https://example.org/x", what="x.zip", place="outcomes/x.zip", unpack_to="outcomes/x")
@@ -57,7 +58,7 @@ def answering(monkeypatch):
         return httpx.Response(200, content=request.url.path.encode())
 
     transport = httpx.MockTransport(answer)
-    monkeypatch.setattr(commands, "open_client", lambda: httpx.Client(transport=transport))
+    monkeypatch.setattr(download, "open_client", lambda: httpx.Client(transport=transport))
     return asked
 
 
@@ -125,7 +126,7 @@ def test_all_asks_a_silent_host_once_and_fetches_the_rest(monkeypatch, capsys, t
         return httpx.Response(200, content=b"x")
 
     transport = httpx.MockTransport(answer)
-    monkeypatch.setattr(commands, "open_client", lambda: httpx.Client(transport=transport))
+    monkeypatch.setattr(download, "open_client", lambda: httpx.Client(transport=transport))
     code, _, err = run(monkeypatch, capsys, "pull", "all")
     assert code == 2
     assert answering == ["/one.txt", "/two.txt", "/three.txt"]

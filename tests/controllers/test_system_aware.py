@@ -13,7 +13,8 @@ from torch import nn
 from mar import clock
 from mar.controllers import LateController, Moment, PlanSpace
 from mar.controllers.embeddings import HashEncoder
-from mar.controllers.system_aware.checkpoint import is_system_aware, load_system_aware, save_system_aware, tensors_of
+from mar.controllers.headers import kind_of
+from mar.controllers.system_aware.checkpoint import load_system_aware, save_system_aware, tensors_of
 from mar.controllers.system_aware.controller import VARIANTS, SystemSettings, build
 from mar.controllers.system_aware.delay import loads
 from mar.controllers.system_aware.estimators import CallEstimator, CallRecord
@@ -369,7 +370,7 @@ def test_a_checkpoint_gives_back_the_controller(variant, tmp_path):
     made, path = controller(variant), tmp_path / "c.safetensors"
     save_system_aware(path, made, trained_on={"task": "toy"}, simulated=True)
     again = load_system_aware(path, ENCODER, SPACE)
-    assert is_system_aware(path)
+    assert kind_of(path) == "system_aware"
     assert isinstance(again, LateController)
     assert again.greedy
     assert "simulated" in again.name
@@ -382,7 +383,7 @@ def test_a_checkpoint_for_other_models_or_another_encoder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="made for model 'large'"):
         load_system_aware(path, ENCODER, PlanSpace(cards=CARDS[:1], prompts=PROMPTS))
     path.write_bytes(b"no tensors")
-    assert not is_system_aware(path)
+    assert kind_of(path) != "system_aware"
     with pytest.raises(CheckpointError, match="no checkpoint of a system-aware controller"):
         load_system_aware(path, ENCODER, SPACE)
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mar.errors import ConfigError
-from mar.runtime.decide import Settled, last, vote
+from mar.runtime.decide import Settled, agreed, last, vote
+from mar.tasks.scoring.formats import Number
 from mar.types import AgentSpec, ConfidenceScale, ModeSpec, Move, PlainText, Plan, Said
 
 FORM, ONCE = PlainText(), AgentSpec(role="Once")
@@ -87,3 +88,12 @@ def test_a_plan_with_units_of_confidence_comes_back_from_json():
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
     with pytest.raises(ConfigError, match="spread 0"):
         ConfidenceScale(centre=0.0, spread=0.0)
+
+
+def test_more_than_half_have_to_give_one_answer_that_can_be_compared():
+    form = Number()
+    assert agreed(said("4", "4", "5"), form)
+    assert not agreed(said("4", "4", "5", "6"), form)
+    assert not agreed(said("4", "I do not know"), form)
+    assert not agreed([], form)
+    assert not agreed(said("x", "x"), FORM)

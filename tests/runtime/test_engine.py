@@ -20,6 +20,7 @@ from mar.pool import Pool, RecordingKey, replay_pool, scripted_pool
 from mar.pool import Recording as Recorded
 from mar.pool.simulated import EMPTY_WORLD, SimItem, World, simulated_pool
 from mar.runtime import MODES, PlanPolicy, RunIdentity, Runtime, Tools, episode_from_json, episode_to_json
+from mar.tasks.scoring.formats import Number
 from mar.types import (
     AgentSpec,
     Binding,
@@ -193,6 +194,25 @@ def test_whoever_chooses_sees_the_load_of_that_moment():
 
     run(late(plan_of("Chain", 2, models=[None]), look), simulated_pool(EMPTY_WORLD))
     assert [t.e2e_s is None for t in seen] == [True, False, False]  # nothing is known before the first reply
+
+
+def test_where_most_agents_agree_no_decider_is_paid_if_the_plan_says_so():
+    query = replace(ASK, answer_format=Number())
+    agreeing, split = script({0: "42", 1: "41", 2: "42"}), script({0: "42", 1: "41", 2: "40"})
+    plan = plan_of("IO", 3, models="abc", decision="agreed", decider="c")
+    episode = run(plan, scripted_pool(agreeing, "abc"), query)
+    assert ([c.call for c in episode.calls()], episode.answer) == (["agent"] * 3, "42")
+    assert events(episode, Decided)[0].how == "vote"
+    episode = run(plan, scripted_pool(split, "abc"), query)
+    assert [(c.call, c.model) for c in episode.calls()][3:] == [("decider", "c")]
+    assert len(list(run(plan_of("IO", 3, decision="agreed"), agreeing).calls())) == 4  # free texts do not compare
+
+
+def test_a_decider_whose_model_said_nothing_is_another_one():
+    query = replace(ASK, answer_format=Number())
+    answers = script({0: "42", 1: "41"}, agent2=ServerFault("down"))
+    episode = run(plan_of("IO", 3, models="abc", decision="agreed", decider="c"), scripted_pool(answers, "abc"), query)
+    assert [c.model for c in episode.calls() if c.call == "decider"] == ["a"]
 
 
 def test_the_decider_runs_on_the_model_that_most_agents_ran_on():

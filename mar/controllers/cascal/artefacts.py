@@ -19,7 +19,6 @@ from mar.controllers.cascal.skills import Skills, SubjectSkills
 from mar.controllers.headers import (
     Arrays,
     CheckpointHeader,
-    header_of,
     promised,
     read_checkpoint,
     tried,
@@ -27,8 +26,7 @@ from mar.controllers.headers import (
 )
 from mar.types import ConfidenceScale
 
-MODEL_KIND = "mar-cascal-"
-MODEL_FORMAT = f"{MODEL_KIND}1"
+MODEL_FORMAT = "mar-cascal-1"
 RESPONSES_FORMAT = "mar-responses-1"
 
 
@@ -76,11 +74,6 @@ def save_model(path: Path, model: CascalModel) -> None:
         simulated=model.simulated,
     )
     write_checkpoint(path, header, _local_arrays(learned) if local else _skill_arrays(learned))
-
-
-def is_cascal(path: Path) -> bool:
-    """Whether a file holds what a CASCAL controller knows (of any version)."""
-    return MODEL_KIND in header_of(path)
 
 
 def load_model(path: Path) -> CascalModel:

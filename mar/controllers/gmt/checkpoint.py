@@ -15,7 +15,6 @@ from mar.controllers.gmt.personal import Basis, PersonalModel, PersonalSettings
 from mar.controllers.headers import (
     CheckpointHeader,
     check_encoder,
-    header_of,
     promised,
     read_checkpoint,
     write_checkpoint,
@@ -44,11 +43,6 @@ class LoadedGmt:
 
     model: PersonalModel
     header: GmtHeader
-
-
-def is_personal(path: Path) -> bool:
-    """Whether a file is such a checkpoint."""
-    return FORMAT in header_of(path)
 
 
 def save_personal(path: Path, model: PersonalModel, *, encoder: str, notes: Mapping[str, str], simulated: bool) -> None:

@@ -71,6 +71,7 @@ def load_router(path: Path, encoder: Encoder, *, options: PlanOptions | None = N
         name = next(n for n in sorted(expected.keys() | found.keys()) if expected.get(n) != found.get(n))
         raise CheckpointError(f"{path}: tensor {name} has shape {found.get(name)}; expected {expected.get(name)}")
     promised(path, lambda: router.network.load_state_dict(tensors))  # dtypes that numbers do not fit
+    router.trained = frozenset(name.removeprefix("llm/") for name in header.texts if name.startswith("llm/"))
     return Loaded(router=router, header=header)
 
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from mar.controllers.base import Planned, PlanSpace
+from mar.controllers.careful import pool_doubt
 from mar.controllers.embeddings import Encoder
 from mar.controllers.masrouter.network import Candidates, Cascade, CascadeOutput, Choices, Encoded
-from mar.controllers.masrouter.settings import NetworkSettings
+from mar.controllers.masrouter.settings import Fixes, NetworkSettings
 from mar.errors import CheckpointError, ConfigError
 from mar.types import DOMAINS, AgentSpec, Decision, Domain, ModeSpec, Plan, Query
 
@@ -73,9 +74,20 @@ class MasRouter:
         self.encoder = encoder
         self.cost_rate = cost_rate
         self.options = options or PlanOptions()
+        self.trained: frozenset[str] | None = None  # names of the models that it learned on; None: not known
         self.sampler: torch.Generator | None = None  # set: plans are drawn instead of the most likely ones
         self._seen: tuple[int, Encoded] | None = None  # version of the weights, candidates as they see them
         self._prepared: tuple[PlanSpace, Candidates, CandidateNames] | None = None
+
+    @property
+    def as_published(self) -> bool:
+        """Whether any of the published controller's ways is kept."""
+        return self.settings.fixes != Fixes()
+
+    def doubts(self, queries: Sequence[Query], space: PlanSpace) -> list[str]:
+        """Why the cards should decide in its place: a pool of models that it knows nothing of."""
+        doubt = "" if self.trained is None else pool_doubt(space.cards, self.trained, priced=False)
+        return [doubt] * len(queries)
 
     # Candidates -----------------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from mar.controllers.embeddings import Encoder, encoder_of, place_of
 from mar.controllers.headers import (
     CheckpointHeader,
     check_encoder,
-    header_of,
     promised,
     read_checkpoint,
     tried,
@@ -31,7 +30,6 @@ from mar.types import Domain
 FORMAT = "mar/router/1"
 WHAT = "a fitted router (save_routed writes them)"
 TIES = "ties"
-_OPEN = "mar/router/"
 
 
 class Header(CheckpointHeader):
@@ -80,11 +78,6 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
         texts=texts,
     )
     write_checkpoint(path, header, {TIES: controller.ties, **arrays, **{n: _code_points(arrays[n]) for n in texts}})
-
-
-def is_routed(path: Path) -> bool:
-    """Whether a file is a checkpoint of a router (of any version)."""
-    return _OPEN in header_of(path)
 
 
 def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None = None) -> RouterController:

@@ -9,12 +9,12 @@ sound; `policy` plays an episode by all this. It is learned in `mar.learning.seq
 from mar.controllers.belief.beliefs import Beliefs, Prior
 from mar.controllers.belief.likelihood import Evidence, Said
 from mar.controllers.sequential.calls import Asked, Call
-from mar.controllers.sequential.checkpoint import is_sequential, load_sequential, save_sequential
+from mar.controllers.sequential.checkpoint import load_sequential, save_sequential
 from mar.controllers.sequential.controller import Likes, Sequential
-from mar.controllers.sequential.foresight import Foreseen, foresee
+from mar.controllers.sequential.foresight import foresee
 from mar.controllers.sequential.habits import Habits
 from mar.controllers.sequential.mind import Mind
-from mar.controllers.sequential.planner import Outlook, Planner
+from mar.controllers.sequential.planner import Outlook, consider
 from mar.controllers.sequential.policy import SequentialPolicy, Terms
 
 __all__ = [
@@ -22,19 +22,17 @@ __all__ = [
     "Beliefs",
     "Call",
     "Evidence",
-    "Foreseen",
     "Habits",
     "Likes",
     "Mind",
     "Outlook",
-    "Planner",
     "Prior",
     "Said",
     "Sequential",
     "SequentialPolicy",
     "Terms",
+    "consider",
     "foresee",
-    "is_sequential",
     "load_sequential",
     "save_sequential",
 ]

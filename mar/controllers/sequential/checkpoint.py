@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from mar.controllers.embeddings import Encoder
 from mar.controllers.headers import (
     CheckpointHeader,
     check_encoder,
-    header_of,
     promised,
     read_checkpoint,
     write_checkpoint,
@@ -32,6 +31,7 @@ from mar.types import Domain
 
 FORMAT = "mar/sequential/1"
 WHAT = "a sequential controller (training writes them)"
+_TOPICS = ("mean", "directions")
 _HABITS = ("written", "factor", "seconds", "centre")
 
 
@@ -48,6 +48,8 @@ class MindHeader(BaseModel):
     overhead: float
     apart: float = Field(ge=0)
     spread: float = Field(gt=0)
+    edge: float = -1.0  # of its texts, see Topics
+    middle: float = -1.0
 
 
 class Header(CheckpointHeader):
@@ -85,13 +87,8 @@ def save_sequential(path: Path, controller: Sequential, *, trained_on: Mapping[s
     for number, mind in enumerate(minds):
         arrays |= {f"{number}.{name}": t.numpy() for name, t in mind.beliefs.tensors.items()}
         arrays |= {f"{number}.habits.{name}": getattr(mind.habits, name) for name in _HABITS}
-        arrays |= {f"{number}.topics.{f.name}": getattr(mind.topics, f.name).numpy() for f in fields(Topics)}
+        arrays |= {f"{number}.topics.{name}": getattr(mind.topics, name).numpy() for name in _TOPICS}
     write_checkpoint(path, header, arrays)
-
-
-def is_sequential(path: Path) -> bool:
-    """Whether a file is such a checkpoint."""
-    return FORMAT in header_of(path)
 
 
 def load_sequential(path: Path, encoder: Encoder) -> Loaded:
@@ -117,6 +114,8 @@ def _described(mind: Mind) -> MindHeader:
         overhead=h.overhead,
         apart=h.apart,
         spread=h.spread,
+        edge=mind.topics.edge,
+        middle=mind.topics.middle,
     )
 
 
@@ -152,7 +151,7 @@ def _mind(path: Path, header: MindHeader, number: int, arrays: Mapping[str, np.n
             spread=header.spread,
             **habits,
         ),
-        topics=Topics(**topics),
+        topics=Topics(**topics, edge=header.edge, middle=header.middle),
     )
 
 

@@ -8,16 +8,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-import numpy as np
 import torch
 
 from mar.controllers.base import Planned, PlanSpace
+from mar.controllers.careful import pool_doubt
 from mar.controllers.embeddings import Encoder
 from mar.controllers.sequential.calls import form_of
 from mar.controllers.sequential.mind import SCALE, Mind
-from mar.controllers.sequential.planner import Planner
-from mar.controllers.sequential.policy import SequentialPolicy, Terms
+from mar.controllers.sequential.planner import Outlook
+from mar.controllers.sequential.policy import SequentialPolicy, Terms, weighed
 from mar.types import Domain, Query
+
+TOGETHER = 64  # queries whose first step is weighed at once
 
 
 class Likes(Protocol):
@@ -75,23 +77,51 @@ class Sequential:
         fits = sorted(self.minds.values(), key=lambda m: -(2 * (m.domain == domain) + (m.beliefs.form == form)))
         return fits[0].answering(form)
 
+    as_published = False
+
+    def doubts(self, queries: Sequence[Query], space: PlanSpace) -> list[str]:
+        """Why the cards should decide in its place: a pool or prices that it knows nothing of, or a text far from all
+        that it learned on. Answers of another form than it heard have to be nearer.
+        """
+        known = {name for mind in self.minds.values() for name in mind.beliefs.models}
+        doubt = pool_doubt(space.cards, known, priced=self.terms.cost_rate > 0)
+        if doubt:
+            return [doubt] * len(queries)
+        vectors = torch.from_numpy(self.encoder.encode([q.text for q in queries]))
+        far = "the question is far from those that it learned from"
+        return ["" if self._near(q, v) else far for q, v in zip(queries, vectors, strict=True)]
+
+    def _near(self, query: Query, vector: torch.Tensor) -> bool:
+        form, domain = form_of(query), query.domain or self.domain
+        return any(
+            mind.topics.near(vector) >= (mind.topics.edge if form == mind.beliefs.form else mind.topics.middle)
+            for mind in self.minds.values()
+            if domain in (None, mind.domain)
+        )
+
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """A policy for each query; texts are embedded together."""
         cards = {card.name: card for card in space.cards}
         vectors = torch.from_numpy(self.encoder.encode([q.text for q in queries]))
+        groups: dict[tuple[str, bool], list[int]] = {}
+        minds: dict[str, Mind] = {}
+        for i, query in enumerate(queries):
+            mind = self.mind(query, vectors[i])
+            minds.setdefault(mind.kind, mind.knowing(space.cards))
+            groups.setdefault((mind.kind, bool(query.shown_tests.tests)), []).append(i)
         liked = self._liked(queries, space)
-        minds: dict[str, tuple[Mind, Planner]] = {}
-        planned: list[Planned] = []
-        for i, (query, vector) in enumerate(zip(queries, vectors, strict=True)):
-            found = self.mind(query, vector)
-            if found.kind not in minds:
-                known = found.knowing(space.cards)
-                minds[found.kind] = known, Planner(known.beliefs, telling=known.habits.telling)
-            mind, planner = minds[found.kind]
-            skill = (mind.skill(vector[None])[0] + _offset(liked.get(i, {}), mind)).numpy().astype(np.float64)
-            make = partial(SequentialPolicy, mind, planner, skill, cards, self._within(space))
-            planned.append(Planned(policy=make, notes={"kind": mind.kind}))
-        return planned
+        planned: dict[int, Planned] = {}
+        for (kind, _), places in groups.items():
+            mind = minds[kind]
+            for at in range(0, len(places), TOGETHER):
+                some = places[at : at + TOGETHER]
+                skill = mind.skill(vectors[some]) + _offsets([liked.get(i, {}) for i in some], mind)
+                first = weighed(mind, [queries[i] for i in some], [[] for _ in some], skill, reading=False)
+                for row, i in enumerate(some):
+                    opening = Outlook(right=first.right[row : row + 1], alone=first.alone[row : row + 1], reading=None)
+                    make = partial(SequentialPolicy, mind, skill[row : row + 1], cards, self._within(space), opening)
+                    planned[i] = Planned(policy=make, notes={"kind": kind})
+        return [planned[i] for i in range(len(queries))]
 
     def _liked(self, queries: Sequence[Query], space: PlanSpace) -> dict[int, Mapping[str, float]]:
         """What users like, of the queries that say who asks."""
@@ -107,6 +137,6 @@ class Sequential:
         return replace(self.terms, most_calls=min(self.terms.most_calls, space.max_agents), reading=False)
 
 
-def _offset(liked: Mapping[str, float], mind: Mind) -> torch.Tensor:
-    """Of skills, (M,): so many log-odds of serving somebody better are worth as much as log-odds of accuracy."""
-    return torch.tensor([SCALE * liked.get(name, 0.0) for name in mind.beliefs.models])
+def _offsets(liked: Sequence[Mapping[str, float]], mind: Mind) -> torch.Tensor:
+    """Of skills, (n, M): so many log-odds of serving somebody better are worth as much as log-odds of accuracy."""
+    return torch.tensor([[SCALE * of.get(name, 0.0) for name in mind.beliefs.models] for of in liked])

@@ -4,38 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
+import torch
 
+from mar.controllers.base import Foreseen
 from mar.controllers.belief.likelihood import (
     FAILED,
     PASSED,
     SILENT,
     UNTESTED,
+    Evidence,
+    Posterior,
     Said,
+    hypotheses,
 )
-from mar.controllers.sequential.policy import LEAST, SequentialPolicy
+from mar.controllers.sequential.policy import SequentialPolicy
 from mar.types import Query, View
 
 SELDOM = 0.02  # what is less likely is left out
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
-    """One point of an episode."""
-
-    heard: str  # last, in words; empty at the beginning
-    chance: float  # of getting here from the point before
-    action: str  # what is done here
-    right: float  # probability that the best answer so far is right
-    usd: float  # expected cost of the action
-    then: tuple[Foreseen, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain dictionary."""
-        return asdict(self)
 
 
 def foresee(policy: SequentialPolicy, query: Query, *, steps: int = 2) -> Foreseen:
@@ -52,11 +39,11 @@ def foresee(policy: SequentialPolicy, query: Query, *, steps: int = 2) -> Forese
 def _point(
     policy: SequentialPolicy, query: Query, said: Sequence[Said], heard: str, chance: float, steps: int
 ) -> Foreseen:
-    (outlook,) = policy.planner.consider([policy.case(query, said)])
-    now = outlook.now
+    outlook = policy.weigh(query, said)
+    now = float(outlook.now[0]) if said else 0.0
     read = float(sum(policy.mind.habits.written[s.model] for s in said))
     best = policy.candidates(View(query=query), outlook, read)
-    if not best or (said and best[0].utility <= now + LEAST):
+    if not best or (said and best[0].utility <= now):
         return Foreseen(heard=heard, chance=chance, action="settle", right=now, usd=0.0)
     first = best[0]
     readable = tuple(i for i, s in enumerate(said) if s.answer >= 0) if first.reads else ()
@@ -66,11 +53,18 @@ def _point(
     return Foreseen(heard=heard, chance=chance, action=action, right=now, usd=first.usd, then=then)
 
 
+@torch.no_grad()
 def _after(policy: SequentialPolicy, query: Query, said: Sequence[Said], call: Said, steps: int) -> list[Foreseen]:
     """What may be heard after a call, the likeliest first."""
-    outcomes = _outcomes(policy.mind.beliefs.form, said, tested=bool(query.shown_tests.tests))
+    beliefs = policy.mind.beliefs
+    outcomes = _outcomes(beliefs.form, said, tested=bool(query.shown_tests.tests))
     futures = [[*said, Said(model=call.model, answer=a, strategy=call.strategy, read=call.read)] for a, _ in outcomes]
-    likely = policy.planner.posterior([policy.case(query, s) for s in (said, *futures)]).log_likelihood()
+    evidence = Evidence.of(
+        [list(said), *futures],
+        [query.answer_format.choices or 0] * (1 + len(futures)),
+        policy.skill.expand(1 + len(futures), -1),
+    )
+    likely = Posterior.of(beliefs, evidence, hypotheses(beliefs, evidence)).log_likelihood().numpy()
     chances = np.exp(likely[1:] - likely[0])
     fresh = [i for i, (_, words) in enumerate(outcomes) if words.endswith("answer")]
     for i in fresh:  # it stands for every answer that nobody gave
@@ -80,7 +74,7 @@ def _after(policy: SequentialPolicy, query: Query, said: Sequence[Said], call: S
         for (_, words), chance, future in zip(outcomes, chances, futures, strict=True)
         if chance >= SELDOM
     ]
-    return sorted(found, key=lambda f: -f.chance)
+    return sorted(found, key=lambda f: -(f.chance or 0.0))
 
 
 def _outcomes(form: str, said: Sequence[Said], *, tested: bool) -> list[tuple[int, str]]:

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,17 +14,12 @@ from mar.controllers.belief.beliefs import Beliefs, Form, Prior
 from mar.controllers.belief.families import families_of
 from mar.controllers.belief.topics import Topics
 from mar.controllers.sequential.habits import Habits
+from mar.controllers.stated import stated_percents
 from mar.pool.cards import ModelCard
 from mar.types import Domain
 
 SCALE = 2.76
 """Skill per unit of log-odds of accuracy, where the unseen has the prior's spread: sqrt(1 + pi/8 sum of variances)."""
-STATED: Mapping[Domain, tuple[str, ...]] = {
-    "Code": ("MBPP", "HumanEval"),
-    "Math": ("GSM8K", "MATH"),
-    "Commonsense": ("MMLU-Pro", "MMLU"),
-}
-"""Benchmarks whose scores on a model's card tell about a domain."""
 STATED_DOUBT = 1.2  # spread of a skill about what a card states
 
 
@@ -100,17 +94,7 @@ class Mind:
 
 def stated_level(card: ModelCard, domain: Domain) -> Prior | None:
     """A model's skill as its card states it: by the scores of benchmarks of the domain, in percent."""
-    found = [p for name in STATED[domain] if (p := _stated(card.description, name)) is not None]
+    found = [p / 100 for p in stated_percents(card, domain).values()]
     if not found:
         return None
     return Prior(SCALE * float(np.mean([math.log(p / (1 - p)) for p in found])), STATED_DOUBT)
-
-
-def _stated(description: str, benchmark: str) -> float | None:
-    name = rf"(?<![\w-]){re.escape(benchmark)}(?![\w-])"
-    number = r"(\d{1,2}(?:\.\d+)?)\s*(?:%|percent)?"
-    match = re.search(rf"{number}\s+(?:on|in|at)\s+{name}|{name}\s*(?:[:=]|of|is)?\s*{number}", description)
-    if match is None:
-        return None
-    percent = float(match.group(1) or match.group(2))
-    return min(max(percent / 100, 0.01), 0.99)

@@ -14,7 +14,6 @@ from mar.controllers.embeddings import Encoder
 from mar.controllers.headers import (
     CheckpointHeader,
     check_encoder,
-    header_of,
     promised,
     read_checkpoint,
     write_checkpoint,
@@ -34,11 +33,6 @@ class Header(CheckpointHeader):
     cost_rate: float | None = None  # published: of the cascade
     trained_on: dict[str, str]  # data, pool, seed, ... for people
     simulated: bool  # whether it was trained on a simulated pool
-
-
-def is_system_aware(path: Path) -> bool:
-    """Whether a file is such a checkpoint."""
-    return FORMAT in header_of(path)
 
 
 def save_system_aware(path: Path, controller: SystemAware, *, trained_on: Mapping[str, str], simulated: bool) -> None:

@@ -44,7 +44,7 @@ Value = TypeVar("Value")
 class PromptLibrary:
     """All roles and prompts. Every mapping is read-only and sorted by name."""
 
-    roles: Mapping[str, Mapping[str, Role]]  # by domain ("Final" holds the deciders), then by name
+    roles: Mapping[str, Mapping[str, Role]]  # by domain ("Final" holds the deciders, "Any" what fits all), then by name
     strategies: Mapping[str, Strategy]
     modes: Mapping[str, ModeText]
     domains: Mapping[str, DomainText]
@@ -66,12 +66,17 @@ class PromptLibrary:
         return _packaged() if root is None else _load(root)
 
     def role(self, domain: str, name: str) -> Role:
-        """The role of that name.
+        """The role of that name, of a domain or for any.
 
         Raises:
             ConfigError: There is none; the message lists the names there are.
         """
-        return _pick(_pick(self.roles, domain, "domain of roles"), name, f"role of {domain}")
+        anywhere = self.roles.get("Any", {})
+        return (
+            anywhere[name]
+            if name in anywhere
+            else _pick(_pick(self.roles, domain, "domain of roles"), name, f"role of {domain}")
+        )
 
     def with_decider(self, path: Path) -> PromptLibrary:
         """This library with another system prompt for every final role.

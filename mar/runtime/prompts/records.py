@@ -11,7 +11,13 @@ from pydantic_core import PydanticCustomError
 
 from mar.types import Query
 
-RoleDomain = Literal["Code", "Commonsense", "Math", "Final"]
+RoleDomain = Literal[
+    "Code",
+    "Commonsense",
+    "Math",
+    "Final",  # the deciders
+    "Any",  # can be taken in every domain, but is not among those that controllers choose from
+]
 Aggregate = Literal[
     "plain",  # messages are shown as they are
     "run_code",  # code in them is run and the result is shown with them

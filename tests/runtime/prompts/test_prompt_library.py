@@ -154,8 +154,14 @@ def test_an_unknown_role_or_domain_is_refused_with_the_names_there_are() -> None
     library = PromptLibrary.load()
     with pytest.raises(ConfigError, match=r"no role of Code is called 'Poet'; there are: AlgorithmDesigner, BugFixer,"):
         library.role("Code", "Poet")
-    with pytest.raises(ConfigError, match=r"'Cooking'; there are: Code, Commonsense, Final, Math$"):
+    with pytest.raises(ConfigError, match=r"'Cooking'; there are: Any, Code, Commonsense, Final, Math$"):
         library.role("Cooking", "Chef")
+
+
+def test_a_role_for_any_domain_is_found_in_each_and_offered_in_none() -> None:
+    library = PromptLibrary.load()
+    assert {library.role(domain, "Assistant").domain for domain in ("Code", "Math", "Commonsense")} == {"Any"}
+    assert not any("Assistant" in library.roles[domain] for domain in ("Code", "Math", "Commonsense"))
 
 
 def test_with_decider_replaces_the_system_prompt_of_every_final_role_and_of_no_other(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ ROLES = [role for roles in LIBRARY.roles.values() for role in roles.values()]
 
 def test_the_role_sets_are_complete() -> None:
     assert {domain: " ".join(roles) for domain, roles in LIBRARY.roles.items()} == {
+        "Any": "Assistant",
         "Code": "AlgorithmDesigner BugFixer PlanSolver ProgrammingExpert ProjectManager ReflectProgrammer TestAnalyst",
         "Commonsense": "Critic Economist Historian KnowledgeExpert Reflector Scientist WikiSearcher",
         "Final": "GSM8K HumanEval MATH MBPP MMLU MMLU-Pro Plain",
