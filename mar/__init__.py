@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mar.controllers.packaged import packaged_controllers
     from mar.errors import MarError
     from mar.pool.pool import Pool
+    from mar.service import Service
     from mar.types import Budget, Episode, Plan, Query
 
 _HOME = {
@@ -26,6 +27,7 @@ _HOME = {
     "Plan": "mar.types",
     "Pool": "mar.pool.pool",
     "Query": "mar.types",
+    "Service": "mar.service",
     "arun": "mar.api",
     "load_controller": "mar.api",
     "packaged_controllers": "mar.controllers.packaged",
@@ -40,6 +42,7 @@ __all__ = [
     "Plan",
     "Pool",
     "Query",
+    "Service",
     "arun",
     "load_controller",
     "packaged_controllers",

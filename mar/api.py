@@ -15,10 +15,9 @@ from mar.controllers.headers import kind_of
 from mar.controllers.packaged import packaged_controller
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
-from mar.runtime import Ledger, PromptLibrary, RunIdentity, Runtime, Tools, WikipediaLookup
-from mar.runtime.identity import digest
+from mar.runtime import PromptLibrary, WikipediaLookup
 from mar.runtime.lookup import NoLookup
-from mar.runtime.sandbox import Sandbox
+from mar.service import Service, as_query, space_of
 from mar.types import Budget, Episode, Query
 
 if TYPE_CHECKING:  # learned controllers are imported when one is loaded: PyTorch takes seconds
@@ -111,24 +110,9 @@ def _encoder() -> Encoder:
     return embeddings.encoder_of(None)
 
 
-def as_query(query: str | Query) -> Query:
-    """A text as a query of its own.
-
-    Raises:
-        ConfigError: It holds half a character, as bytes that are no text become when they are read.
-    """
-    found = query if isinstance(query, Query) else Query(text=query, id=f"ask/{digest(query)}")
-    try:
-        found.text.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"the query: character {error.start + 1} is no text; expected UTF-8 text") from None
-    return found
-
-
 def plan(query: str | Query, controller: Controller, pool: Pool) -> Planned:
     """What the controller would do about a query; nothing is run."""
-    prompts = PromptLibrary.load()
-    return plan_carefully(controller, [as_query(query)], _space(controller, pool, prompts))[0]
+    return plan_carefully(controller, [as_query(query)], space_of(controller, pool, PromptLibrary.load()))[0]
 
 
 def foresee(query: str | Query, planned: Planned) -> Foreseen | None:
@@ -163,19 +147,6 @@ async def arun(
     query: str | Query, controller: Controller, pool: Pool, *, budget: Budget | None = None, seed: int = 0
 ) -> Episode:
     """`run` for callers with an event loop of their own. A simulated pool then takes its time on that loop's clock."""
-    asked, prompts = as_query(query), PromptLibrary.load()
-    planned = plan_carefully(controller, [asked], _space(controller, pool, prompts))[0]
     lookup = NoLookup() if pool.simulated else WikipediaLookup()
-    async with Sandbox() as sandbox, pool:
-        runtime = Runtime(pool, prompts=prompts, tools=Tools(sandbox=sandbox, lookup=lookup), ledger=Ledger())
-        return await runtime.run(
-            asked,
-            planned.how,
-            identity=RunIdentity(seed=seed, epoch="ask"),
-            budget=budget,
-        )
-
-
-def _space(controller: Controller, pool: Pool, prompts: PromptLibrary) -> PlanSpace:
-    settings = getattr(controller, "settings", None)
-    return PlanSpace.of(pool, prompts, max_agents=getattr(settings, "max_agents", 6))
+    async with Service(pool, controller, budget=budget, lookup=lookup) as service:
+        return await service.answer(query, seed=seed)

@@ -22,6 +22,7 @@ LAYERS = (  # lowest first; the parts of one layer must not import each other
     {"controllers"},
     {"learning"},
     {"evaluation"},
+    {"service"},
     {"serving"},
     {"api", "testing"},
     {"cli"},

@@ -45,9 +45,10 @@ class Sandbox:
             Naming one insists on it.
         memo_path: SQLite file to keep verdicts in; None keeps them in memory only.
         memo_size: How many verdicts are kept in memory.
+        at_once: Whether the templates start on entering, or with the first job: many who enter have no code to run.
 
     Raises:
-        SandboxUnavailable: On entering, when no isolation (or not the one insisted on) works on this machine.
+        SandboxUnavailable: On entering, or with the first job, when no isolation (or not the one insisted on) works on this machine.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Sandbox:
         isolation: Literal["auto", "namespaces", "rlimits"] = "auto",
         memo_path: Path | None = None,
         memo_size: int = 4096,
+        at_once: bool = True,
     ) -> None:
         self._workers = workers
         self._limits = limits or Limits()
@@ -68,6 +70,7 @@ class Sandbox:
         self._idle: deque[Worker] = deque()
         self._slots = anyio.Semaphore(workers)
         self._under_way: dict[str, anyio.Event] = {}
+        self._at_once, self._begun, self._beginning = at_once, False, anyio.Lock()
 
     @property
     def isolation(self) -> Isolation:
@@ -87,6 +90,18 @@ class Sandbox:
         return self._limits
 
     async def __aenter__(self) -> Self:
+        if self._at_once:
+            await self._begin()
+        return self
+
+    async def _begin(self) -> None:
+        """Start the workers, unless they run."""
+        async with self._beginning:
+            if not self._begun:
+                await self._start_all()
+                self._begun = True
+
+    async def _start_all(self) -> None:
         first = await self._start_first()
         self._idle.append(first)
         try:
@@ -97,7 +112,6 @@ class Sandbox:
         except BaseException:
             self._stop()
             raise
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -105,6 +119,7 @@ class Sandbox:
         self._stop()
 
     def _stop(self) -> None:
+        self._begun = False
         while self._idle:
             self._idle.pop().stop()
         self._memo.close()
@@ -131,6 +146,7 @@ class Sandbox:
         Raises:
             SandboxUnavailable: A lost worker could not be replaced.
         """
+        await self._begin()
         key = key_of(job, self._limits, self.isolation)
         while True:
             known = self._memo.get(key)
@@ -156,6 +172,7 @@ class Sandbox:
         Raises:
             SandboxUnavailable: A lost worker could not be replaced.
         """
+        await self._begin()
         request = self._request("program", self._limits.wall_s)
         try:
             report, written = await self._exchange(request, (code, stdin))
