@@ -18,12 +18,19 @@ from mar.cli.script import run_app
 from mar.cli.train import register as register_train
 from mar.cli.vllm import vllm_app
 
+
+def _spelled(word: str) -> str:
+    """Both spellings of every option: --cost_rate is --cost-rate."""
+    return word.replace("_", "-")
+
+
 app = typer.Typer(
     name="mar",
     help="A runtime for multi-agent LLM systems whose shape is learned.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"token_normalize_func": _spelled},
 )
 
 

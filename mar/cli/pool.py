@@ -31,7 +31,7 @@ def pool_command(
     env_file: Annotated[Path, typer.Option("--env-file", help="File of variables such as URL and KEY.")] = Path(".env"),
     health: Annotated[bool, typer.Option("--health/--no-health", help="Ask each server whether it is up.")] = True,
 ) -> None:
-    """Show the models of the pool: prices, limits, endpoints, keys, health."""
+    """Show the models of the pool: prices, limits, endpoints, keys, health; exit status 1: not all of them answer."""
     console = Terminal()
     config = find_pool_config(pool, env_file=env_file)
     if config is None:
@@ -42,6 +42,8 @@ def pool_command(
     console.print(f"Configured by: {escape('; '.join(config.found))}", highlight=False)
     for model, variable in config.missing_keys.items():
         console.print(f"{escape(model)}: {escape(variable)} is not set; set it in .env or the environment")
+    if not all(state.ok for state in checked.values()):
+        raise typer.Exit(1)
 
 
 def _asked(config: PoolConfig) -> Mapping[str, Health]:

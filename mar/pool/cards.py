@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mar.pool.dialect import Dialect
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
+OUR_FIELDS = ("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature")
 
 
 class ModelCard(BaseModel):
@@ -33,6 +38,29 @@ class ModelCard(BaseModel):
     timeout_s: Positive = 120.0  # of one try
     tags: tuple[str, ...] = ()
     dialect: Dialect = Dialect()  # what its server takes, as far as that is known beforehand
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None  # of every call, whatever is asked for
+    reasoning_effort: str | None = Field(default=None, min_length=1)  # low, medium, high, ...: as the server names it
+    api_version: str | None = Field(default=None, min_length=1)  # sent as Azure wants it, and the key as `api-key`
+    headers: Mapping[str, str] = Field(default_factory=dict)  # sent with every request; no keys: these go by `key_env`
+    extra_body: Mapping[str, Any] = Field(default_factory=dict)  # further fields of every request's body
+
+    @field_validator("headers")
+    @classmethod
+    def _no_keys(cls, headers: Mapping[str, str]) -> Mapping[str, str]:
+        for name, value in headers.items():
+            if name.lower() in KEY_HEADERS:
+                raise ValueError(f"{name} holds a key; expected key_env, the name of the variable that holds it")
+            if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum() or not value.isprintable():
+                raise ValueError(f"{name!r} cannot be sent as a header; expected a name of letters and one line")
+        return headers
+
+    @field_validator("extra_body")
+    @classmethod
+    def _not_ours(cls, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        ours = [name for name in OUR_FIELDS if name in body]
+        if ours:
+            raise ValueError(f"{ours[0]} is set by every request itself; expected other fields")
+        return body
 
     @model_validator(mode="after")
     def _one_way_to_price(self) -> ModelCard:

@@ -63,11 +63,15 @@ async def check_health(
 async def _check(client: httpx.AsyncClient, card: ModelCard, key: SecretStr | None, timeout_s: float) -> Health:
     import httpx
 
-    headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
+    headers, query = dict(card.headers), {} if card.api_version is None else {"api-version": card.api_version}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key.get_secret_value()}"
+        if card.api_version is not None:
+            headers["api-key"] = key.get_secret_value()
     began = time.perf_counter()
     with anyio.move_on_after(timeout_s):  # httpx's own limit is per read, not for the whole reply
         try:
-            response = await client.get(f"{card.base_url}/models", headers=headers)
+            response = await client.get(f"{card.base_url}/models", headers=headers, params=query)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             return Health(ok=False, text=f"unreachable ({type(error).__name__})")
         return _judge(response, card, time.perf_counter() - began)

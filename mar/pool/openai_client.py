@@ -208,10 +208,13 @@ class OpenAIModel:
         import openai
 
         key = self._key(card.name) or NO_KEY
-        client = openai.AsyncOpenAI(api_key=key, base_url=card.base_url, http_client=http, max_retries=0)
+        query = {} if card.api_version is None else {"api-version": card.api_version}
+        client = openai.AsyncOpenAI(
+            api_key=key, base_url=card.base_url, http_client=http, max_retries=0, default_query=query
+        )
         # What OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_CUSTOM_HEADERS say is meant for one vendor, not for all.
         client.organization = client.project = None
-        client._custom_headers = {}  # pyright: ignore[reportPrivateUsage]
+        client._custom_headers = {**card.headers, **({} if card.api_version is None else {"api-key": key})}  # pyright: ignore[reportPrivateUsage]
         return client
 
     @property

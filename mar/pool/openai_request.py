@@ -24,15 +24,17 @@ def request_body(card: ModelCard, request: ChatRequest, dialect: Dialect, *, roo
         room: Tokens that this prompt leaves for the answer, where the server has said so.
     """
     wanted: dict[str, Any] = {
-        "temperature": request.temperature,
+        "temperature": request.temperature if card.temperature is None else card.temperature,
         "top_p": request.top_p,
         "stop": list(request.stop) or None,
         "logprobs": request.logprobs or None,
+        "reasoning_effort": card.reasoning_effort,
         "priority": (request.priority or None) if VLLM in card.tags else None,  # 0 is the server's own default
     }
     limits = (request.max_tokens or card.max_output_tokens, dialect.most_output_tokens, room)
     messages = request.messages if dialect.system_role else _alternating(request.messages)
     return {
+        **card.extra_body,
         "model": card.served_name or card.name,
         "messages": [{"role": m.speaker, "content": m.text} for m in messages],
         dialect.output_limit: min(limit for limit in limits if limit is not None),

@@ -92,6 +92,7 @@ class ChatServer:
     retry_after_s: float = 0.02  # what a 429 with a wait asks for
     next_faults: deque[Fault | None] = field(default_factory=deque["Fault | None"])  # served before any draw
     requests: list[ServedRequest] = field(default_factory=list[ServedRequest])
+    heard: list[HttpRequest] = field(default_factory=list[HttpRequest])  # all requests, as they came
     injected: list[Fault] = field(default_factory=list[Fault])
     running: int = 0  # completions under way
     most_running: int = 0
@@ -135,16 +136,18 @@ class ChatServer:
 
     async def _respond(self, request: HttpRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; says whether the connection may be used again."""
-        if request.path == "/metrics" and self.metrics is not None:
+        self.heard.append(request)
+        path = request.path.partition("?")[0]
+        if path == "/metrics" and self.metrics is not None:
             await send(writer, self.metrics_status, self.metrics())
             return True
         if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
             return await self._fail(
                 writer, 401, "Incorrect API key provided: " + request.headers.get("authorization", "")
             )
-        if request.path == "/v1/models":
+        if path == "/v1/models":
             return await self._list_models(writer)
-        if request.path != "/v1/chat/completions":
+        if path != "/v1/chat/completions":
             return await self._fail(writer, 404, f"no such path {request.path}")
         served = _served(request)
         self.requests.append(served)

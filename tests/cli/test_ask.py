@@ -26,6 +26,7 @@ from tests.controllers.encoders import tiny_encoder
 
 MODEL = "gpt-4o-mini"
 OTHER = "gpt-4o"
+SPELLINGS = ("--cost-rate", "--cost_rate")
 MODELS = [card.name for card in simulated_cards()]
 
 
@@ -94,6 +95,12 @@ def test_denied_models_are_not_used(checkpoint):
     denied = [part for model in MODELS if model != OTHER for part in ("--deny", model)]
     ended = mar("plan", "Write it.", "--router", str(checkpoint), "--json", *denied)
     assert {a["model"] for a in json.loads(ended.output)["agents"]} == {OTHER}
+
+
+def test_both_spellings_of_an_option_are_one_option():
+    actions = {json.loads(mar("plan", "hi", spelling, "1e6", "--json").output)["action"] for spelling in SPELLINGS}
+    assert len(actions) == 1
+    assert actions != {json.loads(mar("plan", "hi", "--json").output)["action"]}
 
 
 def test_who_reads_whom_is_shown(monkeypatch):

@@ -98,7 +98,10 @@ def test_a_server_that_hangs_is_given_up_on():
 
 def test_the_servers_are_asked_when_health_is_wanted(empty_folder):
     (empty_folder / "pool.json").write_text('{"models": [{"name": "a", "base_url": "http://127.0.0.1:9/v1"}]}')
-    assert "unreachable" in show().output
+    ended = show()
+    assert "unreachable" in ended.output
+    assert ended.exit_code == 1  # so that a script knows
+    assert show("--no-health").exit_code == 0
 
 
 def test_faults_of_completions_do_not_touch_the_list_of_models():

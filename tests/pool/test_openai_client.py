@@ -1,4 +1,5 @@
 from collections import deque
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -492,3 +493,22 @@ async def test_a_long_pause_is_said_and_a_short_one_is_not(caplog):
     state.upcoming_sleep = 20.0
     RetryPolicy().say(state)
     assert "m at host: wait; asked again in 20 s (try 2)" in caplog.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_a_card_says_of_headers_and_version_is_sent_to_its_server_alone(stream):
+    async with ChatServer() as server:
+        cards = [
+            ModelCard(name="m", base_url=server.base_url, headers={"X-Team": "blue"}, api_version="2026-01-01"),
+            ModelCard(name="n", base_url=server.base_url),
+        ]
+        async with OpenAIModel(cards, {"m": SecretStr("secret"), "n": SecretStr("other")}, retry=QUICK) as model:
+            for name in ("m", "n"):
+                await model.chat(
+                    ask() if name == "m" else replace(ask(), model="n"), (lambda _: None) if stream else None
+                )
+    with_both, plain = server.heard
+    assert (with_both.headers["x-team"], with_both.headers["api-key"]) == ("blue", "secret")
+    assert with_both.path.endswith("?api-version=2026-01-01")
+    assert not {"x-team", "api-key"} & set(plain.headers)
+    assert "?" not in plain.path

@@ -69,3 +69,27 @@ def test_without_a_system_role_speakers_take_turns():
 def test_a_stream_asks_for_its_usage_unless_that_is_refused():
     assert stream_fields(PLAIN) == {"stream": True, "stream_options": {"include_usage": True}}
     assert stream_fields(Dialect(leave_out=("stream_options",))) == {"stream": True}
+
+
+def test_what_a_card_says_of_its_server_goes_with_every_request():
+    card = CARD.model_copy(
+        update={"temperature": 1.0, "reasoning_effort": "low", "extra_body": {"thinking": {"budget": 5}, "top_p": 0.1}}
+    )
+    body = request_body(card, ask(temperature=0.7, top_p=0.9), PLAIN)
+    assert (body["temperature"], body["reasoning_effort"], body["thinking"]) == (1.0, "low", {"budget": 5})
+    assert body["top_p"] == 0.9  # what is asked for goes before what the card adds
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"headers": {"Authorization": "Bearer x"}}, "key_env"),
+        ({"headers": {"x y": "1"}}, "header"),
+        ({"headers": {"X-Team": "a\nb"}}, "header"),
+        ({"extra_body": {"messages": []}}, "messages is set by every request"),
+        ({"temperature": 3.0}, "temperature"),
+    ],
+)
+def test_a_card_cannot_say_what_requests_say_themselves(fields, problem):
+    with pytest.raises(ValueError, match=problem):
+        ModelCard(name="m", **fields)

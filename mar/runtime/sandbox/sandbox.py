@@ -48,7 +48,8 @@ class Sandbox:
         at_once: Whether the templates start on entering, or with the first job: many who enter have no code to run.
 
     Raises:
-        SandboxUnavailable: On entering, or with the first job, when no isolation (or not the one insisted on) works on this machine.
+        SandboxUnavailable: On entering, or with the first job, when no isolation (or not the one insisted on) works on
+            this machine.
     """
 
     def __init__(
