@@ -24,11 +24,17 @@ All numbers are in logits unless said. Their priors are below, with where they c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import wraps
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
+
+from mar.controllers.belief.arrays import Array, arrays
+
+T = TypeVar("T")
 
 Form = Literal["options", "open", "programs"]
 """One of some options; anything, where two that are right are the same; programs, of which many are right."""
@@ -96,6 +102,7 @@ class Beliefs:
     gain: torch.Tensor = field(default_factory=lambda: _at("gain"))
     harm: torch.Tensor = field(default_factory=lambda: _at("harm"))
     copying: torch.Tensor = field(default_factory=lambda: _at("copying"))
+    kept: dict[Any, Any] | None = None  # what follows from numbers that no longer change; None: they may
 
     @classmethod
     def vague(
@@ -155,14 +162,37 @@ class Beliefs:
                 total = total + (((value - PRIORS[name].mean) / PRIORS[name].spread) ** 2).sum() / 2
         return total
 
+    def settled(self) -> Beliefs:
+        """The same in NumPy, to decide by: from then on they must not change, and what follows from them is kept."""
+        return replace(self, kept={}, **{n: t.detach().numpy().astype(np.float64) for n, t in self.tensors.items()})
+
     @property
-    def effects(self) -> torch.Tensor:
+    def effects(self) -> Array:
         """Of every strategy, (S,)."""
-        return torch.cat([torch.zeros(1), self.effect])
+        return _effects(self)
 
     def offsets(self, texts: torch.Tensor) -> torch.Tensor:
         """What texts (Q, K) tell about skills, (Q, M)."""
         return texts @ (self.common[:, None] + self.own)
+
+
+def follows(find: Callable[[Beliefs], T]) -> Callable[[Beliefs], T]:
+    """Makes a function of beliefs that is computed once where they no longer change."""
+
+    @wraps(find)
+    def found(beliefs: Beliefs) -> T:
+        if beliefs.kept is None:
+            return find(beliefs)
+        if find not in beliefs.kept:
+            beliefs.kept[find] = find(beliefs)
+        return beliefs.kept[find]
+
+    return found
+
+
+@follows
+def _effects(beliefs: Beliefs) -> Array:
+    return arrays(beliefs.effect).cat([torch.zeros(1), beliefs.effect])
 
 
 def _at(name: str) -> torch.Tensor:

@@ -3,19 +3,22 @@
 
 Everything is done for many questions at once: a *row* is one hypothesis about one question (which answer is right and
 which is the popular mistake; for programs, what its tests are worth), and every row is summed over nodes of what else
-is unseen: difficulty and popularity (I), family effect (U), a model's own effect (R).
+is unseen: difficulty and popularity (I), family effect (U), a model's own effect (R). Arrays are PyTorch's where
+beliefs are learned, over many questions, and NumPy's where one question is decided on.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
 
-from mar.controllers.belief.beliefs import BREADTH, SLIP, Beliefs
+from mar.controllers.belief.arrays import Array, arrays
+from mar.controllers.belief.beliefs import BREADTH, SLIP, Beliefs, follows
 
 SILENT, ABSENT = -1, -2  # instead of an answer's number: nothing that can be read; no call
 UNSEEN = -3  # of a hypothesis: an answer that nobody has given
@@ -41,33 +44,38 @@ class Said:
 class Evidence:
     """What was said to some questions, padded to the same number of calls: Q questions, N calls, M models."""
 
-    model: torch.Tensor  # (Q, N)
-    answer: torch.Tensor  # (Q, N); ABSENT where there was no call
-    strategy: torch.Tensor  # (Q, N)
-    surer: torch.Tensor  # (Q, N)
-    reads: torch.Tensor  # (Q, N, N): 1 where the first read the second
-    options: torch.Tensor  # (Q,): how many answers there are to choose from; 0: open
-    skill: torch.Tensor  # (Q, M): what the text tells about each model
+    model: Array  # (Q, N)
+    answer: Array  # (Q, N); ABSENT where there was no call
+    strategy: Array  # (Q, N)
+    surer: Array  # (Q, N)
+    reads: Array | None  # (Q, N, N): 1 where the first read the second; None: nobody read anything
+    options: Array  # (Q,): how many answers there are to choose from; 0: open
+    skill: Array  # (Q, M): what the text tells about each model
 
     @classmethod
-    def of(cls, said: Sequence[Sequence[Said]], options: Sequence[int], skill: torch.Tensor) -> Evidence:
-        """Evidence about questions: their calls, their numbers of options, and what their texts tell."""
-        q, n = len(said), max(1, max((len(calls) for calls in said), default=0))
+    def of(cls, said: Sequence[Sequence[Said]], options: Sequence[int], skill: Array) -> Evidence:
+        """Evidence about questions: their calls, their numbers of options, and what their texts tell.
+
+        Its arrays are of the kind of `skill`.
+        """
+        q, n = len(said), max((len(calls) for calls in said), default=0)
         model, answer = np.zeros((q, n), dtype=np.int64), np.full((q, n), ABSENT, dtype=np.int64)
         strategy, surer = np.zeros((q, n), dtype=np.int64), np.zeros((q, n), dtype=np.float32)
-        reads = np.zeros((q, n, n), dtype=np.float32)
+        reads = np.zeros((q, n, n), dtype=np.float32) if any(c.read for calls in said for c in calls) else None
         for i, calls in enumerate(said):
             for j, call in enumerate(calls):
                 model[i, j], answer[i, j], strategy[i, j] = call.model, call.answer, call.strategy
                 surer[i, j] = call.surer
-                reads[i, j, list(call.read)] = 1
+                if reads is not None:
+                    reads[i, j, list(call.read)] = 1
+        tensor = arrays(skill).tensor
         return cls(
-            model=torch.from_numpy(model),
-            answer=torch.from_numpy(answer),
-            strategy=torch.from_numpy(strategy),
-            surer=torch.from_numpy(surer),
-            reads=torch.from_numpy(reads),
-            options=torch.tensor(list(options), dtype=torch.float32),
+            model=tensor(model),
+            answer=tensor(answer),
+            strategy=tensor(strategy),
+            surer=tensor(surer),
+            reads=None if reads is None else tensor(reads),
+            options=tensor(np.array(options, dtype=np.float32)),
             skill=skill,
         )
 
@@ -77,19 +85,19 @@ class Evidence:
     @property
     def given(self) -> int:
         """The largest number of different answers to a question."""
-        return max(0, int(self.answer.max()) + 1)
+        return max(0, int(self.answer.max()) + 1) if self.answer.shape[1] else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Hypotheses."""
 
-    question: torch.Tensor  # (H,)
-    right: torch.Tensor  # answer t, or UNSEEN; of programs STRICT, LOOSE or HOPELESS, (H,)
-    popular: torch.Tensor  # answer w, or UNSEEN, (H,)
-    share: torch.Tensor  # logarithm of the prior, apart from the next, (H,)
-    turned: torch.Tensor  # of a question whose gold answer is known: 1 where that is the popular mistake, (H,)
-    choices: torch.Tensor  # answers that there are to choose from, (H,)
+    question: Array  # (H,)
+    right: Array  # answer t, or UNSEEN; of programs STRICT, LOOSE or HOPELESS, (H,)
+    popular: Array  # answer w, or UNSEEN, (H,)
+    share: Array  # logarithm of the prior, apart from the next, (H,)
+    turned: Array  # of a question whose gold answer is known: 1 where that is the popular mistake, (H,)
+    choices: Array  # answers that there are to choose from, (H,)
 
 
 def hypotheses(beliefs: Beliefs, evidence: Evidence, gold: Sequence[int] | None = None) -> Rows:
@@ -101,86 +109,91 @@ def hypotheses(beliefs: Beliefs, evidence: Evidence, gold: Sequence[int] | None 
         gold: The answer that counts as right to each question, UNSEEN where nobody gave it; None: unknown. Of programs
             it is not used.
     """
-    count = len(evidence)
+    tensor, count = arrays(evidence.skill).tensor, len(evidence)
     if beliefs.form == "programs":
-        each = torch.arange(count).repeat_interleave(3)
-        zeros = torch.zeros(3 * count)
-        world = torch.tensor([STRICT, LOOSE, HOPELESS]).repeat(count)
-        return Rows(each, world, torch.zeros_like(world), zeros, zeros, zeros + 1)
-    question: list[int] = []
-    right: list[int] = []
-    popular: list[int] = []
-    share: list[float] = []
-    turned: list[int] = []
-    choices: list[float] = []
-    for i, (answers, options) in enumerate(zip(evidence.answer.tolist(), evidence.options.tolist(), strict=True)):
-        seen = sorted({a for a in answers if a >= 0})
-        size = max(options, len(seen), 2) if options else max(BREADTH, len(seen) + 2)
-        slots = [(a, 1.0) for a in seen] + [(UNSEEN, size - len(seen))] * (size > len(seen))
-        for t, t_size in slots:
-            for w, w_size in slots:
-                left = w_size if t != w else t_size - 1 if t == UNSEEN else 0.0
-                kinds = [0] if gold is None else [k for k, a in enumerate((t, w)) if a == gold[i]]
-                if left > 0:
-                    for kind in kinds:
-                        question.append(i)
-                        right.append(t)
-                        popular.append(w)
-                        share.append(t_size / size * left / (size - 1))
-                        turned.append(kind)
-                        choices.append(size)
-    return Rows(
-        torch.tensor(question),
-        torch.tensor(right),
-        torch.tensor(popular),
-        torch.log(torch.tensor(share)),
-        torch.tensor(turned, dtype=torch.float32),
-        torch.tensor(choices),
-    )
+        world = np.tile([STRICT, LOOSE, HOPELESS], count)
+        each, zeros = np.repeat(np.arange(count), 3), np.zeros(3 * count, dtype=np.float32)
+        found = (each, world, np.zeros_like(world), zeros, zeros, zeros + 1)
+    else:
+        seen = [sorted({a for a in answers if a >= 0}) for answers in evidence.answer.tolist()]
+        options = evidence.options.tolist()
+        parts = [
+            _hypotheses(tuple(s), o, None if gold is None else gold[i])
+            for i, (s, o) in enumerate(zip(seen, options, strict=True))
+        ]
+        found = (
+            np.repeat(np.arange(count), [len(p[0]) for p in parts]),
+            *(np.concatenate(columns) for columns in zip(*parts, strict=True)),
+        )
+    return Rows(*(tensor(column) for column in found))
+
+
+@lru_cache(maxsize=4096)
+def _hypotheses(seen: tuple[int, ...], options: float, gold: int | None) -> tuple[np.ndarray, ...]:
+    """Of one question: what Rows has beside the question."""
+    size = max(options, len(seen), 2) if options else max(BREADTH, len(seen) + 2)
+    slots = [(a, 1.0) for a in seen] + [(UNSEEN, size - len(seen))] * (size > len(seen))
+    found = [
+        (t, w, t_size / size * left / (size - 1), kind)
+        for t, t_size in slots
+        for w, w_size in slots
+        if (left := w_size if t != w else t_size - 1 if t == UNSEEN else 0.0) > 0
+        for kind in ([0] if gold is None else [k for k, a in enumerate((t, w)) if a == gold])
+    ]
+    right, popular, share, turned = np.array(found, dtype=np.float32).reshape(-1, 4).T
+    whole = (right.astype(np.int64), popular.astype(np.int64))
+    return *whole, np.log(share), turned, np.full(len(found), size, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
     """Quadrature nodes: values and logarithms of weights."""
 
-    z: torch.Tensor  # (I,)
-    v: torch.Tensor  # (I,)
-    item: torch.Tensor  # weights, (I,)
-    u: torch.Tensor  # (U,)
-    family: torch.Tensor  # (U,)
-    r: torch.Tensor  # (R,)
-    own: torch.Tensor  # (R,)
+    z: Array  # (I,)
+    v: Array  # (I,)
+    item: Array  # weights, (I,)
+    u: Array  # (U,)
+    family: Array  # (U,)
+    r: Array  # (R,)
+    own: Array  # (R,)
 
 
-def _hermite(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _hermite(count: int) -> tuple[np.ndarray, np.ndarray]:
     x, w = np.polynomial.hermite_e.hermegauss(count)
-    return torch.tensor(x, dtype=torch.float32), torch.tensor(np.log(w / w.sum()), dtype=torch.float32)
+    return x, np.log(w / w.sum())
 
 
-def _even(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _even(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Evenly spaced nodes: difficulty moves log-odds by far more than a Gauss-Hermite rule's few nodes could follow."""
-    x = torch.linspace(-WIDEST, WIDEST, count)
-    return x, torch.log_softmax(-(x**2) / 2, 0)
+    x = np.linspace(-WIDEST, WIDEST, count)
+    w = np.exp(-(x**2) / 2)
+    return x, np.log(w / w.sum())
 
 
 @cache
-def nodes() -> Nodes:
-    """The nodes that all sums are made with."""
+def nodes(*, tensors: bool = True) -> Nodes:
+    """The nodes that all sums are made with, as tensors of float32 or as arrays of float64."""
     z, of_z = _even(NODES["difficulty"])
     v, of_v = _hermite(NODES["popularity"])
-    return Nodes(
-        z.repeat_interleave(len(v)),
-        v.repeat(len(z)),
+    found = (
+        z.repeat(len(v)),
+        np.tile(v, len(z)),
         (of_z[:, None] + of_v).flatten(),
         *_hermite(NODES["family"]),
         *_hermite(NODES["own"]),
     )
+    return Nodes(*(torch.tensor(x, dtype=torch.float32) if tensors else x for x in found))
 
 
-def scattered(beliefs: Beliefs) -> torch.Tensor:
+def _nodes(beliefs: Beliefs) -> Nodes:
+    return nodes(tensors=isinstance(beliefs.theta, torch.Tensor))
+
+
+@follows
+def scattered(beliefs: Beliefs) -> Array:
     """What the unseen adds to a model's log-odds of knowing, (I, U, R)."""
-    n = nodes()
-    z, u, r = -torch.exp(beliefs.sigma) * n.z, torch.exp(beliefs.tau) * n.u, torch.exp(beliefs.rho) * n.r
+    n, exp = _nodes(beliefs), arrays(beliefs.theta).exp
+    z, u, r = -exp(beliefs.sigma) * n.z, exp(beliefs.tau) * n.u, exp(beliefs.rho) * n.r
     return z[:, None, None] + u[:, None] + r
 
 
@@ -188,51 +201,41 @@ def scattered(beliefs: Beliefs) -> torch.Tensor:
 class Chances:
     """Probabilities of a call's outcome apart from knowing."""
 
-    popular: torch.Tensor  # of the popular mistake where it does not know, (I,)
-    silent: torch.Tensor  # (M,)
-    mislabelled: torch.Tensor  # ()
-    passing: torch.Tensor  # of a wrong program, by hypothesis, (3,)
-
-    @classmethod
-    def of(cls, beliefs: Beliefs) -> Chances:
-        """As believed."""
-        n = nodes()
-        logit = beliefs.popular + beliefs.by_difficulty * n.z + torch.exp(beliefs.spread) * n.v
-        slip = torch.tensor(SLIP)
-        return cls(
-            popular=torch.sigmoid(logit),
-            silent=torch.sigmoid(beliefs.silence),
-            mislabelled=torch.sigmoid(beliefs.mislabelled),
-            passing=torch.stack([slip, torch.sigmoid(beliefs.alike), slip]),
-        )
+    popular: Array  # of the popular mistake where it does not know, (I,)
+    silent: Array  # (M,)
+    mislabelled: Array  # ()
+    passing: Array  # of a wrong program, by hypothesis, (3,)
+    copying: Array  # ()
 
 
-def prior(beliefs: Beliefs, rows: Rows, *, gold: bool = False) -> torch.Tensor:
+@follows
+def chances(beliefs: Beliefs) -> Chances:
+    """As believed."""
+    n, xp = _nodes(beliefs), arrays(beliefs.theta)
+    logit = beliefs.popular + beliefs.by_difficulty * n.z + xp.exp(beliefs.spread) * n.v
+    slip = beliefs.alike * 0 + SLIP
+    return Chances(
+        popular=xp.sigmoid(logit),
+        silent=xp.sigmoid(beliefs.silence),
+        mislabelled=xp.sigmoid(beliefs.mislabelled),
+        passing=xp.stack([slip, xp.sigmoid(beliefs.alike), slip]),
+        copying=xp.sigmoid(beliefs.copying),
+    )
+
+
+def prior(beliefs: Beliefs, rows: Rows, *, gold: bool = False) -> Array:
     """Logarithm of the rows' prior probabilities, (H,)."""
-    wrong = torch.sigmoid(beliefs.mislabelled)
+    xp, wrong = arrays(beliefs.theta), chances(beliefs).mislabelled
     if beliefs.form == "programs":
-        loose = torch.sigmoid(beliefs.loose)
-        shares = torch.stack([(1 - wrong) * (1 - loose), (1 - wrong) * loose, wrong])
-        return torch.log(shares)[rows.right]
+        loose = xp.sigmoid(beliefs.loose)
+        shares = xp.stack([(1 - wrong) * (1 - loose), (1 - wrong) * loose, wrong])
+        return xp.log(shares)[rows.right]
     if not gold:
         return rows.share
-    return rows.share + torch.where(rows.turned > 0, torch.log(wrong), torch.log(1 - wrong))
+    return rows.share + xp.where(rows.turned > 0, xp.log(wrong), xp.log(1 - wrong))
 
 
-def _knows(beliefs: Beliefs, evidence: Evidence, rows: Rows, heard: torch.Tensor) -> torch.Tensor:
-    """Probability that each call knew, (H, N, I, U, R)."""
-    own = torch.gather(beliefs.theta + evidence.skill, 1, evidence.model) + beliefs.effects[evidence.strategy]
-    knows = torch.sigmoid((own[rows.question] + heard)[:, :, None, None, None] + scattered(beliefs))
-    if beliefs.form == "programs":
-        knows = torch.where((rows.right == HOPELESS)[:, None, None, None, None], 0.0, knows)
-    return knows
-
-
-def _heard(beliefs: Beliefs, right: torch.Tensor, wrong: torch.Tensor) -> torch.Tensor:
-    return beliefs.gain * torch.log1p(right) - beliefs.harm * torch.log1p(wrong)
-
-
-def outcomes(beliefs: Beliefs, evidence: Evidence, rows: Rows, solved: torch.Tensor | None = None) -> torch.Tensor:
+def outcomes(beliefs: Beliefs, evidence: Evidence, rows: Rows, solved: Array | None = None) -> Array:
     """Log-probability of what every call said, (H, N, I, U, R); 0 where there was none.
 
     Args:
@@ -241,63 +244,71 @@ def outcomes(beliefs: Beliefs, evidence: Evidence, rows: Rows, solved: torch.Ten
         rows: Hypotheses.
         solved: Of programs that were graded: 1 right, 0 wrong, (Q, N).
     """
-    chance = Chances.of(beliefs)
+    xp = arrays(beliefs.theta)
     said = evidence.answer[rows.question]
-    spread = (slice(None), slice(None), None, None, None)
-    surer = torch.exp(evidence.surer)[rows.question][spread]
     if beliefs.form == "programs":
-        likely = _of_programs(beliefs, evidence, rows, chance, said, surer, solved)
+        known, unknown, heard = _of_programs(beliefs, evidence, rows, said, solved)
     else:
-        likely = _of_answers(beliefs, evidence, rows, chance, said, surer)
-    return torch.log(likely.clamp(min=_TINY)) * (said != ABSENT)[spread]
+        known, unknown, heard = _of_answers(beliefs, evidence, rows, said)
+    own = xp.take_along_dim(beliefs.theta + evidence.skill, evidence.model, 1) + beliefs.effects[evidence.strategy]
+    level = own[rows.question] + heard
+    likely = xp.sigmoid(level[:, :, None, None, None] + scattered(beliefs))  # that it knew
+    likely = likely * (known[:, :, None] - unknown)[..., None, None] + unknown[..., None, None]
+    logs = xp.log(xp.clip(likely, _TINY, None))
+    return logs if bool((said != ABSENT).all()) else logs * (said != ABSENT)[:, :, None, None, None]
+
+
+def heard_by(beliefs: Beliefs, right: Array, wrong: Array) -> Array:
+    """What reading so many right and wrong messages adds to the log-odds of knowing."""
+    log1p = arrays(beliefs.theta).log1p
+    return beliefs.gain * log1p(right) - beliefs.harm * log1p(wrong)
 
 
 def _of_programs(
-    beliefs: Beliefs,
-    evidence: Evidence,
-    rows: Rows,
-    chance: Chances,
-    said: torch.Tensor,
-    surer: torch.Tensor,
-    solved: torch.Tensor | None,
-) -> torch.Tensor:
-    spread = (slice(None), slice(None), None, None, None)
-    reads = evidence.reads[rows.question]
-    good, bad = (said == PASSED).float(), (said == FAILED).float()
-    heard = _heard(beliefs, (reads * good[:, None]).sum(2), (reads * bad[:, None]).sum(2))
-    knows = _knows(beliefs, evidence, rows, heard)
-    passing = chance.passing[rows.right][:, None, None, None, None]
-    wrong = torch.where((said == PASSED)[spread], passing, torch.where((said == FAILED)[spread], 1 - passing, 1.0))
-    if solved is not None:
-        return torch.where(solved[rows.question][spread] > 0, knows, (1 - knows) * wrong)
-    known = torch.where(((said == PASSED) | (said == UNTESTED))[spread], knows * surer, 0.0)
-    return known + (1 - knows) * wrong
+    beliefs: Beliefs, evidence: Evidence, rows: Rows, said: Array, solved: Array | None
+) -> tuple[Array, Array, Array]:
+    """Probability of what every call said where it knew, (H, N), and where not, (H, N, 1), and what it had heard.
+
+    Where nobody solves a question, knowing is of no use.
+    """
+    xp = arrays(beliefs.theta)
+    good, bad = said == PASSED, said == FAILED
+    heard = 0.0
+    if evidence.reads is not None:
+        reads = evidence.reads[rows.question]
+        heard = heard_by(beliefs, (reads * good[:, None]).sum(2), (reads * bad[:, None]).sum(2))
+    passing = chances(beliefs).passing[rows.right][:, None]
+    wrong = xp.where(good, passing, xp.where(bad, 1 - passing, passing * 0 + 1))
+    hopeless = (rows.right == HOPELESS)[:, None]
+    if solved is None:
+        known = (good | (said == UNTESTED)) * xp.exp(evidence.surer)[rows.question]
+        return xp.where(hopeless, wrong, known), wrong[..., None], heard
+    right = solved[rows.question] > 0
+    unknown = wrong * ~right
+    return xp.where(hopeless, unknown, right * 1.0), unknown[..., None], heard
 
 
-def _of_answers(
-    beliefs: Beliefs, evidence: Evidence, rows: Rows, chance: Chances, said: torch.Tensor, surer: torch.Tensor
-) -> torch.Tensor:
-    spread = (slice(None), slice(None), None, None, None)
-    readable = said >= 0
-    right, popular = said == rows.right[:, None], said == rows.popular[:, None]
+def _of_answers(beliefs: Beliefs, evidence: Evidence, rows: Rows, said: Array) -> tuple[Array, Array, Array]:
+    """Probability of what every call said where it knew, (H, N), and where not, (H, N, I), and what it had heard."""
+    xp, chance = arrays(beliefs.theta), chances(beliefs)
+    readable, right, popular = said >= 0, said == rows.right[:, None], said == rows.popular[:, None]
+    silent = chance.silent[evidence.model][rows.question]
+    guess = readable * (1 - silent) / rows.choices[:, None]
+    if beliefs.form != "options":  # nobody guesses what is right
+        guess = guess * ~right
+    trapped, nothing = (popular & ~right) * (1 - silent), ~readable * silent
+    mistake = chance.popular
+    unknown = guess[..., None] * (1 - mistake) + trapped[..., None] * mistake + nothing[..., None]
+    known = right * xp.exp(evidence.surer)[rows.question]
+    if evidence.reads is None:
+        return known, unknown, 0.0
     reads = evidence.reads[rows.question]
-    heard = copied = copies = torch.zeros_like(surer[..., 0, 0, 0])
-    if bool(reads.any()):
-        heard_right = (reads * right.float()[:, None]).sum(2)
-        heard_wrong = (reads * readable.float()[:, None]).sum(2) - heard_right
-        heard = _heard(beliefs, heard_right, heard_wrong)
-        same = (reads * (said[:, :, None] == said[:, None, :]).float()).sum(2)
-        copies = torch.where(heard_wrong > 0, torch.sigmoid(beliefs.copying), torch.zeros_like(heard))
-        copied = torch.where(right, torch.zeros_like(heard), copies * same / heard_wrong.clamp(min=1))
-    knows = _knows(beliefs, evidence, rows, heard)
-    silent = chance.silent[evidence.model][rows.question][spread]
-    mistake = chance.popular[:, None, None]
-    guess = (1 - silent) * (1 - mistake) / rows.choices[:, None, None, None, None]
-    lucky = guess if beliefs.form == "options" else torch.zeros_like(guess)
-    own = torch.where(right[spread], lucky, torch.where(popular[spread], (1 - silent) * mistake + guess, guess))
-    own = torch.where(readable[spread], own, silent)
-    wrong = copied[spread] + (1 - copies[spread]) * own
-    return torch.where((right & readable)[spread], knows * surer, 0.0) + (1 - knows) * wrong
+    heard_right = (reads * right[:, None]).sum(2)
+    heard_wrong = (reads * readable[:, None]).sum(2) - heard_right
+    same = (reads * (said[:, :, None] == said[:, None, :])).sum(2)
+    copies = (heard_wrong > 0) * chance.copying
+    copied = ~right * copies * same / xp.clip(heard_wrong, 1, None)
+    return known, copied[..., None] + (1 - copies)[..., None] * unknown, heard_by(beliefs, heard_right, heard_wrong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,71 +318,57 @@ class Posterior:
     beliefs: Beliefs
     evidence: Evidence
     rows: Rows
-    joint: torch.Tensor  # log-probability of row, node and evidence, (H, I)
-    used: torch.Tensor  # models that were asked, (A,)
-    own: torch.Tensor  # weights of the nodes of their own effects, (H, A, I, U, R)
-    family: torch.Tensor  # weights of the nodes of every family's effect, (H, F, I, U)
+    joint: Array  # log-probability of row, node and evidence, (H, I)
+    used: Array  # models that were asked, (A,)
+    kin: Array  # families that were asked, (F,)
+    of_model: Array  # log-probability of their calls and of the nodes of their own effects, (H, A, I, U, R)
+    of_family: Array  # the same of families' calls and effects, (H, F, I, U)
 
     @classmethod
     def of(
-        cls, beliefs: Beliefs, evidence: Evidence, rows: Rows, *, gold: bool = False, solved: torch.Tensor | None = None
+        cls, beliefs: Beliefs, evidence: Evidence, rows: Rows, *, gold: bool = False, solved: Array | None = None
     ) -> Posterior:
         """Sum what is unseen, model by model and family by family."""
-        n = nodes()
+        n, xp = _nodes(beliefs), arrays(beliefs.theta)
         likely = outcomes(beliefs, evidence, rows, solved)
-        asked = evidence.answer != ABSENT
-        used = torch.unique(evidence.model[asked])
-        which = ((evidence.model[:, :, None] == used) & asked[:, :, None]).float()[rows.question]  # (H, N, A)
-        of_model = torch.einsum("hniur,hna->haiur", likely, which) + n.own
-        summed = torch.logsumexp(of_model, -1)
-        groups = family_numbers(beliefs.families)
-        members = torch.nn.functional.one_hot(groups[used], int(groups.max()) + 1).float()
-        of_family = torch.einsum("haiu,af->hfiu", summed, members) + n.family
-        joint = torch.logsumexp(of_family, -1).sum(1) + n.item + prior(beliefs, rows, gold=gold)[:, None]
-        own, family = torch.softmax(of_model, -1), torch.softmax(of_family, -1)
-        return cls(beliefs, evidence, rows, joint, used, own, family)
+        used = xp.unique(evidence.model[evidence.answer != ABSENT])
+        which = (evidence.model[:, None] == used[:, None]) & (evidence.answer != ABSENT)[:, None]  # (Q, A, N)
+        of_model = _added(which, likely, rows) + n.own
+        groups = family_numbers(beliefs)[used]
+        kin = xp.unique(groups)
+        members = (groups == kin[:, None])[None]  # (1, F, A)
+        of_family = _added(members, xp.logsumexp(of_model, -1), rows) + n.family
+        joint = xp.logsumexp(of_family, -1).sum(1) + n.item + prior(beliefs, rows, gold=gold)[:, None]
+        return cls(beliefs, evidence, rows, joint, used, kin, of_model, of_family)
 
-    def log_likelihood(self) -> torch.Tensor:
+    def log_likelihood(self) -> Array:
         """Of every question, (Q,)."""
-        each = torch.logsumexp(self.joint, 1)
-        top = torch.full((len(self.evidence),), -torch.inf)
-        top = top.scatter_reduce(0, self.rows.question, each.detach(), "amax")
-        weights = torch.exp(each - top[self.rows.question])
-        return top + torch.log(torch.zeros_like(top).index_add(0, self.rows.question, weights))
+        count, question = len(self.evidence), self.rows.question
+        each = arrays(self.joint).logsumexp(self.joint, 1)
+        if isinstance(each, np.ndarray):
+            return np.log(np.bincount(question, np.exp(each), count))
+        top = torch.full((count,), -torch.inf).scatter_reduce(0, question, each.detach(), "amax")
+        return top + torch.log(torch.zeros_like(top).index_add(0, question, torch.exp(each - top[question])))
 
-    def weights(self) -> torch.Tensor:
+    def weights(self) -> Array:
         """Probability of every row and node given its question's evidence, (H, I)."""
-        return torch.exp(self.joint - self.log_likelihood()[self.rows.question][:, None])
+        return arrays(self.joint).exp(self.joint - self.log_likelihood()[self.rows.question][:, None])
 
-    def knowing(self, heard: torch.Tensor | None = None) -> torch.Tensor:
-        """Probability that each model would know, asked now with each strategy, by row and node, (H, S, M, I).
 
-        Args:
-            heard: What it would read is worth to it by row, (H,).
-        """
-        beliefs, rows, n = self.beliefs, self.rows, nodes()
-        groups, scatter = family_numbers(beliefs.families), scattered(beliefs)
-        level = (beliefs.theta + self.evidence.skill)[:, None] + beliefs.effects[:, None]  # (Q, S, M)
-        spread = (..., None, None, None)
-        if heard is None:  # what does not depend on the hypothesis is found once for each question
-            alone, place = level, rows.question
-        else:  # nor more often than it differs
-            pairs = torch.stack([rows.question.float(), heard], dim=1)
-            different, place = torch.unique(pairs, dim=0, return_inverse=True)
-            alone = level[different[:, 0].long()] + different[:, 1, None, None]
-        of_model = torch.sigmoid(alone[spread] + scatter) @ torch.exp(n.own)
-        knows = (of_model[place] * self.family[:, None, groups]).sum(-1)
-        if len(self.used):
-            again = alone[:, :, self.used][place]
-            weights = self.own * self.family[:, groups[self.used], :, :, None]
-            knows[:, :, self.used] = (torch.sigmoid(again[spread] + scatter) * weights[:, None]).sum((-1, -2))
-        if beliefs.form == "programs":
-            knows = torch.where((rows.right == HOPELESS)[:, None, None, None], 0.0, knows)
-        return knows
+def _added(which: Array, values: Array, rows: Rows) -> Array:
+    """Sums of values (H, N, ...) over the columns that `which` (Q or 1, A, N) names, (H, A, ...)."""
+    which = which * 1.0 if len(which) == 1 else which[rows.question] * 1.0
+    flat = values.reshape(*values.shape[:2], math.prod(values.shape[2:]))
+    return (which @ flat).reshape(len(values), which.shape[1], *values.shape[2:])
 
 
 @cache
-def family_numbers(families: tuple[str, ...]) -> torch.Tensor:
-    """A number for each family, for each model that of its family."""
+def _family_numbers(families: tuple[str, ...], tensors: bool) -> Array:
     names = sorted(set(families))
-    return torch.tensor([names.index(f) for f in families])
+    found = np.array([names.index(f) for f in families])
+    return torch.tensor(found) if tensors else found
+
+
+def family_numbers(beliefs: Beliefs) -> Array:
+    """A number for each family, for each model that of its family."""
+    return _family_numbers(beliefs.families, isinstance(beliefs.theta, torch.Tensor))

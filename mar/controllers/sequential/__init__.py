@@ -14,7 +14,7 @@ from mar.controllers.sequential.controller import Likes, Sequential
 from mar.controllers.sequential.foresight import foresee
 from mar.controllers.sequential.habits import Habits
 from mar.controllers.sequential.mind import Mind
-from mar.controllers.sequential.planner import Outlook, consider
+from mar.controllers.sequential.planner import Outlook, Planner
 from mar.controllers.sequential.policy import SequentialPolicy, Terms
 
 __all__ = [
@@ -26,12 +26,12 @@ __all__ = [
     "Likes",
     "Mind",
     "Outlook",
+    "Planner",
     "Prior",
     "Said",
     "Sequential",
     "SequentialPolicy",
     "Terms",
-    "consider",
     "foresee",
     "load_sequential",
     "save_sequential",

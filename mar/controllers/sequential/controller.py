@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from mar.controllers.base import Planned, PlanSpace
@@ -15,11 +16,9 @@ from mar.controllers.careful import pool_doubt
 from mar.controllers.embeddings import Encoder
 from mar.controllers.sequential.calls import form_of
 from mar.controllers.sequential.mind import SCALE, Mind
-from mar.controllers.sequential.planner import Outlook
-from mar.controllers.sequential.policy import SequentialPolicy, Terms, weighed
+from mar.controllers.sequential.planner import Planner
+from mar.controllers.sequential.policy import SequentialPolicy, Terms
 from mar.types import Domain, Query
-
-TOGETHER = 64  # queries whose first step is weighed at once
 
 
 class Likes(Protocol):
@@ -103,25 +102,19 @@ class Sequential:
         """A policy for each query; texts are embedded together."""
         cards = {card.name: card for card in space.cards}
         vectors = torch.from_numpy(self.encoder.encode([q.text for q in queries]))
-        groups: dict[tuple[str, bool], list[int]] = {}
-        minds: dict[str, Mind] = {}
-        for i, query in enumerate(queries):
-            mind = self.mind(query, vectors[i])
-            minds.setdefault(mind.kind, mind.knowing(space.cards))
-            groups.setdefault((mind.kind, bool(query.shown_tests.tests)), []).append(i)
         liked = self._liked(queries, space)
-        planned: dict[int, Planned] = {}
-        for (kind, _), places in groups.items():
-            mind = minds[kind]
-            for at in range(0, len(places), TOGETHER):
-                some = places[at : at + TOGETHER]
-                skill = mind.skill(vectors[some]) + _offsets([liked.get(i, {}) for i in some], mind)
-                first = weighed(mind, [queries[i] for i in some], [[] for _ in some], skill, reading=False)
-                for row, i in enumerate(some):
-                    opening = Outlook(right=first.right[row : row + 1], alone=first.alone[row : row + 1], reading=None)
-                    make = partial(SequentialPolicy, mind, skill[row : row + 1], cards, self._within(space), opening)
-                    planned[i] = Planned(policy=make, notes={"kind": kind})
-        return [planned[i] for i in range(len(queries))]
+        minds: dict[str, tuple[Mind, Planner]] = {}
+        planned: list[Planned] = []
+        for i, (query, vector) in enumerate(zip(queries, vectors, strict=True)):
+            found = self.mind(query, vector)
+            if found.kind not in minds:
+                known = found.knowing(space.cards)
+                minds[found.kind] = known, Planner(known.beliefs, telling=known.habits.telling)
+            mind, planner = minds[found.kind]
+            skill = (mind.skill(vector[None])[0] + _offset(liked.get(i, {}), mind)).numpy().astype(np.float64)
+            make = partial(SequentialPolicy, mind, planner, skill, cards, self._within(space))
+            planned.append(Planned(policy=make, notes={"kind": mind.kind}))
+        return planned
 
     def _liked(self, queries: Sequence[Query], space: PlanSpace) -> dict[int, Mapping[str, float]]:
         """What users like, of the queries that say who asks."""
@@ -137,6 +130,6 @@ class Sequential:
         return replace(self.terms, most_calls=min(self.terms.most_calls, space.max_agents), reading=False)
 
 
-def _offsets(liked: Sequence[Mapping[str, float]], mind: Mind) -> torch.Tensor:
-    """Of skills, (n, M): so many log-odds of serving somebody better are worth as much as log-odds of accuracy."""
-    return torch.tensor([[SCALE * of.get(name, 0.0) for name in mind.beliefs.models] for of in liked])
+def _offset(liked: Mapping[str, float], mind: Mind) -> torch.Tensor:
+    """Of skills, (M,): so many log-odds of serving somebody better are worth as much as log-odds of accuracy."""
+    return torch.tensor([SCALE * liked.get(name, 0.0) for name in mind.beliefs.models])

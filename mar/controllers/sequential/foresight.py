@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from mar.controllers.base import Foreseen
 from mar.controllers.belief.likelihood import (
@@ -14,12 +13,9 @@ from mar.controllers.belief.likelihood import (
     PASSED,
     SILENT,
     UNTESTED,
-    Evidence,
-    Posterior,
     Said,
-    hypotheses,
 )
-from mar.controllers.sequential.policy import SequentialPolicy
+from mar.controllers.sequential.policy import LEAST, SequentialPolicy
 from mar.types import Query, View
 
 SELDOM = 0.02  # what is less likely is left out
@@ -39,11 +35,11 @@ def foresee(policy: SequentialPolicy, query: Query, *, steps: int = 2) -> Forese
 def _point(
     policy: SequentialPolicy, query: Query, said: Sequence[Said], heard: str, chance: float, steps: int
 ) -> Foreseen:
-    outlook = policy.weigh(query, said)
-    now = float(outlook.now[0]) if said else 0.0
+    (outlook,) = policy.planner.consider([policy.case(query, said)])
+    now = outlook.now
     read = float(sum(policy.mind.habits.written[s.model] for s in said))
     best = policy.candidates(View(query=query), outlook, read)
-    if not best or (said and best[0].utility <= now):
+    if not best or (said and best[0].utility <= now + LEAST):
         return Foreseen(heard=heard, chance=chance, action="settle", right=now, usd=0.0)
     first = best[0]
     readable = tuple(i for i, s in enumerate(said) if s.answer >= 0) if first.reads else ()
@@ -53,18 +49,11 @@ def _point(
     return Foreseen(heard=heard, chance=chance, action=action, right=now, usd=first.usd, then=then)
 
 
-@torch.no_grad()
 def _after(policy: SequentialPolicy, query: Query, said: Sequence[Said], call: Said, steps: int) -> list[Foreseen]:
     """What may be heard after a call, the likeliest first."""
-    beliefs = policy.mind.beliefs
-    outcomes = _outcomes(beliefs.form, said, tested=bool(query.shown_tests.tests))
+    outcomes = _outcomes(policy.mind.beliefs.form, said, tested=bool(query.shown_tests.tests))
     futures = [[*said, Said(model=call.model, answer=a, strategy=call.strategy, read=call.read)] for a, _ in outcomes]
-    evidence = Evidence.of(
-        [list(said), *futures],
-        [query.answer_format.choices or 0] * (1 + len(futures)),
-        policy.skill.expand(1 + len(futures), -1),
-    )
-    likely = Posterior.of(beliefs, evidence, hypotheses(beliefs, evidence)).log_likelihood().numpy()
+    likely = policy.planner.posterior([policy.case(query, s) for s in (said, *futures)]).log_likelihood()
     chances = np.exp(likely[1:] - likely[0])
     fresh = [i for i, (_, words) in enumerate(outcomes) if words.endswith("answer")]
     for i in fresh:  # it stands for every answer that nobody gave

@@ -3,206 +3,258 @@
 
 One step of look-ahead: every model with every strategy, alone or reading what was said. All outcomes of a call (each
 answer given so far, a new one, none; a program that passes or fails; said surely or not) are linear in the probability
-that it knows, so the value of a call is a few sums over hypotheses.
+that it knows, so the value of a call is a few sums over hypotheses. NumPy computes them, for questions of one shape (as
+many calls, as many answers) at once, so nothing is padded, and other questions change no more than the last bits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from statistics import NormalDist
 
-import torch
+import numpy as np
+from anyio.lowlevel import checkpoint
 
+from mar.controllers.belief.arrays import NumPy, shares, total
 from mar.controllers.belief.beliefs import Beliefs
 from mar.controllers.belief.likelihood import (
     HOPELESS,
     PASSED,
     UNSEEN,
     UNTESTED,
-    Chances,
     Evidence,
     Posterior,
+    Said,
+    chances,
     family_numbers,
+    heard_by,
     hypotheses,
     scattered,
 )
+from mar.controllers.sequential.knowing import Floats, Knowing
+
+AT_ONCE = 16  # questions that are weighed before the event loop has its turn again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A question as it stands."""
+
+    said: tuple[Said, ...]
+    skill: Floats  # what the text tells about each model, (M,)
+    options: int = 0  # answers that there are to choose from; 0: open
+    reading: bool = False  # whether models may read what was said
+    tested: bool = True  # whether shown tests will be run on what is said next, where that is a program
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Cases of one shape are weighed together."""
+        answers = len({s.answer for s in self.said if s.answer >= 0})
+        read = any(s.read for s in self.said)
+        return len(self.said), answers, self.options, self.reading, self.tested, read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What is believed of some questions, and what every call would be worth."""
+    """What is believed of a question, and what every call would be worth."""
 
-    right: torch.Tensor  # probability that each answer is right, (Q, C); of programs each call's, (Q, N)
-    alone: torch.Tensor  # probability of being right after a call of a model that reads nothing, (Q, S, M)
-    reading: torch.Tensor | None  # the same of one that reads all that was said, (Q, S, M)
+    right: Floats  # probability that each answer is right, (C,); of programs each call's, (N,)
+    alone: Floats  # probability of being right after a call of a model that reads nothing, (S, M)
+    reading: Floats | None  # the same of one that reads all that was said, (S, M)
 
     @property
-    def now(self) -> torch.Tensor:
-        """Probability of being right with the best answer so far, (Q,)."""
-        return self.right.amax(1) if self.right.shape[1] else torch.zeros(len(self.right))
+    def now(self) -> float:
+        """Probability of being right with the best answer so far."""
+        return float(self.right.max(initial=0.0))
 
 
-@torch.no_grad()
-def consider(
-    beliefs: Beliefs, evidence: Evidence, *, telling: float = 0.0, reading: bool = False, tested: bool = True
-) -> Outlook:
-    """Weigh what was said and what might be said next.
+@dataclass(slots=True, eq=False)
+class _Due:
+    """A case that somebody waits for."""
+
+    case: Case
+    outlook: list[Outlook] = field(default_factory=list[Outlook])  # holds it once it is found
+
+
+class Planner:
+    """Weighs what was said and what might be said next.
 
     Args:
-        beliefs: What is believed of the models.
-        evidence: What was said.
+        beliefs: What is believed of the models; changes that are made afterwards are not seen.
         telling: How far apart the confidence of those who know and of those who do not will be, in standard deviations.
-        reading: Whether models may read what was said.
-        tested: Whether shown tests will be run on what is said next, where that is a program.
     """
-    rows = hypotheses(beliefs, evidence)
-    posterior = Posterior.of(beliefs, evidence, rows)
-    if beliefs.form == "programs":
-        return _programs(posterior, tested=tested)
-    return _answers(posterior, telling, reading=reading)
+
+    def __init__(self, beliefs: Beliefs, *, telling: float = 0.0) -> None:
+        self.beliefs = beliefs.settled()
+        high = NormalDist().cdf(telling / 2)
+        self.if_known = np.array([high, 1 - high]) if telling > 0 else np.ones(1)  # of sounding sure, or not, (B,)
+        self._due: list[_Due] = []
+
+    async def weigh(self, case: Case) -> Outlook:
+        """The outlook of a case, found together with others that fall due at this moment."""
+        due = _Due(case)
+        self._due.append(due)
+        try:
+            await checkpoint()
+            if not due.outlook:
+                some = [due, *[other for other in self._due if other is not due and not other.outlook][: AT_ONCE - 1]]
+                for one, outlook in zip(some, self.consider([one.case for one in some]), strict=True):
+                    one.outlook.append(outlook)
+        finally:
+            self._due.remove(due)
+        return due.outlook[0]
+
+    def consider(self, cases: Sequence[Case]) -> list[Outlook]:
+        """The outlook of each case."""
+        found: dict[int, Outlook] = {}
+        shapes: dict[tuple[int, ...], list[int]] = {}
+        for i, case in enumerate(cases):
+            shapes.setdefault(case.shape, []).append(i)
+        for places in shapes.values():
+            some = [cases[i] for i in places]
+            posterior = self.posterior(some)
+            if self.beliefs.form == "programs":
+                outlooks = _programs(posterior, tested=some[0].tested)
+            else:
+                outlooks = _answers(posterior, self.if_known, reading=some[0].reading)
+            found |= dict(zip(places, outlooks, strict=True))
+        return [found[i] for i in range(len(cases))]
+
+    def posterior(self, cases: Sequence[Case]) -> Posterior:
+        """What follows from what was said."""
+        evidence = Evidence.of([c.said for c in cases], [c.options for c in cases], np.stack([c.skill for c in cases]))
+        return Posterior.of(self.beliefs, evidence, hypotheses(self.beliefs, evidence))
 
 
-def _sure(telling: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities of sounding sure and unsure of those who know and of those who do not, (B,) each."""
-    if telling <= 0:
-        return torch.ones(1), torch.ones(1)
-    high = NormalDist().cdf(telling / 2)
-    return torch.tensor([high, 1 - high]), torch.tensor([1 - high, high])
+def _outlooks(right: Floats, alone: Floats, reading: Floats | None) -> list[Outlook]:
+    """Of every question: right (Q, C), alone and reading (Q, S, M)."""
+    read = [None] * len(right) if reading is None else reading
+    return [Outlook(right=r, alone=a, reading=x) for r, a, x in zip(right, alone, read, strict=True)]
 
 
-def _answers(posterior: Posterior, telling: float, *, reading: bool) -> Outlook:
-    beliefs, evidence, rows = posterior.beliefs, posterior.evidence, posterior.rows
-    chance, weights, count = Chances.of(beliefs), posterior.weights(), evidence.given
-    numbers = torch.arange(count)
-    is_right, is_popular = rows.right[:, None] == numbers, rows.popular[:, None] == numbers  # (H, C)
-    counted = torch.where(is_right, 1 - chance.mislabelled, torch.where(is_popular, chance.mislabelled, 0.0))
-    right = torch.zeros(len(evidence), count).index_add(0, rows.question, counted * weights.sum(1, keepdim=True))
-    calls = _Calls(posterior, weights, counted, chance, *_sure(telling))
-    nothing = torch.zeros_like(weights[:, 0])
-    alone = calls.value(posterior.knowing(), nothing, torch.zeros_like(counted))
+def _answers(posterior: Posterior, if_known: Floats, *, reading: bool) -> list[Outlook]:
+    beliefs, rows, answer, count = (
+        posterior.beliefs,
+        posterior.rows,
+        posterior.evidence.answer,
+        posterior.evidence.given,
+    )
+    chance, weights = chances(beliefs), posterior.weights()
+    calls = _Calls.of(posterior, weights, if_known, count)
+    right = weights.sum(1).reshape(len(answer), -1) @ calls.counted.T
+    alone = calls.value(None, None, None)
     if not (reading and count):
-        return Outlook(right=right, alone=alone, reading=None)
-    said = evidence.answer[rows.question]
-    good = (said == rows.right[:, None]).sum(1).float()
-    bad = (said >= 0).sum(1).float() - good
-    heard = beliefs.gain * torch.log1p(good) - beliefs.harm * torch.log1p(bad)
-    shares = (said[:, :, None] == numbers).sum(1) / bad.clamp(min=1)[:, None]
-    copies = torch.where(bad > 0, torch.sigmoid(beliefs.copying), nothing)
-    read = calls.value(posterior.knowing(heard), copies, torch.where(is_right, 0.0, shares))
-    return Outlook(right=right, alone=alone, reading=read)
+        return _outlooks(right, alone, None)
+    is_right = rows.right == np.arange(count)[:, None]  # (C, Q H)
+    good = (answer[rows.question] == rows.right[:, None]).sum(1)  # messages that one who reads would read, (Q H,)
+    bad = (answer >= 0).sum(1)[rows.question] - good
+    times = (answer[..., None] == np.arange(count)).sum(1)[rows.question].T  # that each answer was given, (C, Q H)
+    read = calls.value(heard_by(beliefs, good, bad), (bad > 0) * chance.copying, times * ~is_right / np.maximum(bad, 1))
+    return _outlooks(right, alone, read)
 
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """What calls are worth where answers can be compared."""
+    """What calls are worth where answers can be compared. Q questions of the same H rows, C answers so far."""
 
     posterior: Posterior
-    weights: torch.Tensor  # of rows and nodes, (H, I)
-    counted: torch.Tensor  # probability that each answer counts as right by row, (H, C)
-    chance: Chances
-    if_known: torch.Tensor  # (B,)
-    if_not: torch.Tensor  # (B,)
+    if_known: Floats  # probability of sounding sure, or not, of those who know; turned about of those who do not, (B,)
+    is_right: Floats  # whether each answer, the last a new one, is right by row, (C + 1, H)
+    is_popular: Floats  # whether it is the popular mistake, (C + 1, H)
+    counted: Floats  # probability that each answer so far counts as right, (C, H)
+    whole: Floats  # weight of every row: all of it, and where not to know is to make the popular mistake, (Q H, 2)
+    knowing: Knowing  # by those weights
 
-    def value(self, knows: torch.Tensor, copies: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    @classmethod
+    def of(cls, posterior: Posterior, weights: Floats, if_known: Floats, count: int) -> _Calls:
+        """By weights of rows and nodes, (Q H, I)."""
+        rows, chance = posterior.rows, chances(posterior.beliefs)
+        h = len(rows.right) // len(posterior.evidence)
+        numbers = np.array([*range(count), UNSEEN])[:, None]
+        is_right, is_popular = rows.right[:h] == numbers, rows.popular[:h] == numbers
+        counted = np.where(is_right, 1 - chance.mislabelled, is_popular * chance.mislabelled)[:count]
+        both = np.stack([weights, weights * chance.popular], 1)
+        knowing = Knowing.of(posterior, both)
+        return cls(posterior, if_known, is_right * 1.0, is_popular * 1.0, counted, both.sum(2), knowing)
+
+    def value(self, heard: Floats | None, copies: Floats | None, among: Floats | None) -> Floats:
         """Expected probability of being right after a call, (Q, S, M).
 
         Args:
-            knows: Probability that it knows, (H, S, M, I).
-            copies: Probability of repeating a mistake that it reads when it does not know, (H,).
-            shares: Of each answer among those mistakes, (H, C).
+            heard: What it reads is worth to it by row, (Q H,); None: it reads nothing.
+            copies: Probability of repeating a mistake that it reads when it does not know, (Q H,).
+            among: Share of each answer among those mistakes, (C, Q H).
         """
-        rows, chance, count = self.posterior.rows, self.chance, self.counted.shape[1]
-        shape = knows.shape[1:3]
-        knows = knows.flatten(1, 2)  # (H, A, I)
-        silent = chance.silent.repeat(shape[0])
-        known = (self.weights[:, None] * knows).sum(2)
-        mistaken = self.weights[:, None] * (1 - knows)
-        trapped = mistaken @ chance.popular
-        ignorant = mistaken.sum(2)
-        speaks = (1 - copies)[:, None] * (1 - silent)
-        guess = speaks * (ignorant - trapped) / rows.choices[:, None]
-        numbers = torch.tensor([*range(count), UNSEEN])
-        is_right, is_popular = (
-            (rows.right == numbers[:, None])[..., None],
-            (rows.popular == numbers[:, None])[..., None],
-        )
-        given = (self.posterior.evidence.answer[rows.question][:, :, None] == numbers[:-1]).any(1).sum(1)
-        own = guess.expand(count + 1, *guess.shape).clone()  # (C + 1, H, A)
-        own[count] *= (rows.choices - given)[:, None]
-        if self.posterior.beliefs.form != "options":
-            own[:count] = torch.where(is_right[:count], 0.0, own[:count])
-        unknown = own + torch.where(is_popular, speaks * trapped, 0.0)
-        unknown[:count] += (copies[:, None] * shares).T[..., None] * ignorant
-        sure = torch.where(is_right, known, 0.0)
-        outcomes = sure * self.if_known[:, None, None, None] + unknown * self.if_not[:, None, None, None]
-        best = self._best(outcomes)  # (B, C + 1, Q, A)
-        fresh = (1 - chance.mislabelled) * sure[count] * self.if_known[:, None, None]
-        fresh += chance.mislabelled * torch.where(is_popular[count], speaks * trapped, 0.0) * self.if_not[:, None, None]
-        best[:, count] = torch.maximum(best[:, count], self._by_question(fresh))
-        nothing = (1 - copies)[:, None] * silent * ignorant
-        return (best.sum((0, 1)) + self._best(nothing)).reshape(-1, *shape)
-
-    def _best(self, outcome: torch.Tensor) -> torch.Tensor:
-        """Largest over answers of the probability that it is right and of an outcome, (..., H, A) to (..., Q, A)."""
-        if not self.counted.shape[1]:
-            return torch.zeros(*outcome.shape[:-2], len(self.posterior.evidence), outcome.shape[-1])
-        each = [self._by_question(column[:, None] * outcome) for column in self.counted.T]
-        return torch.stack(each).amax(0)
-
-    def _by_question(self, values: torch.Tensor) -> torch.Tensor:
-        """Sums over the rows of every question, (..., H, A) to (..., Q, A)."""
-        return by_question(values, self.posterior, values.dim() - 2)
+        chance, choices, count = chances(self.posterior.beliefs), self.posterior.rows.choices[0], len(self.counted)
+        q, h = len(self.posterior.evidence), self.counted.shape[1]
+        both = self.knowing(heard)  # (M, Q H, 2, S)
+        shape = (q, both.shape[3], both.shape[0])
+        both = both.transpose(2, 1, 3, 0).reshape(2, q, h, -1)
+        ignorant, trapped = self.whole.T.reshape(2, q, h, 1) - both  # (Q, H, A)
+        known, alone = both[0], ignorant
+        if copies is not None:  # does not repeat what it reads
+            rest = (1 - copies).reshape(q, h, 1)
+            alone, trapped = alone * rest, trapped * rest
+        silent = np.concatenate([chance.silent] * shape[1])
+        guess, trapped = (alone - trapped) * ((1 - silent) / choices), trapped * (1 - silent)
+        guessed = np.ones(self.is_right.shape)
+        guessed[count] = choices - count
+        if self.posterior.beliefs.form != "options":  # nobody guesses what is right
+            guessed[:count] -= self.is_right[:count]
+        # What is said, the last a new answer, and that each answer so far is right, (Q, C, C + 1, A)
+        counted = self.counted[:, None]
+        sure = (counted * self.is_right) @ known[:, None]
+        unsure = (counted * guessed) @ guess[:, None] + (counted * self.is_popular) @ trapped[:, None]
+        if copies is not None and among is not None:
+            repeated = (among * copies).reshape(count, q, h).swapaxes(0, 1)[:, None]  # (Q, 1, C, H)
+            unsure[:, :, :count] += (counted * repeated) @ ignorant[:, None]
+        new = (1 - chance.mislabelled) * self.is_right[count] @ known  # that a new answer is right, (Q, A)
+        not_new = chance.mislabelled * self.is_popular[count] @ trapped
+        value = (self.counted @ (alone * silent)).max(1, initial=0.0)  # after nothing that could be read
+        for sounds, turned in zip(self.if_known, self.if_known[::-1], strict=True):
+            best = (sounds * sure + turned * unsure).max(1, initial=0.0)  # (Q, C + 1, A)
+            best[:, count] = np.maximum(best[:, count], sounds * new + turned * not_new)
+            value = value + best.sum(1)
+        return value.reshape(shape)
 
 
-def by_question(values: torch.Tensor, posterior: Posterior, dim: int) -> torch.Tensor:
-    """Sums over the rows of every question along a dimension."""
-    if len(posterior.evidence) == 1:
-        return values.sum(dim, keepdim=True)
-    shape = list(values.shape)
-    shape[dim] = len(posterior.evidence)
-    return torch.zeros(shape).index_add(dim, posterior.rows.question, values)
+def _programs(posterior: Posterior, *, tested: bool) -> list[Outlook]:
+    q, weights = len(posterior.evidence), posterior.weights()
+    sets = np.concatenate([weights[:, None], _solved(posterior) * weights[:, None]], 1)  # (Q H, 1 + N, I)
+    whole = sets.sum(2)[..., None, None]
+    known = Knowing.of(posterior, sets)().transpose(1, 2, 3, 0)  # (Q H, 1 + N, S, M)
 
+    def by_question(values: Floats) -> Floats:
+        return values.reshape(q, len(values) // q, *values.shape[1:]).sum(1)
 
-def _programs(posterior: Posterior, *, tested: bool) -> Outlook:
-    beliefs, rows = posterior.beliefs, posterior.rows
-    weights = posterior.weights()
-    passing = Chances.of(beliefs).passing[rows.right]
-    solved = _solved(posterior, passing)  # (N, H, I)
-    right = by_question((solved * weights).sum(2), posterior, 1)  # (N, Q)
-    knows = posterior.knowing()
-    shape = knows.shape[1:3]
-    known = weights[:, None] * knows.flatten(1, 2)  # (H, A, I)
+    right = by_question(whole[:, 1:, 0, 0])
+    after = by_question(known[:, 0])
     if not tested:  # nothing will be seen of it: it is as good as it was expected to be
-        after = by_question(known.sum(2), posterior, 0)
-        value = torch.maximum(after, right.amax(0)[:, None]) if len(right) else after
-        return Outlook(right=right.T, alone=value.reshape(-1, *shape), reading=None)
-    passed = known + (weights[:, None] - known) * passing[:, None, None]
-    before = by_question(torch.einsum("nhi,hai->nha", solved, passed), posterior, 1).amax(0)
-    failed = by_question(torch.einsum("nhi,hai->nha", solved, weights[:, None] - passed), posterior, 1).amax(0)
-    after = by_question(known.sum(2), posterior, 0)
-    value = torch.maximum(before, after) + failed
-    return Outlook(right=right.T, alone=value.reshape(-1, *shape), reading=None)
+        return _outlooks(right, np.maximum(after, right.max(1, initial=0.0)[:, None, None]), None)
+    passing = chances(posterior.beliefs).passing[posterior.rows.right][:, None, None, None]
+    passed = known + (whole - known) * passing
+    before = by_question(passed[:, 1:]).max(1, initial=0.0)
+    failed = by_question((whole - passed)[:, 1:]).max(1, initial=0.0)
+    return _outlooks(right, np.maximum(before, after) + failed, None)
 
 
-def _solved(posterior: Posterior, passing: torch.Tensor) -> torch.Tensor:
-    """Probability that each call's program is right, by row and node, (N, H, I)."""
+def _solved(posterior: Posterior) -> Floats:
+    """Probability that each call's program is right, by row and node, (Q H, N, I)."""
     beliefs, evidence, rows = posterior.beliefs, posterior.evidence, posterior.rows
-    groups, scatter = family_numbers(beliefs.families), scattered(beliefs)
-    level = torch.gather(beliefs.theta + evidence.skill, 1, evidence.model) + beliefs.effects[evidence.strategy]
-    found: list[torch.Tensor] = []
-    for n in range(evidence.answer.shape[1]):
-        said, model = evidence.answer[:, n][rows.question], evidence.model[:, n][rows.question]
-        place = torch.searchsorted(posterior.used, model).clamp(max=max(len(posterior.used) - 1, 0))
-        knows = torch.sigmoid(level[:, n][rows.question][:, None, None, None] + scatter)
-        odds = knows * torch.exp(evidence.surer[:, n])[rows.question][:, None, None, None]
-        lucky = torch.where(said == PASSED, passing, torch.ones_like(passing))[:, None, None, None]
-        each = odds / (odds + (1 - knows) * lucky).clamp(min=1e-9)
-        able = ((said == PASSED) | (said == UNTESTED)) & (rows.right != HOPELESS)
-        h = torch.arange(len(rows.question))
-        if not len(posterior.used):
-            found.append(torch.zeros_like(posterior.joint))
-            continue
-        mean = (each * posterior.own[h, place]).sum(-1)
-        mean = (mean * posterior.family[h, groups[model]]).sum(-1)
-        found.append(torch.where(able[:, None], mean, 0.0))
-    return torch.stack(found)
+    said, model = evidence.answer, evidence.model
+    if not said.shape[1]:
+        return np.zeros((len(rows.right), 0, posterior.joint.shape[1]))
+    level = np.take_along_axis(beliefs.theta + evidence.skill, model, 1) + beliefs.effects[evidence.strategy]
+    knows = NumPy.sigmoid(level[..., None, None, None] + scattered(beliefs))[rows.question]  # (Q H, N, I, U, R)
+    passing = chances(beliefs).passing[rows.right][:, None]
+    lucky = np.where(said[rows.question] == PASSED, passing, 1.0)[..., None, None, None]
+    odds = knows * np.exp(evidence.surer)[rows.question][..., None, None, None]
+    each = odds / np.maximum(odds + (1 - knows) * lucky, 1e-9)
+    row = np.arange(len(rows.right))[:, None]
+    own = shares(posterior.of_model)[row, np.searchsorted(posterior.used, model)[rows.question]]
+    kin = np.searchsorted(posterior.kin, family_numbers(beliefs)[model])
+    family = shares(posterior.of_family)[row, kin[rows.question]]
+    mean = total(total(each * own) * family)
+    able = ((said == PASSED) | (said == UNTESTED))[rows.question] & (rows.right != HOPELESS)[:, None]
+    return mean * able[..., None]

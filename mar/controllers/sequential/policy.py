@@ -6,23 +6,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-
 from mar.controllers.base import Foreseen
 from mar.controllers.baselines import DEFAULT_TEAM
-from mar.controllers.belief.likelihood import Evidence
 from mar.controllers.belief.likelihood import Said as Heard
 from mar.controllers.sequential.calls import Asked, Numbered, evidence_of, in_view
+from mar.controllers.sequential.knowing import Floats
 from mar.controllers.sequential.mind import Mind
-from mar.controllers.sequential.planner import Outlook, consider
-from mar.numerics import one_thread
+from mar.controllers.sequential.planner import Case, Outlook, Planner
 from mar.pool.cards import ModelCard
 from mar.types import AgentSpec, Belief, Move, Option, Query, Said, Settle, View, Why
 
 MOST_CALLS = 8
 CHARS_PER_TOKEN = 4
 SHOWN = 4  # options that a reason names
+LEAST = 1e-9  # utilities that differ by less are the same: their last bits are a matter of chance
 LATE = 1.5  # a call that is expected to take so many times the time that is left is not made
 
 
@@ -54,10 +51,10 @@ class SequentialPolicy:
 
     Args:
         mind: What is believed about this kind of question.
-        skill: What the query's text tells about each model's skill, (1, M).
+        planner: Weighs what was said by this mind.
+        skill: What the query's text tells about each model's skill, (M,).
         cards: Models that may be asked, by name.
         terms: What an answer may cost.
-        opening: What is expected before anything was said, where that is known already.
     """
 
     name = "sequential"
@@ -66,12 +63,12 @@ class SequentialPolicy:
     def __init__(
         self,
         mind: Mind,
-        skill: torch.Tensor,
+        planner: Planner,
+        skill: Floats,
         cards: Mapping[str, ModelCard],
         terms: Terms,
-        opening: Outlook | None = None,
     ) -> None:
-        self.mind, self.skill, self.cards, self.terms, self.opening = mind, skill, cards, terms, opening
+        self.mind, self.planner, self.skill, self.cards, self.terms = mind, planner, skill, cards, terms
 
     async def next(self, view: View) -> Sequence[Move] | Settle:
         """Ask once more, or settle."""
@@ -79,23 +76,27 @@ class SequentialPolicy:
             return ()
         asked = Asked.of(view.query, in_view(view))
         said, numbered = evidence_of(asked, self.mind.habits)
-        outlook = self.weigh(view.query, said)
-        now = float(outlook.now[0]) if said else 0.0
+        outlook = await self.planner.weigh(self.case(view.query, said))
+        now = outlook.now
         heard = float(sum(call.completion_tokens or 0 for call in asked.calls))
         ends = view.over or len(view.said) >= self.terms.most_calls
         best = [] if ends else self.candidates(view, outlook, heard)
-        if best and (not view.messages or best[0].utility > now):
+        if best and (not view.messages or best[0].utility > now + LEAST):
             why = self._why(asked, numbered, outlook, now, best, because="worth its price")
             return [self._move(view, best[0], why)]
         because = f"the budget of {view.over} is spent" if view.over else "nothing else is worth its price"
         why = self._why(asked, numbered, outlook, now, best, because=because, settles=True)
         return Settle(how="chosen", messages=self._chosen(view, asked, numbered, outlook), why=why)
 
-    def weigh(self, query: Query, said: Sequence[Heard]) -> Outlook:
-        """What is believed after some calls, and what each further call would be worth."""
-        if not said and self.opening is not None:
-            return self.opening
-        return weighed(self.mind, [query], [said], self.skill, reading=self.terms.reading and bool(said))
+    def case(self, query: Query, said: Sequence[Heard]) -> Case:
+        """The query as it stands after some calls."""
+        return Case(
+            said=tuple(said),
+            skill=self.skill,
+            options=query.answer_format.choices or 0,
+            reading=self.terms.reading,
+            tested=bool(query.shown_tests.tests),
+        )
 
     def foresee(self, query: Query) -> Foreseen:
         """The first steps of an episode, nothing being run."""
@@ -107,12 +108,12 @@ class SequentialPolicy:
 
     def candidates(self, view: View, outlook: Outlook, heard: float) -> list[Candidate]:
         """Calls that may be made, the best first; `heard` counts the tokens that one who reads would read."""
-        found = self._priced(view, outlook.alone[0].numpy(), 0.0, reads=False)
+        found = self._priced(view, outlook.alone, 0.0, reads=False)
         if outlook.reading is not None:
-            found += self._priced(view, outlook.reading[0].numpy(), heard, reads=True)
-        return sorted(found, key=lambda c: -c.utility)
+            found += self._priced(view, outlook.reading, heard, reads=True)
+        return sorted(found, key=lambda c: -round(c.utility / LEAST))
 
-    def _priced(self, view: View, right: np.ndarray, heard: float, *, reads: bool) -> list[Candidate]:
+    def _priced(self, view: View, right: Floats, heard: float, *, reads: bool) -> list[Candidate]:
         habits, terms = self.mind.habits, self.terms
         failed = _failed(view.said)
         prompt = len(view.query.text) / CHARS_PER_TOKEN + habits.overhead + heard
@@ -157,9 +158,9 @@ class SequentialPolicy:
 
     def _chosen(self, view: View, asked: Asked, numbered: Numbered, outlook: Outlook) -> tuple[str, ...]:
         """The message whose answer is most probably right; the last one where no answer could be read."""
-        if asked.calls and outlook.right.shape[1] and float(outlook.now[0]) > 0:
+        if asked.calls and outlook.now > 0:
             known = [i for i, call in enumerate(asked.calls) if call.model in self.mind.habits.models]
-            best = int(outlook.right[0].argmax())
+            best = int(outlook.right.argmax())
             if self.mind.beliefs.form == "programs":
                 return (asked.calls[known[best]].message_id,)
             return (asked.calls[next(i for i in known if numbered.said[i] == best)].message_id,)
@@ -176,7 +177,7 @@ class SequentialPolicy:
         because: str,
         settles: bool = False,
     ) -> Why:
-        chances = outlook.right[0].tolist()
+        chances = outlook.right.tolist()
         pairs = sorted(zip(numbered.answers, chances, strict=False), key=lambda p: -p[1])
         beliefs = tuple(Belief(answer=answer, probability=chance) for answer, chance in pairs if asked.calls)
         stop = Option(action="settle", right=now, usd=0.0, seconds=0.0, utility=now)
@@ -204,18 +205,3 @@ def _fits(view: View, usd: float, seconds: float, left: float | None) -> bool:
     if view.remaining.usd is not None and usd > view.remaining.usd:
         return False
     return left is None or not view.messages or seconds * LATE <= left
-
-
-def weighed(
-    mind: Mind, queries: Sequence[Query], said: Sequence[Sequence[Heard]], skill: torch.Tensor, *, reading: bool
-) -> Outlook:
-    """What is believed of some queries of one kind, all of them with shown tests or all without."""
-    options = [query.answer_format.choices or 0 for query in queries]
-    with one_thread():
-        return consider(
-            mind.beliefs,
-            Evidence.of(said, options, skill),
-            telling=mind.habits.telling,
-            reading=reading,
-            tested=bool(queries[0].shown_tests.tests),
-        )

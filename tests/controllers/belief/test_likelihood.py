@@ -2,10 +2,14 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
+from mar.clock import run
+from mar.concurrency import gather
 from mar.controllers.belief.beliefs import BREADTH, Beliefs
 from mar.controllers.belief.likelihood import (
     FAILED,
@@ -19,7 +23,7 @@ from mar.controllers.belief.likelihood import (
     hypotheses,
     nodes,
 )
-from mar.controllers.sequential.planner import consider
+from mar.controllers.sequential.planner import AT_ONCE, Case, Outlook, Planner
 
 MODELS, FAMILIES = ("a1", "a2", "b"), ("a", "a", "b")
 
@@ -35,6 +39,15 @@ def beliefs(form="options", **changes) -> Beliefs:
 
 def evidence(*calls: Said, options: int = 4) -> Evidence:
     return Evidence.of([calls], [options], torch.zeros(1, len(MODELS)))
+
+
+def case(*calls: Said, options: int = 4, skill: tuple[float, ...] = (0.0, 0.0, 0.0), **how: bool) -> Case:
+    return Case(said=calls, skill=np.array(skill), options=options, **how)
+
+
+def consider(b: Beliefs, *calls: Said, telling: float = 0.0, **rest) -> Outlook:
+    (outlook,) = Planner(b, telling=telling).consider([case(*calls, **rest)])
+    return outlook
 
 
 def log_likelihood(b: Beliefs, *calls: Said, options: int = 4, **how) -> float:
@@ -98,8 +111,8 @@ def test_relatives_that_agree_are_less_proof_than_strangers():
     b = beliefs(tau=1.5)
     b.theta = torch.tensor([2.0, 2.0, 2.0])
 
-    relatives = consider(b, evidence(say(0, 0), say(1, 0))).now
-    strangers = consider(b, evidence(say(0, 0), say(2, 0))).now
+    relatives = consider(b, say(0, 0), say(1, 0)).now
+    strangers = consider(b, say(0, 0), say(2, 0)).now
 
     assert strangers > relatives
 
@@ -107,15 +120,15 @@ def test_relatives_that_agree_are_less_proof_than_strangers():
 def test_who_sounds_sure_is_believed_more():
     b = beliefs()
 
-    sure, unsure = (float(consider(b, evidence(say(0, 0, surer=x))).now) for x in (1.0, -1.0))
+    sure, unsure = (consider(b, say(0, 0, surer=x)).now for x in (1.0, -1.0))
 
-    assert sure > float(consider(b, evidence(say(0, 0))).now) > unsure
+    assert sure > consider(b, say(0, 0)).now > unsure
 
 
 def test_one_model_that_repeats_itself_is_little_proof():
     b = beliefs(rho=2.0)
 
-    again, another = consider(b, evidence(say(0, 0), say(0, 0))).now, consider(b, evidence(say(0, 0), say(2, 0))).now
+    again, another = consider(b, say(0, 0), say(0, 0)).now, consider(b, say(0, 0), say(2, 0)).now
 
     assert another > again
 
@@ -124,7 +137,7 @@ def test_open_answers_are_never_right_by_a_guess():
     b = beliefs("open", mislabelled=-20.0)
     b.theta = torch.full((3,), -30.0)
 
-    assert float(consider(b, evidence(say(0, 0), options=0)).now) == pytest.approx(0.0, abs=1e-3)
+    assert consider(b, say(0, 0), options=0).now == pytest.approx(0.0, abs=1e-3)
     assert BREADTH > 1
 
 
@@ -140,9 +153,9 @@ def test_the_gold_answer_of_a_question_may_be_one_that_nobody_gave():
 def test_a_program_that_passes_the_shown_tests_is_probably_right_and_one_that_fails_is_not():
     b = beliefs("programs")
 
-    passed = consider(b, evidence(say(0, PASSED))).right[0, 0]
-    untested = consider(b, evidence(say(0, UNTESTED))).right[0, 0]
-    failed = consider(b, evidence(say(0, FAILED))).right[0, 0]
+    passed = consider(b, say(0, PASSED)).right[0]
+    untested = consider(b, say(0, UNTESTED)).right[0]
+    failed = consider(b, say(0, FAILED)).right[0]
 
     assert passed > untested > 0.5
     assert failed == 0
@@ -159,18 +172,49 @@ def test_a_program_passes_fails_or_neither_with_probability_one():
 
 @pytest.mark.parametrize("form", ["options", "open", "programs"])
 def test_many_questions_at_once_are_what_each_is_alone(form):
+    planner = Planner(beliefs(form), telling=0.5)
+    cases = [
+        case(say(0, 0), say(2, 1), reading=True),
+        case(say(1, 1), say(0, 0), say(2, 1, read=(0,)), reading=True, options=5),
+        case(say(2, 0, strategy=1), say(1, 1, surer=0.7), reading=True, skill=(0.3, -0.2, 0.1)),
+        case(),
+    ]
+
+    for together, given in zip(planner.consider(cases), cases, strict=True):
+        (alone,) = planner.consider([given])
+        assert together.alone == pytest.approx(alone.alone, abs=1e-12)
+        assert together.right == pytest.approx(alone.right, abs=1e-12)
+        assert (together.reading is None) == (alone.reading is None)
+        if alone.reading is not None:
+            assert together.reading == pytest.approx(alone.reading, abs=1e-12)
+
+
+@pytest.mark.parametrize("form", ["options", "open", "programs"])
+def test_what_is_decided_by_is_the_likelihood_that_was_learned(form):
     b = beliefs(form)
-    first, second = [say(0, 0), say(2, 1)], [say(1, 1), say(0, 1), say(2, 0)]
-    skill = torch.zeros(1, 3)
+    calls = [say(0, 0, surer=0.4), say(2, 1), say(1, 1, read=(0, 1), strategy=1)]
+    learned = evidence(*calls)
 
-    both = consider(b, Evidence.of([first, second], [4, 5], skill.expand(2, 3)), telling=0.5, reading=True)
-    alone = [consider(b, Evidence.of([s], [o], skill), telling=0.5, reading=True) for s, o in ((first, 4), (second, 5))]
+    decided = Planner(b).posterior([case(*calls)])
 
-    for i, one in enumerate(alone):
-        assert torch.allclose(both.alone[i], one.alone[0], atol=1e-4)
-        assert torch.allclose(both.right[i, : one.right.shape[1]], one.right[0], atol=1e-4)
-        if one.reading is not None and both.reading is not None:
-            assert torch.allclose(both.reading[i], one.reading[0], atol=1e-4)
+    rows = hypotheses(b, learned)
+    expected = Posterior.of(b, learned, rows)
+    assert decided.log_likelihood() == pytest.approx(expected.log_likelihood().numpy(), abs=1e-4)
+    assert decided.weights() == pytest.approx(expected.weights().numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("virtual", [True, False])
+def test_cases_that_fall_due_together_are_weighed_together(monkeypatch, virtual):
+    planner, sizes = Planner(beliefs()), list[int]()
+    together = planner.consider
+    monkeypatch.setattr(planner, "consider", lambda cases: sizes.append(len(cases)) or together(cases))
+    cases = [case(say(i % 3, 0)) for i in range(AT_ONCE + 4)]
+
+    found = run(lambda: gather([partial(planner.weigh, c) for c in cases]), virtual=virtual)
+
+    assert sorted(sizes) == [4, AT_ONCE]
+    for outlook, (alone,) in zip(found, [together([c]) for c in cases], strict=True):
+        assert outlook.alone == pytest.approx(alone.alone, abs=1e-12)
 
 
 def test_a_call_is_worth_what_is_believed_on_average_after_it():
@@ -180,11 +224,11 @@ def test_a_call_is_worth_what_is_believed_on_average_after_it():
 
     def after(answer: int, ways: int) -> float:
         calls = (*before, say(1, answer))
-        return ways * math.exp(log_likelihood(b, *calls) - base) * float(consider(b, evidence(*calls)).now)
+        return ways * math.exp(log_likelihood(b, *calls) - base) * consider(b, *calls).now
 
     expected = after(0, 1) + after(1, 1) + after(2, 2) + after(SILENT, 1)
 
-    assert float(consider(b, evidence(*before)).alone[0, 0, 1]) == pytest.approx(expected, abs=0.01)
+    assert consider(b, *before).alone[0, 1] == pytest.approx(expected, abs=0.01)
 
 
 def test_a_program_is_worth_what_is_believed_on_average_after_it():
@@ -194,18 +238,16 @@ def test_a_program_is_worth_what_is_believed_on_average_after_it():
 
     def after(said: int) -> float:
         calls = (*before, say(1, said))
-        return math.exp(log_likelihood(b, *calls) - base) * float(consider(b, evidence(*calls)).now)
+        return math.exp(log_likelihood(b, *calls) - base) * consider(b, *calls).now
 
-    assert float(consider(b, evidence(*before)).alone[0, 0, 1]) == pytest.approx(
-        after(PASSED) + after(FAILED), abs=0.01
-    )
+    assert consider(b, *before).alone[0, 1] == pytest.approx(after(PASSED) + after(FAILED), abs=0.01)
 
 
 def test_a_strategy_moves_the_skill_by_its_effect():
     b = beliefs()
     moved = replace(b, theta=b.theta - 1.0, effect=torch.zeros(1))
 
-    assert torch.allclose(consider(b, evidence()).alone[0, 1], consider(moved, evidence()).alone[0, 0], atol=1e-5)
+    assert consider(b).alone[1] == pytest.approx(consider(moved).alone[0], abs=1e-6)
 
 
 def test_a_text_moves_skills_by_its_coordinates():
@@ -220,16 +262,16 @@ def test_a_text_moves_skills_by_its_coordinates():
 def test_a_question_whose_options_have_all_been_chosen_has_nothing_unseen():
     b = beliefs()
 
-    seen = evidence(say(0, 0), say(1, 1), options=2)
+    said = (say(0, 0), say(1, 1))
 
-    assert UNSEEN not in hypotheses(b, seen).right.tolist()
-    assert float(consider(b, seen).right.sum()) == pytest.approx(1.0, abs=1e-4)
+    assert UNSEEN not in hypotheses(b, evidence(*said, options=2)).right.tolist()
+    assert consider(b, *said, options=2).right.sum() == pytest.approx(1.0, abs=1e-4)
 
 
 def test_where_no_test_is_run_another_program_is_worth_no_more_than_a_better_model():
     b = beliefs("programs")
 
-    seen = consider(b, evidence(say(2, UNTESTED)), tested=False)
+    seen = consider(b, say(2, UNTESTED), tested=False)
 
-    assert float(seen.alone[0, 0].max()) == pytest.approx(float(seen.now[0]), abs=1e-4)
-    assert float(consider(b, evidence(say(2, UNTESTED)), tested=True).alone.max()) > float(seen.now[0])
+    assert seen.alone[0].max() == pytest.approx(seen.now, abs=1e-4)
+    assert consider(b, say(2, UNTESTED), tested=True).alone.max() > seen.now
