@@ -29,7 +29,7 @@ from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import HashEncoder, Vectors
 from mar.controllers.masrouter import MasRouter, NetworkSettings
 from mar.controllers.sequential import Mind, Planner, Said, Sequential, Terms
-from mar.controllers.sequential.planner import AT_ONCE, Case
+from mar.controllers.sequential.planner import Case
 from mar.pool import Pool
 from mar.pool.scripted import ScriptedModel
 from mar.pool.simulated import EMPTY_WORLD, simulated_pool
@@ -85,8 +85,7 @@ def sequential(space: PlanSpace) -> None:
     for n in CALLS:
         cases = [_case(mind, [int(m) for m in asked[:n]], rng) for _ in range(64)]
         timed(partial(planner.consider, cases[:1]), f"sequential after {n} calls,  1 at once", 3.0)
-        some = [cases[at : at + AT_ONCE] for at in range(0, len(cases), AT_ONCE)]
-        timed(lambda some=some: [planner.consider(s) for s in some], f"sequential after {n} calls, 64 at once", 15.0)
+        timed(partial(planner.consider, cases), f"sequential after {n} calls, 64 at once", 15.0)
 
 
 def _case(mind: Mind, models: Sequence[int], rng: random.Random) -> Case:

@@ -54,7 +54,7 @@ class Knowing:
         if heard is not None:  # what is worth the same to them is found once
             pairs = self.posterior.rows.question + 1j * heard
             different, place = np.unique(pairs, return_inverse=True)
-            level = level[different.real.astype(np.int64)] + different.imag[:, None, None]
+            level = level[np.real(different).astype(np.int64)] + np.imag(different)[:, None, None]
         each = scattered(beliefs)[:: NODES["popularity"]]  # (Z, U, R)
         knows = NumPy.sigmoid(level[..., None, None, None] + each)  # (D, S, M, Z, U, R)
         found = _against(self.by_kin, knows @ np.exp(nodes(tensors=False).own), place)  # (Q H, K (F + 1), S, M)

@@ -34,7 +34,7 @@ from mar.controllers.belief.likelihood import (
 )
 from mar.controllers.sequential.knowing import Floats, Knowing
 
-AT_ONCE = 16  # questions that are weighed before the event loop has its turn again
+AT_ONCE = 8  # questions that are weighed before the event loop has its turn again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
