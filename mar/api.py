@@ -37,9 +37,9 @@ def load_controller(
 ) -> Controller:
     """A controller: "cards", which needs no training, a trained one that is packaged, by name, or a checkpoint file.
 
-    Files of MasRouter, of the sequential controller, of a system-aware router, of CASCAL (top-1; set `top` for a vote
-    of three), of fitted routers and of the personal router (over the interactions in the cache folder) are told apart
-    by what they say about themselves.
+    Files of MasRouter, of the sequential controller, of a cascade, of a system-aware router, of CASCAL (top-1; set
+    `top` for a vote of three), of fitted routers and of the personal router (over the interactions in the cache folder)
+    are told apart by what they say about themselves.
 
     The packaged ones were trained on the simulated pool and say so in their `name`.
 
@@ -80,6 +80,10 @@ def load_controller(
         from mar.controllers.cascal import Cascal, load_model
 
         return Cascal(load_model(path), chosen)
+    if kind == "cascade":
+        from mar.controllers.cascades.checkpoint import load_cascade
+
+        return load_cascade(path, chosen).controller
     if kind == "sequential":
         from mar.controllers.sequential import load_sequential
 

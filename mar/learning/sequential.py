@@ -152,7 +152,13 @@ class Gathering(Generic[ItemT]):
 
 
 def learn_minds(
-    asked: Sequence[Asked], cards: Sequence[ModelCard], domain: Domain, encoder: Encoder, *, use_cards: bool = True
+    asked: Sequence[Asked],
+    cards: Sequence[ModelCard],
+    domain: Domain,
+    encoder: Encoder,
+    *,
+    strategies: Sequence[str | None] = STRATEGIES,
+    use_cards: bool = True,
 ) -> list[Mind]:
     """A mind for every kind of question that was asked often enough, the most frequent kind first.
 
@@ -161,6 +167,7 @@ def learn_minds(
         cards: Of the pool's models.
         domain: Of questions that do not state one, and of the only mind where nothing was asked.
         encoder: Of texts; give a cached one.
+        strategies: That models may be asked with; the first is their own way.
         use_cards: Whether what cards state is believed beforehand.
     """
     kinds: dict[tuple[Domain, Form], list[Asked]] = {}
@@ -169,11 +176,11 @@ def learn_minds(
             kinds.setdefault((question.domain or domain, question.form), []).append(question)
     ordered = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
     learned = [
-        learn_mind(of_kind, cards, of, encoder, use_cards=use_cards)
+        learn_mind(of_kind, cards, of, encoder, strategies=strategies, use_cards=use_cards)
         for place, ((of, _), of_kind) in enumerate(ordered)
         if not place or len(of_kind) >= FEWEST
     ]
-    return learned or [learn_mind([], cards, domain, encoder, use_cards=use_cards)]
+    return learned or [learn_mind([], cards, domain, encoder, strategies=strategies, use_cards=use_cards)]
 
 
 def learn_mind(

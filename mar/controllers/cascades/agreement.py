@@ -162,6 +162,10 @@ class Agreement:
     name: str = "agreement cascade"
     _tiers: dict[tuple[tuple[int, ...], int], Tiers] = field(default_factory=dict)
 
+    def at(self, cost_rate: float) -> Agreement:
+        """Tiers chosen anew."""
+        return Agreement(table=self.table.at(cost_rate), name=self.name)
+
     def tiers(self, models: tuple[int, ...], most: int) -> Tiers:
         """The best tiers of some models."""
         if (models, most) not in self._tiers:

@@ -141,6 +141,10 @@ class Routing:
         """Learn the estimates."""
         return cls(table=table, estimates=Estimates.learn(table))
 
+    def at(self, cost_rate: float) -> Routing:
+        """The same estimates at another price."""
+        return Routing(table=self.table.at(cost_rate), estimates=self.estimates, name=self.name)
+
     def rules(self, models: tuple[int, ...], most: int, texts: Floats) -> Sequence[RoutingRule]:
         """A rule for each query, by its text."""
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, Self
 
 from mar.controllers.base import Planned, PlanSpace
 from mar.controllers.baselines import DEFAULT_TEAM
@@ -71,6 +71,10 @@ class Method(Protocol):
         """What it was learned from."""
         ...
 
+    def at(self, cost_rate: float) -> Self:
+        """The same at another price of money."""
+        ...
+
     def rules(self, models: tuple[int, ...], most: int, texts: Floats) -> Sequence[Rule]:
         """A rule for each query.
 
@@ -134,7 +138,7 @@ class CascadePolicy:
 
 
 class Cascade:
-    """A controller that works by a method.
+    """A controller that works by a method. It was learned from a table of calls, and serves every price of money.
 
     Args:
         method: That was learned.
@@ -150,6 +154,15 @@ class Cascade:
     def name(self) -> str:
         """How tables call it."""
         return self.method.name
+
+    @property
+    def cost_rate(self) -> float:
+        """Utility per USD. It may be set: what is chosen by it is chosen anew from the calls."""
+        return self.method.table.cost_rate
+
+    @cost_rate.setter
+    def cost_rate(self, rate: float) -> None:
+        self.method = self.method.at(rate)
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """A policy for each query, of models in the space alone; texts are embedded together."""

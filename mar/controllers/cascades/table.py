@@ -32,7 +32,8 @@ class Table:
 
     models: tuple[str, ...]
     quality: Floats  # (n, M); 0 where there is no call
-    price: Floats  # of the call, in utility, (n, M); 0 where there is none
+    usd: Floats  # what the call cost, (n, M); 0 where there is none
+    cost_rate: float  # price of money, utility per USD
     answer: Ints  # equal where answers agree, (n, M); NOTHING where none could be read, or its program failed tests
     heard: npt.NDArray[np.bool_]  # whether there is a call, (n, M)
     signs: Floats  # (n, M, SIGNS), measured against what is usual for the model
@@ -54,21 +55,22 @@ class Table:
             raise ConfigError("no graded call of a model of the pool to learn a cascade from; expected some of each")
         place = {card.name: i for i, card in enumerate(kept)}
         shape = (len(asked), len(kept))
-        quality, price, raw = np.zeros(shape), np.full(shape, np.nan), np.full((*shape, SIGNS), np.nan)
+        quality, usd, raw = np.zeros(shape), np.full(shape, np.nan), np.full((*shape, SIGNS), np.nan)
         answer, heard = np.full(shape, NOTHING), np.zeros(shape, dtype=bool)
         for i, (question, calls) in enumerate(zip(asked, chosen, strict=True)):
             for call, number in zip(calls, numbers(replace(question, calls=tuple(calls))), strict=True):
                 if (m := place.get(call.model)) is None:
                     continue
                 heard[i, m], answer[i, m], quality[i, m] = True, number, call.quality or 0.0
-                price[i, m], raw[i, m] = cost_rate * _usd(kept[m], call), signs(call)
+                usd[i, m], raw[i, m] = _usd(kept[m], call), signs(call)
         usual = _usual(raw[:, :, -2:])
         vectors = torch.from_numpy(encoder.encode([a.text for a in asked]))
         topics = Topics.of(vectors, min(COMPONENTS, len(asked) // PER_COMPONENT))
         return cls(
             models=tuple(place),
             quality=quality,
-            price=_known(price, heard) if cost_rate else np.zeros(shape),
+            usd=_known(usd, heard),
+            cost_rate=cost_rate,
             answer=answer,
             heard=heard,
             signs=_against(raw, usual[None]),
@@ -79,6 +81,15 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.quality)
+
+    @property
+    def price(self) -> Floats:
+        """Of each call, in utility, (n, M)."""
+        return self.cost_rate * self.usd
+
+    def at(self, cost_rate: float) -> Table:
+        """The same calls at another price of money."""
+        return replace(self, cost_rate=cost_rate)
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -147,12 +158,12 @@ def _usd(card: ModelCard, call: Call) -> float:
     return np.nan if usd is None else usd
 
 
-def _known(price: Floats, heard: npt.NDArray[np.bool_]) -> Floats:
-    """Prices of which those unknown are the model's mean, or the mean of all."""
-    sums, counts = np.nansum(price, 0), (~np.isnan(price)).sum(0)
+def _known(usd: Floats, heard: npt.NDArray[np.bool_]) -> Floats:
+    """Costs of which those unknown are the model's mean, or the mean of all."""
+    sums, counts = np.nansum(usd, 0), (~np.isnan(usd)).sum(0)
     overall = sums.sum() / max(1, counts.sum())
     means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)
-    return np.where(heard, np.where(np.isnan(price), means, price), 0.0)
+    return np.where(heard, np.where(np.isnan(usd), means, usd), 0.0)
 
 
 def _usual(raw: Floats) -> Floats:

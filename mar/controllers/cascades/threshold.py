@@ -211,6 +211,10 @@ class Threshold:
         """Learn scores; orders are chosen once for every set of models."""
         return cls(table=table, scorer=Scorer.fit(table), scores=Scorer.unseen(table))
 
+    def at(self, cost_rate: float) -> Threshold:
+        """The same scores, of which orders are chosen anew."""
+        return Threshold(table=self.table.at(cost_rate), scorer=self.scorer, scores=self.scores, name=self.name)
+
     def order(self, models: tuple[int, ...], most: int) -> Order:
         """The best cascade of some models."""
         if (models, most) not in self._orders:

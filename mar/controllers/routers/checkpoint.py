@@ -29,7 +29,7 @@ from mar.types import Domain
 
 FORMAT = "mar/router/1"
 WHAT = "a fitted router (save_routed writes them)"
-TIES = "ties"
+TIES, COSTS = "ties", "costs"
 
 
 class Header(CheckpointHeader):
@@ -44,6 +44,7 @@ class Header(CheckpointHeader):
     domain: Domain
     trained_on: dict[str, str]  # data, split, ... for people
     texts: tuple[str, ...] = ()  # tensors that hold code points of text
+    cost_rate: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # utility per USD; None: costs are not known
     encoder_place: str = ""  # name or folder that the encoder was loaded from; "": its name
 
 
@@ -76,8 +77,11 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
         domain=controller.domain,
         trained_on=dict(trained_on),
         texts=texts,
+        cost_rate=None if controller.costs is None else controller.cost_rate,
     )
-    write_checkpoint(path, header, {TIES: controller.ties, **arrays, **{n: _code_points(arrays[n]) for n in texts}})
+    priced = {} if controller.costs is None else {COSTS: controller.costs}
+    points = {name: _code_points(arrays[name]) for name in texts}
+    write_checkpoint(path, header, {TIES: controller.ties, **priced, **arrays, **points})
 
 
 def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None = None) -> RouterController:
@@ -102,19 +106,28 @@ def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None =
         )
     encoder = _encoder_of(path, header) if encoder is None else encoder
     check_encoder(path, encoder, header.encoder, header.width)
-    for name in (TIES, *header.texts):
+    priced = () if header.cost_rate is None else (COSTS,)
+    for name in (TIES, *priced, *header.texts):
         if name not in arrays:
             raise CheckpointError(f"{path} does not hold what its header promises: no tensor {name!r}")
     arrays |= {name: promised(path, lambda name=name: _text(arrays[name])) for name in header.texts}
-    ties = arrays.pop(TIES)
+    ties, costs = arrays.pop(TIES), arrays.pop(COSTS) if priced else None
     router = promised(path, lambda: _restored(make_router(kind, **header.parameters), arrays))
     m = len(header.models)
-    if ties.shape != (m,):
-        raise CheckpointError(f"{path}: tensor {TIES} has shape {ties.shape}; expected {(m,)}")
+    for name, found in ((TIES, ties), (COSTS, costs)):
+        if found is not None and (found.shape != (m,) or not np.isfinite(found).all()):
+            raise CheckpointError(f"{path}: tensor {name} has shape {found.shape}; expected {(m,)} finite numbers")
     one = Prompts(vectors=np.eye(1, header.width, dtype=np.float32), texts=("a question",))
     tried(path, lambda: router.score(one), (1, m))
     return RouterController(
-        router=router, models=header.models, ties=ties, encoder=encoder, name=header.name, domain=header.domain
+        router=router,
+        models=header.models,
+        ties=ties,
+        encoder=encoder,
+        name=header.name,
+        domain=header.domain,
+        costs=costs,
+        rate=header.cost_rate or 0.0,
     )
 
 

@@ -17,7 +17,7 @@ from mar.types import AgentSpec, Domain, ModeSpec, Plan, Query
 
 @dataclass(kw_only=True)
 class RouterController:
-    """Single-agent plans on the LLM that a router scores highest among those the pool has."""
+    """Single-agent plans on the LLM that a router scores highest, less its price, among those the pool has."""
 
     router: Router
     models: tuple[str, ...]  # the names of the router's columns
@@ -25,6 +25,19 @@ class RouterController:
     encoder: Encoder  # the one whose embeddings the router was fitted on
     name: str = "router"
     domain: Domain = "Commonsense"  # of queries that do not state theirs
+    costs: Floats | None = None  # (m,) mean USD of an answer in training; None: not known, and money plays no part
+    rate: float = 0.0  # utility per USD; scores must then be in units of quality
+
+    @property
+    def cost_rate(self) -> float:
+        """Utility per USD. It may be set where costs are known: every price is served."""
+        return self.rate
+
+    @cost_rate.setter
+    def cost_rate(self, rate: float) -> None:
+        if self.costs is None:
+            raise ConfigError(f"the {self.name} was fitted without costs, so a cost rate has no meaning for it")
+        self.rate = rate
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """One plan per query, all scored together.
@@ -41,9 +54,10 @@ class RouterController:
                 f"the pool has none of the LLMs that {self.name} chooses from: {', '.join(self.models[:8])}"
             )
         texts = tuple(query.text for query in queries)
-        scores: Floats = np.asarray(self.router.score(Prompts(vectors=self.encoder.encode(texts), texts=texts)))[
-            :, there
-        ]
+        scores: Floats = np.asarray(self.router.score(Prompts(vectors=self.encoder.encode(texts), texts=texts)))
+        if self.costs is not None:
+            scores = scores - np.float32(self.rate) * self.costs
+        scores = scores[:, there]
         chosen: list[int] = choose(scores, self.ties[there]).tolist()
         return [
             Planned(plan=self._plan(query, self.models[there[j]]), notes={"score": f"{row[j]:.4f}"})

@@ -58,6 +58,8 @@ class Header(CheckpointHeader):
     encoder: str
     embedding: int = Field(gt=0)
     cost_rate: float = Field(ge=0)
+    reading: bool = True  # whether models may read what others said
+    again: bool = True  # whether a model may be asked a second time
     minds: tuple[MindHeader, ...] = Field(min_length=1)
     trained_on: dict[str, str]  # data, pool, seed, ... for people
     simulated: bool  # whether it was trained on a simulated pool
@@ -79,6 +81,8 @@ def save_sequential(path: Path, controller: Sequential, *, trained_on: Mapping[s
         encoder=controller.encoder.name,
         embedding=controller.encoder.width,
         cost_rate=controller.terms.cost_rate,
+        reading=controller.terms.reading,
+        again=controller.terms.again,
         minds=tuple(_described(m) for m in minds),
         trained_on=dict(trained_on),
         simulated=simulated,
@@ -100,7 +104,8 @@ def load_sequential(path: Path, encoder: Encoder) -> Loaded:
     header, arrays = read_checkpoint(path, Header, FORMAT, WHAT)
     check_encoder(path, encoder, header.encoder, header.embedding)
     minds = promised(path, lambda: [_mind(path, h, n, arrays, header) for n, h in enumerate(header.minds)])
-    return Loaded(controller=Sequential(minds, encoder, Terms(cost_rate=header.cost_rate)), header=header)
+    terms = Terms(cost_rate=header.cost_rate, reading=header.reading, again=header.again)
+    return Loaded(controller=Sequential(minds, encoder, terms), header=header)
 
 
 def _described(mind: Mind) -> MindHeader:

@@ -124,10 +124,11 @@ class Sequential:
         return dict(zip(known, self.likes([queries[i] for i in known], space), strict=True))
 
     def _within(self, space: PlanSpace) -> Terms:
-        """The terms as far as a pool can answer: recorded answers have read nobody."""
+        """The terms as far as a pool can answer: recorded answers have read nobody, and are the same again."""
         if not space.alone:
             return self.terms
-        return replace(self.terms, most_calls=min(self.terms.most_calls, space.max_agents), reading=False)
+        most = min(self.terms.most_calls, space.max_agents)
+        return replace(self.terms, most_calls=most, reading=False, again=False)
 
 
 def _offset(liked: Mapping[str, float], mind: Mind) -> torch.Tensor:

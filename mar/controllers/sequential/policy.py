@@ -31,6 +31,7 @@ class Terms:
     time_rate: float = 0.0  # utility per second
     most_calls: int = MOST_CALLS
     reading: bool = True  # whether models may read what others said
+    again: bool = True  # whether a model may be asked a second time
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +116,14 @@ class SequentialPolicy:
 
     def _priced(self, view: View, right: Floats, heard: float, *, reads: bool) -> list[Candidate]:
         habits, terms = self.mind.habits, self.terms
-        failed = _failed(view.said)
+        barred = _barred(view.said, again=terms.again)
         prompt = len(view.query.text) / CHARS_PER_TOKEN + habits.overhead + heard
         telemetry = view.telemetry
         left = None if view.deadline is None else view.deadline - view.now
         found: list[Candidate] = []
         for m, name in enumerate(habits.models):
             card = self.cards.get(name)
-            if card is None or name in failed or prompt + card.max_output_tokens > card.context_tokens:
+            if card is None or name in barred or prompt + card.max_output_tokens > card.context_tokens:
                 continue
             load = telemetry.get(name)
             queue = 0.0 if load is None else (load.waiting or 0) / max(1, load.running or 1)
@@ -195,9 +196,9 @@ class SequentialPolicy:
         return Option(action=action, right=c.right, usd=c.usd, seconds=c.seconds, utility=c.utility)
 
 
-def _failed(said: Sequence[Said]) -> Collection[str]:
-    """Models that failed in this episode: they are not asked again."""
-    return {s.move.agent.model for s in said if s.text is None and s.move.agent.model is not None}
+def _barred(said: Sequence[Said], *, again: bool) -> Collection[str]:
+    """Models that are not asked again: those that failed in this episode, or all that were asked."""
+    return {s.move.agent.model for s in said if (s.text is None or not again) and s.move.agent.model is not None}
 
 
 def _fits(view: View, usd: float, seconds: float, left: float | None) -> bool:
