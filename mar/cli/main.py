@@ -13,6 +13,7 @@ from mar.cli.data import data_app
 from mar.cli.loadtest import loadtest_command
 from mar.cli.pool import pool_command
 from mar.cli.report import report_command
+from mar.cli.route import register as register_route
 from mar.cli.routereval import register as register_routereval
 from mar.cli.script import run_app
 from mar.cli.train import register as register_train
@@ -60,6 +61,7 @@ app.command("loadtest")(loadtest_command)
 app.add_typer(cache_app, name="cache")
 app.add_typer(data_app, name="data")
 app.add_typer(vllm_app, name="vllm")
+register_route(app)
 register_train(app)
 register_routereval(app)
 

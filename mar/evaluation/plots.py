@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 
 from mar.evaluation.results import Row
+from mar.evaluation.routereval.trade_off import hull
 from mar.evaluation.statistics import Interval
 from mar.files import write_atomically
 from mar.types import CallAnswered, Episode, PassedThrough
@@ -79,6 +82,59 @@ def plot_trade_off(rows: Sequence[Row], path: Path, *, title: str) -> None:
     axis.set_xlabel("USD per 100 queries" + ("\nnot shown: " + ", ".join(left_out) if left_out else ""), wrap=True)
     axis.set_ylabel("accuracy %")
     axis.set_title(title)
+    save_figure(figure, path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A controller at several prices of money."""
+
+    name: str
+    points: tuple[tuple[float, Interval], ...]  # USD per 100 queries, accuracy
+
+
+def plot_costs(
+    singles: Mapping[str, tuple[float, Interval]],
+    curves: Sequence[Curve],
+    kept: tuple[float, Interval],
+    path: Path,
+    *,
+    title: str,
+    chosen: str,
+    measure: str,
+) -> None:
+    """Accuracy against cost: models alone with what chance mixtures of them reach, a line per controller, a choice.
+
+    Args:
+        singles: USD per 100 queries and accuracy of each model.
+        curves: Of controllers.
+        kept: The point that is marked.
+        path: PNG file.
+        title: Above it.
+        chosen: What the marked point is.
+        measure: What the axis of accuracy is called.
+    """
+    figure, axis = plt.subplots(figsize=(10, 5.5), constrained_layout=True)
+    for curve in curves:
+        points = sorted((x, 100 * y.mean) for x, y in curve.points)
+        axis.plot([x for x, _ in points], [y for _, y in points], "o-", markersize=3, label=curve.name)
+    for name, (x, y) in singles.items():
+        error = [[100 * (y.mean - y.low)], [100 * (y.high - y.mean)]]
+        axis.errorbar([x], [100 * y.mean], yerr=error, fmt="s", color=COLOURS["single LLM"], capsize=2)
+        axis.annotate(name, (x, 100 * y.mean), textcoords="offset points", xytext=(6, -9), fontsize=8)
+    costs, heights = (np.array(v) for v in zip(*((x, 100 * y.mean) for x, y in singles.values()), strict=True))
+    xs, ys = hull(costs, heights)
+    between = np.linspace(xs[0], xs[-1], 200)  # straight lines are bent by the logarithm
+    mixtures = "chance mixtures of models"
+    axis.plot(between, np.interp(between, xs, ys), "--", color=COLOURS["single LLM"], linewidth=1, label=mixtures)
+    x, y = kept
+    axis.plot([x], [100 * y.mean], "*", markersize=15, color="black", label=chosen, zorder=4)
+    if min(costs.min(), x) > 0:
+        axis.set_xscale("log")
+    axis.set_xlabel("USD per 100 queries")
+    axis.set_ylabel(f"{measure} %, held-out rows")
+    axis.set_title(title)
+    axis.legend(frameon=False, fontsize=8)
     save_figure(figure, path)
 
 

@@ -17,9 +17,23 @@ from mar.pool.simulated import SimItem, World, item_difficulties
 from mar.reading import read_toml
 from mar.runtime import Ledger
 from mar.runtime.sandbox import Sandbox
-from mar.tasks.grading import CodeTests, CustomItem, Grader, GraderSettings, Judge, Letter, Strict, make_grader
+from mar.tasks.grading import (
+    CodeTests,
+    CustomItem,
+    Exact,
+    Grader,
+    GraderSettings,
+    Judge,
+    Letter,
+    Nobody,
+    Numeric,
+    NumericSettings,
+    Strict,
+    make_grader,
+)
 from mar.tasks.options import OptionItem, option_texts, question_with_options
 from mar.tasks.scoring.formats import no_answer
+from mar.tasks.scoring.numbers import read_number
 from mar.tasks.sources import Located, Rows, once_each
 from mar.tasks.splits import of_split, shuffled
 from mar.tasks.task import SPLITS, Score, Split
@@ -102,6 +116,38 @@ class CustomTask:
             show_tests=show_tests,
         )
 
+    @classmethod
+    def of_rows(cls, path: Path, *, domain: Domain | None = None) -> CustomTask:
+        """A task of rows alone, under the default names of fields; what they hold says how they are graded.
+
+        Tests are run; of options the letter is compared; numbers are compared as numbers, other answers as texts. Rows
+        that have no answer at all are graded by nobody. A row without an id is called by its number.
+
+        Args:
+            path: JSONL file.
+            domain: Whose roles work on it; None: Code where there are tests, Math where all answers are numbers, else
+                Commonsense.
+
+        Raises:
+            DataError: A row cannot be used; names file, row and field.
+        """
+        found, fields = Rows.read(path), FieldNames()
+        if not found.located:
+            raise DataError(f"{path} holds no rows; expected one JSON object per line")
+        grader, usual = _told(found.located, fields)
+        ids = [_text(at, fields.id) if fields.id in at.row else str(at.number) for at in found.located]
+        once_each(ids, found.located, "item")
+        splits = by_hash(ids, path.stem)
+        reader = _RowReader(fields=fields, grader=grader)
+        return cls(
+            name=path.name.partition(".")[0] or "rows",
+            domain=domain or usual,
+            all_items=tuple(reader.item(at, i, splits[i]) for i, at in zip(ids, found.located, strict=True)),
+            grader=grader,
+            source=found.source,
+            protocol="60/20/20 by hash of the id",
+        )
+
     def spend_within(self, ledger: Ledger) -> None:
         """Let a judge's calls count towards a run's limit."""
         if isinstance(self.grader, Judge):
@@ -132,7 +178,16 @@ class CustomTask:
         return no_answer("answer") if answer is None else await self.grader.grade(item, answer, sandbox)
 
     async def world(self, items: Sequence[CustomItem], sandbox: Sandbox) -> World:
-        """Gold and plausible wrong answers; harder with a longer question."""
+        """Gold and plausible wrong answers; harder with a longer question.
+
+        Raises:
+            ConfigError: There is no gold.
+        """
+        if isinstance(self.grader, Nobody):
+            raise ConfigError(
+                f"the rows of {self.name} have no answers, so no simulated model can know any; expected a field "
+                "answer, or a pool that can be asked (--pool)"
+            )
         ids = [self.query(i).id for i in self.all_items]
         complexity = [float(len(_shown(i).split())) for i in self.all_items]
         levels = dict(zip(ids, item_difficulties(ids, complexity, rho=RHO), strict=True))
@@ -207,9 +262,25 @@ class _RowReader:
         """The item of a row."""
         options = option_texts(at, self.fields.options) if isinstance(self.grader, Letter) else ()
         tests = _tests(at, self.fields.tests) if isinstance(self.grader, CodeTests) else ()
-        gold = self.grader.read_gold(_text(at, self.fields.answer), at, options)
+        if isinstance(self.grader, Nobody) and self.fields.options in at.row:
+            options = option_texts(at, self.fields.options)
+        said = "" if isinstance(self.grader, Nobody) else _text(at, self.fields.answer)
+        gold = self.grader.read_gold(said, at, options)
         question = at.text(self.fields.question).strip()
         return CustomItem(id=item_id, split=split, question=question, gold=gold, options=options, tests=tests)
+
+
+def _told(located: Sequence[Located], fields: FieldNames) -> tuple[Grader, Domain]:
+    """How rows are graded, and whose they are, by what they hold."""
+    if not any(fields.answer in at.row for at in located):
+        return Nobody(), "Commonsense"
+    if any(fields.tests in at.row for at in located):
+        return CodeTests(), "Code"
+    if any(fields.options in at.row for at in located):
+        return Letter(), "Commonsense"
+    if all(read_number(str(at.row.get(fields.answer, ""))) is not None for at in located):
+        return Numeric(tolerance=NumericSettings(kind="numeric").tolerance), "Math"
+    return Exact(), "Commonsense"
 
 
 def _text(at: Located, name: str) -> str:

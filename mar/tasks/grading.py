@@ -438,6 +438,38 @@ def _unjudged(kind: FailureKind, reason: str) -> Score:
     return Score(value=0.0, solved=False, feedback="the answer was not judged", failure=failure)
 
 
+# Nobody ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nobody:
+    """Rows without answers: nothing is graded, and what is right has to be told from who agrees with whom."""
+
+    form: AnswerForm = "text"
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """The metric."""
+        return {"metric": "none, the rows have no answers"}
+
+    def read_gold(self, value: str, at: Located, options: Sequence[str]) -> str:
+        """There is none."""
+        return ""
+
+    def answer_format(self, item: CustomItem) -> AnswerFormat:
+        """A letter where there are options, else a short text, so that answers can be compared."""
+        return Choice(options=item.options) if item.options else ShortText()
+
+    def wrong(self, item: CustomItem, golds: Sequence[str]) -> tuple[str, ...]:
+        """None is known."""
+        return ()
+
+    async def grade(self, item: CustomItem, answer: str, sandbox: Sandbox) -> Score:
+        """Nobody says."""
+        failure = Failure(kind="unreadable", reason="the rows have no answers to grade by")
+        return Score(value=0.0, solved=False, feedback="the answer was not graded", failure=failure)
+
+
 # Settings -------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from mar.controllers.belief.topics import Topics
 from mar.controllers.cascades.steps import Cascade
 from mar.controllers.cascades.table import SIGNS, Table
 from mar.controllers.cascades.threshold import Threshold
@@ -27,7 +28,6 @@ from mar.controllers.headers import (
     read_checkpoint,
     write_checkpoint,
 )
-from mar.controllers.sequential.mind import Topics
 from mar.errors import CheckpointError
 from mar.numerics import one_thread
 from mar.types import Domain

@@ -44,7 +44,9 @@ class Header(CheckpointHeader):
     domain: Domain
     trained_on: dict[str, str]  # data, split, ... for people
     texts: tuple[str, ...] = ()  # tensors that hold code points of text
-    cost_rate: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # utility per USD; None: costs are not known
+    cost_rate: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False
+    )  # utility per USD; None: costs are not known
     encoder_place: str = ""  # name or folder that the encoder was loaded from; "": its name
 
 

@@ -19,6 +19,8 @@ from mar.reading.tables import read_named_cells, read_parquet
 
 TEXT_COLUMNS = {"id": "ids", "prompt": "prompts", "group": "groups", "split": "splits"}
 """Columns of CSV and Parquet that are no LLM's scores, and what they are in a table."""
+COST = "|total_cost"
+"""What the column of an LLM's costs (USD) is called after its name; RouterBench's files call it so."""
 
 
 def load(
@@ -87,7 +89,8 @@ def read_npz(path: Path) -> OutcomeTable:
 
 
 def read_csv_table(path: Path) -> OutcomeTable:
-    """A table from CSV: one row per prompt, one column per LLM, and columns named id, prompt, group or split.
+    """A table from CSV: one row per prompt, one column per LLM, and columns named id, prompt, group or split;
+    where they are known, one column of costs per LLM, named NAME|total_cost.
 
     Raises:
         DataError: A cell is no number, or the file cannot be read.
@@ -98,7 +101,7 @@ def read_csv_table(path: Path) -> OutcomeTable:
 def _from_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> OutcomeTable:
     if not rows:
         raise DataError(f"{path} holds no rows")
-    models = tuple(name for name in rows[0] if name not in TEXT_COLUMNS)
+    models = tuple(name for name in rows[0] if name not in TEXT_COLUMNS and not name.endswith(COST))
     texts: dict[str, Any] = {
         field: tuple(str(row[column]) for row in rows) for column, field in TEXT_COLUMNS.items() if column in rows[0]
     }
@@ -106,7 +109,31 @@ def _from_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> OutcomeTable:
     for i, row in enumerate(rows):
         for j, model in enumerate(models):
             scores[i, j] = _number(row.get(model), f"{path}, row {i + 1}, {model}")
-    return OutcomeTable(name=path.stem, models=models, scores=scores, **texts, notes=_note(path))
+    costs = _costs(path, rows, models)
+    return OutcomeTable(name=path.stem, models=models, scores=scores, costs=costs, **texts, notes=_note(path))
+
+
+def _costs(path: Path, rows: Sequence[Mapping[str, Any]], models: Sequence[str]) -> Any:
+    """USD of every answer; None where the file has no column of costs."""
+    priced = [name.removesuffix(COST) for name in rows[0] if name.endswith(COST)]
+    if not priced:
+        return None
+    if odd := [name for name in (*models, *priced) if (name in models) != (name in priced)]:
+        raise DataError(f"{path}: scores and costs of {odd[0]!r} do not go together; expected both of every LLM")
+    return np.array(
+        [[_usd(row.get(m + COST), f"{path}, row {i + 1}, {m}{COST}") for m in models] for i, row in enumerate(rows)],
+        dtype=np.float32,
+    )
+
+
+def _usd(value: Any, where: str) -> float:
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = np.nan
+    if not 0 <= found < np.inf:
+        raise DataError(f"{where}: {value!r} is no cost; expected USD, 0 or more")
+    return found
 
 
 def _number(value: Any, where: str) -> float:

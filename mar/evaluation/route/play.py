@@ -1,0 +1,143 @@
+# pyright: basic
+"""Runs controllers on calls that were made: what would have been answered, and what it would have cost.
+
+The controller plans and decides as it does on a pool, and hears what the models said when they were asked. So what is
+validated is what will run. Everybody answers once and has read nobody, since that is what was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mar.controllers.base import Controller, PlanSpace
+from mar.controllers.sequential.calls import Asked
+from mar.errors import InternalError
+from mar.evaluation.route.calls import Calls, Floats
+from mar.types import AnswerFormat, Move, Policy, Query, Said, Settle, Usage, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """What a controller did on some rows."""
+
+    quality: Floats  # of the answer, (n,)
+    usd: Floats  # (n,)
+    calls: Floats  # (n,)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Played]) -> Played:
+        """The rows of all parts."""
+        names = ("quality", "usd", "calls")
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+    def rows(self, at: np.ndarray) -> Played:
+        """Some of the rows, in this order."""
+        return Played(quality=self.quality[at], usd=self.usd[at], calls=self.calls[at])
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Answers as they were read: the text is the answer."""
+
+    form: AnswerFormat
+
+    @property
+    def final_role(self) -> str:
+        """The form's."""
+        return self.form.final_role
+
+    @property
+    def instruction(self) -> str:
+        """The form's."""
+        return self.form.instruction
+
+    @property
+    def choices(self) -> int | None:
+        """The form's."""
+        return self.form.choices
+
+    def extract(self, text: str) -> str | None:
+        """The text; of nothing nothing."""
+        return text or None
+
+    def equivalent(self, a: str, b: str) -> bool:
+        """As the form says."""
+        return self.form.equivalent(a, b)
+
+
+def play(controller: Controller, calls: Calls, space: PlanSpace) -> Played:
+    """A controller on all rows; what it decides is decided on each row alone."""
+    queries = [replace(q, answer_format=Given(q.answer_format)) for q in calls.queries]
+    asked: list[Sequence[int]] = []
+    taken: list[int] = []
+    for i, planned in enumerate(controller.plan(queries, space)):
+        if planned.policy is None:
+            made, answer = _single(planned.intent.agents[0].model, calls)
+        else:
+            made, answer = _decided(planned.policy(), queries[i], calls.models, calls.asked[i])
+        asked.append(made)
+        taken.append(answer)
+    rows, at = np.arange(len(calls)), np.array(taken, dtype=np.int64)
+    return Played(
+        quality=np.where(at >= 0, calls.quality[rows, at], 0.0),
+        usd=np.array([calls.usd[i, list(made)].sum() for i, made in enumerate(asked)]),
+        calls=np.array([float(len(made)) for made in asked]),
+    )
+
+
+def alone(calls: Calls, model: int) -> Played:
+    """One model for everything."""
+    return Played(quality=calls.quality[:, model], usd=calls.usd[:, model], calls=np.ones(len(calls)))
+
+
+def _single(model: str | None, calls: Calls) -> tuple[Sequence[int], int]:
+    at = calls.models.index(model or "")
+    return (at,), at
+
+
+def _decided(policy: Policy, query: Query, models: Sequence[str], asked: Asked) -> tuple[Sequence[int], int]:
+    """Which models a policy asks, and whose answer it settles on; -1: nobody's."""
+    said: list[Said] = []
+    while len(said) <= len(models):
+        step = _now(policy.next(View(query=query, said=tuple(said))))
+        if isinstance(step, Settle):
+            chosen = next((s for s in said if s.id in step.messages[-1:]), None)
+            return _numbers(said, models), -1 if chosen is None else models.index(chosen.model or "")
+        said += [_said(move, asked, models, len(said) + i) for i, move in enumerate(step)]
+        if not step:
+            break
+    raise InternalError(f"policy {policy.name!r} does not settle")
+
+
+def _numbers(said: Sequence[Said], models: Sequence[str]) -> list[int]:
+    return [models.index(s.model or "") for s in said]
+
+
+def _said(move: Move, asked: Asked, models: Sequence[str], place: int) -> Said:
+    call = asked.calls[models.index(move.agent.model or "")]
+    usage = Usage(calls=1, prompt_tokens=call.prompt_tokens, completion_tokens=call.completion_tokens)
+    return Said(
+        id=f"{place}/{call.model}",
+        move=move,
+        text=call.answer or "",
+        model=call.model,
+        strategy=call.strategy,
+        feedback=call.feedback,
+        mean_logprob=call.mean_logprob,
+        usage=usage,
+        latency_s=call.latency_s or 0.0,
+    )
+
+
+def _now(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise InternalError("a policy waits for something; what was said is there at once")

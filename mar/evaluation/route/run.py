@@ -1,0 +1,206 @@
+"""One run of `mar route` from options to a sentence: ask, learn, test, choose, write everything down."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mar.clock import run as run_async
+from mar.controllers.base import PlanSpace
+from mar.controllers.embeddings import Encoder, encoder_of
+from mar.errors import ConfigError
+from mar.evaluation.route.asking import FEWEST, Asking, Gathered
+from mar.evaluation.route.calls import Calls
+from mar.evaluation.route.kinds import Kind, kinds_for
+from mar.evaluation.route.options import RouteOptions
+from mar.evaluation.route.report import PICTURE, as_table, write
+from mar.evaluation.route.validation import validate
+from mar.evaluation.route.verdict import Verdict, kept_way, verdict_of
+from mar.evaluation.routereval.files import load
+from mar.evaluation.routereval.table import OutcomeTable
+from mar.evaluation.session import SPENDING, Session
+from mar.learning.progress import Progress
+from mar.learning.rundir import RunDir, held
+from mar.pool.cards import ModelCard
+from mar.pool.choose import configured_pool
+from mar.pool.pool import Pool
+from mar.runtime import PromptLibrary
+from mar.tasks.custom import CustomTask
+from mar.tasks.grading import Nobody
+from mar.terminal import Terminal
+from mar.types import Domain
+
+CALLS, CHECKPOINT = "calls.csv", "router.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What a run learns from."""
+
+    name: str
+    domain: Domain
+    calls: Calls
+    cards: Sequence[ModelCard]
+    simulated: bool = False
+    measure: str = "accuracy"
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """What came out."""
+
+    folder: Path
+    verdict: Verdict
+
+
+def run_route(options: RouteOptions, progress: Progress | None = None) -> Routed | None:
+    """Do what the options say; None where a forecast was all that was wanted.
+
+    Raises:
+        UserError: Something given cannot be used.
+        KeyboardInterrupt: Interrupted; what was paid for is in the cache.
+    """
+    watch = progress or Progress()
+    encoder = encoder_of(options.embedding)
+    if (options.rows is None) == (options.table is None):
+        raise ConfigError("expected either rows (a JSONL file or a task's TOML file) or --table")
+    if options.table is not None:
+        data = scored(options)
+        path = options.out or Path("runs") / f"route-{data.name}"
+        with held(path):
+            RunDir.open(path, arguments=options.identity(), prompts=PromptLibrary.load().hash)
+            return learned(data, options, path, encoder, watch)
+    task, pool = _task(options), configured_pool(options.pool)
+    if pool is not None and (missing := pool.without_price()):
+        raise ConfigError(f"no price is known for {', '.join(missing)}; expected every price in the pool file")
+    path = options.out or Path("runs") / f"route-{task.name}"
+    with held(path):
+        RunDir.open(path, arguments=options.identity(), prompts=PromptLibrary.load().hash)
+        data = run_async(
+            lambda: asked(task, pool, options, path, encoder, watch), virtual=pool is None or pool.virtual_time
+        )
+        return None if data is None else learned(data, options, path, encoder, watch)
+
+
+def _task(options: RouteOptions) -> CustomTask:
+    assert options.rows is not None
+    if options.rows.suffix == ".toml":
+        if options.domain is not None:
+            raise ConfigError("--domain is for JSONL rows; a task's file states its own")
+        return CustomTask.load(options.rows, pool=options.pool)
+    return CustomTask.of_rows(options.rows, domain=options.domain)
+
+
+def scored(options: RouteOptions) -> Data:
+    """What a table of scores says.
+
+    Raises:
+        UserError: It cannot be used, or has no costs.
+    """
+    found = load(str(options.table))
+    table = next(iter(found), None)
+    if len(found) != 1 or not isinstance(table, OutcomeTable):
+        raise ConfigError(f"{options.table} holds {len(found)} problems; expected one table of scores and costs")
+    domain = options.domain or "Commonsense"
+    calls = Calls.of_scores(table, domain)
+    if options.limit is not None:
+        calls = calls.rows(np.random.default_rng(options.seed).permutation(len(calls))[: options.limit])
+    if len(calls) < FEWEST:
+        raise ConfigError(f"{table.name} has {len(calls)} rows; expected {FEWEST} or more")
+    cards = [ModelCard(name=name) for name in table.models]
+    notes = {**table.notes, "learned": "routers alone, since the table has scores and no answers"}
+    return Data(name=table.name, domain=domain, calls=calls, cards=cards, notes=notes)
+
+
+async def asked(
+    task: CustomTask, pool: Pool | None, options: RouteOptions, path: Path, encoder: Encoder, progress: Progress
+) -> Data | None:
+    """Every model's answer to every row; None where a forecast was all that was wanted."""
+    items = task.all_items if options.limit is None else task.all_items[: options.limit]
+    session = Session(
+        task=task,
+        items=items,
+        pool=pool or options.pool,
+        progress=progress,
+        encoder=encoder,
+        max_cost=options.max_cost,
+        spending=path / SPENDING,
+        request_timeout_s=options.request_timeout,
+        concurrency=options.concurrency,
+    )
+    async with session.open() as rollouts:
+        asking = Asking(
+            rollouts=rollouts, encoder=encoder, progress=progress, max_cost=options.max_cost, seed=options.seed
+        )
+        gathered = await asking.gather(items, forecast_only=options.dry_run)
+        if gathered.calls is None:
+            return None
+        gathered.calls.save(path / CALLS)
+        live = rollouts.runtime.pool
+        by_agreement = isinstance(task.grader, Nobody)
+        return Data(
+            name=task.name,
+            domain=task.domain,
+            calls=gathered.calls,
+            cards=asking.cards,
+            simulated=live.simulated,
+            measure="agreement-based accuracy" if by_agreement else "accuracy",
+            notes=_notes(task, live, gathered, len(items), paid=str(rollouts.runtime.ledger.spent)),
+        )
+
+
+def _notes(task: CustomTask, pool: Pool, gathered: Gathered, rows: int, *, paid: str) -> dict[str, str]:
+    assert gathered.calls is not None
+    notes = {"data": task.source, **task.grader.notes, "pool": f"{pool.kind}, {len(pool.cards)} models"}
+    if isinstance(task.grader, Nobody):
+        notes["metric"] = "how probably an answer is right, estimated from who agrees with whom; nobody graded anything"
+    notes["rows"] = f"{len(gathered.calls)} of {rows}"
+    if gathered.left_out:
+        notes["left out"] = f"{gathered.left_out} rows of which a call failed or was not graded"
+    if not pool.free:
+        notes["paid in this run"] = paid
+    return notes
+
+
+def learned(data: Data, options: RouteOptions, path: Path, encoder: Encoder, progress: Progress) -> Routed:
+    """Learn, test, choose, keep.
+
+    Raises:
+        ConfigError: There is no such reference, or only one model.
+    """
+    calls = data.calls
+    if len(calls.models) < 2:
+        raise ConfigError(f"{data.name} knows one model, {calls.models[0]}; expected two or more to choose from")
+    if options.reference is not None and options.reference not in calls.models:
+        raise ConfigError(f"--reference is {options.reference!r}; expected one of {', '.join(calls.models)}")
+    kinds = kinds_for(options.controllers, calls, data.cards, encoder, data.domain)
+    space = PlanSpace(cards=tuple(data.cards), prompts=PromptLibrary.load(), alone=True, max_agents=len(calls.models))
+    validated = validate(calls, kinds, space, progress, seed=options.seed)
+    verdict = verdict_of(validated, options.reference, data.measure)
+    kept = kept_way(validated.outcomes, verdict.reference)
+    _keep(path / CHECKPOINT, next(k for k in kinds if k.name == kept.kind), kept.cost_rate, data)
+    label = " (simulated pool)" if data.simulated else ""
+    title = f"{data.name}: {len(calls)} rows, {len(calls.models)} models{label}"
+    notes = {
+        **data.notes,
+        "tested": f"on rows not learned from, {validated.folds} folds; what is chosen is chosen in the others",
+        "kept": f"{kept.name}, learned from all rows, in {path / CHECKPOINT}",
+        "picture": str(path / PICTURE),
+    }
+    lines, caption = write(path, validated, verdict, kept, title=title, notes=notes)
+    console = Terminal(width=None if sys.stdout.isatty() else 160)
+    console.print(as_table(lines, title=title, caption=caption))
+    console.print(verdict.sentence, highlight=False, markup=False, soft_wrap=True)
+    return Routed(folder=path, verdict=verdict)
+
+
+def _keep(path: Path, kind: Kind, cost_rate: float, data: Data) -> None:
+    controller = kind.fit(data.calls)
+    controller.cost_rate = cost_rate
+    trained_on = {"data": data.name, "rows": str(len(data.calls)), "models": str(len(data.calls.models))}
+    kind.save(path, controller, trained_on, simulated=data.simulated)
