@@ -111,6 +111,32 @@ def test_a_controller_plans_one_agent_on_the_best_llm_that_the_pool_has():
     assert controller.plan([], space_of("a")) == []
 
 
+def test_a_router_that_knows_costs_takes_the_cheaper_llm_where_money_counts():
+    controller = controller_of([0.9, 0.8, 0.1])
+    controller.costs = np.array([0.03, 0.01, 0.0], dtype=np.float32)
+    queries = [Query(text="x", id="1")]
+    # From 5 a USD on the first costs 0.1 more than the second, from 70 on that costs 0.7 more than the third.
+    for rate, best in ((0.0, "a"), (4.0, "a"), (6.0, "b"), (69.0, "b"), (71.0, "c")):
+        controller.cost_rate = rate
+        assert models_of(controller.plan(queries, space_of("a", "b", "c"))) == [best]
+
+
+def test_a_price_of_money_means_nothing_to_a_router_without_costs():
+    with pytest.raises(ConfigError, match="fitted without costs"):
+        controller_of([1, 2, 3]).cost_rate = 1.0
+
+
+def test_costs_and_the_price_of_money_are_kept(tmp_path):
+    costs = np.array([0.1, 0.2, 0.3], dtype=np.float32)
+    made = RouterController(
+        router=trained("knn"), models=("a", "b", "c"), ties=costs, encoder=ENCODER, costs=costs, rate=7.0
+    )
+    save_routed(tmp_path / "r.safetensors", made, trained_on={})
+    found = load_routed(tmp_path / "r.safetensors", ENCODER)
+    assert found.cost_rate == 7.0
+    assert np.array_equal(found.costs, costs)
+
+
 def test_a_pool_without_any_of_its_llms_is_refused():
     with pytest.raises(ConfigError, match="none of the LLMs that router chooses from: a, b, c"):
         controller_of([1, 2, 3]).plan([Query(text="x")], space_of("gpt"))

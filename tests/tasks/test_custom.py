@@ -65,6 +65,34 @@ def test_the_examples_simulated_answers_are_read_back_as_right_and_wrong():
         assert values(task, *right, *wrong, item=n) == [1.0] + [0.0] * 4
 
 
+@pytest.mark.parametrize(
+    ("row", "metric", "domain"),
+    [
+        ({"answer": "42"}, "number within", "Math"),
+        ({"answer": 42}, "number within", "Math"),
+        ({"answer": "carbon dioxide"}, "exact text", "Commonsense"),
+        ({"answer": "B", "options": ["a", "b"]}, "right letter", "Commonsense"),
+        ({"answer": "def f(): return 1", "tests": ["assert f() == 1"]}, "all tests pass", "Code"),
+        ({}, "none, the rows have no answers", "Commonsense"),
+        ({"options": ["a", "b"]}, "none, the rows have no answers", "Commonsense"),
+    ],
+)
+def test_rows_alone_say_how_they_are_graded(tmp_path, row, metric, domain):
+    write(tmp_path / "own.jsonl", *[{"question": f"What is {n}?"} | row for n in range(3)])
+    task = CustomTask.of_rows(tmp_path / "own.jsonl")
+    assert task.notes["metric"].startswith(metric)
+    assert (task.name, task.domain, [i.id for i in task.all_items]) == ("own", domain, ["1", "2", "3"])
+    assert task.query(task.all_items[0]).answer_format.choices == (
+        2 if "options" in row else None if domain == "Code" else 0
+    )
+
+
+def test_a_row_without_an_answer_among_others_is_named(tmp_path):
+    write(tmp_path / "own.jsonl", {"question": "a?", "answer": "x"}, {"question": "b?"})
+    with pytest.raises(DataError, match=r"own.jsonl, line 2: field answer is None"):
+        CustomTask.of_rows(tmp_path / "own.jsonl")
+
+
 def test_a_split_by_hash_depends_on_ids_alone():
     ids = [f"i{n}" for n in range(10)]
     assert by_hash(ids, "own") == by_hash(ids[::-1], "own")

@@ -56,6 +56,19 @@ def test_a_folder_without_a_whole_table_is_refused(tmp_path):
         OutcomeTable.open(tmp_path)
 
 
+def test_columns_of_costs_belong_to_their_llms(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("prompt,a,b|total_cost,b,a|total_cost\nx,1,0.5,0,0.25\n")
+    (found,) = load(str(path))
+    assert (found.models, found.scores.tolist(), found.costs.tolist()) == (("a", "b"), [[1, 0]], [[0.25, 0.5]])
+    path.write_text("prompt,a,b,a|total_cost\nx,1,0,0.25\n")
+    with pytest.raises(DataError, match="scores and costs of 'b' do not go together"):
+        load(str(path))
+    path.write_text("prompt,a,a|total_cost\nx,1,-1\n")
+    with pytest.raises(DataError, match=r"row 1, a\|total_cost: '-1' is no cost; expected USD, 0 or more"):
+        load(str(path))
+
+
 def test_npz_csv_and_parquet_hold_the_same_table(tmp_path):
     import pyarrow
     import pyarrow.parquet
