@@ -126,3 +126,13 @@ def test_a_checkpoint_made_with_another_encoder_is_refused(checkpoint):
 def test_an_unknown_name_of_the_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nosuch'"):
         _ = mar.nosuch
+
+
+def test_a_router_that_met_none_of_the_pools_models_says_so_and_the_cards_decide(checkpoint):
+    router = mar.load_controller(checkpoint, encoder=HashEncoder())
+    pool = scripted_pool(lambda request: CODE, price_in=1.0, price_out=1.0)
+    planned = mar.plan("Write f.", router, pool)
+    assert planned.plan is None
+    assert "never met a, b" in planned.notes["fallback"]
+    assert mar.run("Write f.", router, pool).answer == CODE
+    assert mar.plan("Write f.", router, simulated_pool(EMPTY_WORLD)).plan is not None
