@@ -149,14 +149,17 @@ def test_a_table_of_scores_with_costs_is_enough(command):
         (("--table", "scores.csv", "--reference", "who"), "--reference is 'who'; expected one of sums, places, dear"),
         (("--table", "scores.csv", "--controllers", "sequential"), "cannot be learned from scores alone"),
         (("--table", "scores.csv", "--controllers", "luck"), "no router 'luck'"),
-        (("rows.jsonl", "--pool", "free.toml"), "no price is known for a"),
+        (("rows.jsonl", "--pool", "free.toml"), "no price is known for a, b"),
+        (("rows.jsonl", "--pool", "one.toml"), "the pool has one model, a; expected two or more"),
         (("open.jsonl", "--pool", "simulated"), "have no answers, so no simulated model can know any"),
     ],
 )
 def test_what_cannot_be_used_ends_in_one_line(command, argv, says):
     scores("scores.csv")
     scores("bare.csv", costs=False)
-    Path("free.toml").write_text('[[models]]\nname = "a"\nbase_url = "http://127.0.0.1:9/v1"\n')
+    one = '[[models]]\nname = "a"\nbase_url = "http://127.0.0.1:9/v1"\n'
+    Path("one.toml").write_text(one)
+    Path("free.toml").write_text(one + one.replace('"a"', '"b"'))
     Path("open.jsonl").write_text("\n".join(json.dumps({"question": text(i)}) for i in range(30)))
     code, out, err = command(*argv)
     assert (code, out) == (2, "")

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from mar.controllers.embeddings import Encoder
 from mar.controllers.sequential import Sequential, Terms
 from mar.controllers.sequential.calls import Asked, evidence_of
-from mar.controllers.sequential.policy import weighed
+from mar.controllers.sequential.planner import Case, Planner
 from mar.evaluation.route.kinds import ALONE
 from mar.learning.sequential import learn_minds
 from mar.pool.cards import ModelCard
@@ -32,7 +33,14 @@ def by_agreement(
     for question, query, vector in zip(asked, queries, vectors, strict=True):
         mind = controller.mind(query, vector)
         said, numbered = evidence_of(question, mind.habits)
-        right = weighed(mind, [query], [said], mind.skill(vector[None]), reading=False).right[0].tolist()
+        case = Case(
+            said=tuple(said),
+            skill=mind.skill(vector[None])[0].numpy().astype(np.float64),
+            options=question.options,
+            tested=bool(query.shown_tests.tests),
+        )
+        (outlook,) = Planner(mind.beliefs, telling=mind.habits.telling).consider([case])
+        right: list[float] = outlook.right.tolist()
         places = range(len(numbered.said)) if question.form == "programs" else numbered.said
         found.append(question.graded([right[p] if 0 <= p < len(right) else 0.0 for p in places]))
     return found

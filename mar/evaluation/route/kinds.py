@@ -145,12 +145,11 @@ def kinds_for(
     """Kinds by name; of scores alone only routers can be learned.
 
     Raises:
-        ConfigError: A name is none, or none is left.
+        ConfigError: None is left.
     """
     found: list[Kind] = []
     for name in dict.fromkeys(names):
         if name not in (CASCADE, SEQUENTIAL):
-            _fresh(name)
             found.append(Router(router=name, encoder=encoder, domain=domain))
         elif calls.asked:
             make = CascadeKind if name == CASCADE else SequentialKind
@@ -158,6 +157,17 @@ def kinds_for(
     if not found:
         raise ConfigError(f"--controllers {' '.join(names)} cannot be learned from scores alone; expected a router")
     return found
+
+
+def check_kinds(names: Sequence[str]) -> None:
+    """Refuse what is no kind.
+
+    Raises:
+        ConfigError: A name is none.
+    """
+    for name in names:
+        if name not in (CASCADE, SEQUENTIAL):
+            _fresh(name)
 
 
 def _fresh(router: str) -> Any:

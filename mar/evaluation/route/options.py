@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mar.evaluation.route.kinds import KINDS
+from mar.evaluation.route.kinds import KINDS, check_kinds
 from mar.types import Domain
 
 
@@ -38,6 +38,13 @@ class RouteOptions(BaseModel):
     seed: int = Field(default=0, description="of which rows are asked first, and of the folds")
     dry_run: bool = Field(default=False, description="ask a few rows, say what all would cost, and stop")
     out: Path | None = Field(default=None, description="folder, gone on with if it exists; default: runs/route-<name>")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check_kinds(self.controllers)
+        if (self.rows is None) == (self.table is None):
+            raise ValueError("expected either rows (a JSONL file or a task's TOML file) or --table")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be resumed."""

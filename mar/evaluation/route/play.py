@@ -7,17 +7,20 @@ validated is what will run. Everybody answers once and has read nobody, since th
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from mar.controllers.base import Controller, PlanSpace
+from mar.clock import run
+from mar.concurrency import gather
+from mar.controllers.base import Controller, Planned, PlanSpace
 from mar.controllers.sequential.calls import Asked
 from mar.errors import InternalError
 from mar.evaluation.route.calls import Calls, Floats
-from mar.types import AnswerFormat, Move, Policy, Query, Said, Settle, Usage, View
+from mar.numerics import one_thread
+from mar.types import AnswerFormat, Move, Query, Said, Settle, Usage, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +75,19 @@ class Given:
 def play(controller: Controller, calls: Calls, space: PlanSpace) -> Played:
     """A controller on all rows; what it decides is decided on each row alone."""
     queries = [replace(q, answer_format=Given(q.answer_format)) for q in calls.queries]
-    asked: list[Sequence[int]] = []
-    taken: list[int] = []
-    for i, planned in enumerate(controller.plan(queries, space)):
-        if planned.policy is None:
-            made, answer = _single(planned.intent.agents[0].model, calls)
+    with one_thread():
+        planned = controller.plan(queries, space)
+        if any(p.policy is not None for p in planned):
+            each = zip(planned, queries, calls.asked, strict=True)
+            work = [partial(_episode, p, query, calls.models, asked) for p, query, asked in each]
+            episodes = run(lambda: gather(work), virtual=False)
         else:
-            made, answer = _decided(planned.policy(), queries[i], calls.models, calls.asked[i])
-        asked.append(made)
-        taken.append(answer)
-    rows, at = np.arange(len(calls)), np.array(taken, dtype=np.int64)
+            episodes = [_single(p, calls.models) for p in planned]
+    rows, at = np.arange(len(calls)), np.array([answer for _, answer in episodes], dtype=np.int64)
     return Played(
         quality=np.where(at >= 0, calls.quality[rows, at], 0.0),
-        usd=np.array([calls.usd[i, list(made)].sum() for i, made in enumerate(asked)]),
-        calls=np.array([float(len(made)) for made in asked]),
+        usd=np.array([calls.usd[i, list(made)].sum() for i, (made, _) in enumerate(episodes)]),
+        calls=np.array([float(len(made)) for made, _ in episodes]),
     )
 
 
@@ -94,16 +96,22 @@ def alone(calls: Calls, model: int) -> Played:
     return Played(quality=calls.quality[:, model], usd=calls.usd[:, model], calls=np.ones(len(calls)))
 
 
-def _single(model: str | None, calls: Calls) -> tuple[Sequence[int], int]:
-    at = calls.models.index(model or "")
+Episode = tuple[Sequence[int], int]
+"""Which models were asked, and whose answer was settled on; -1: nobody's."""
+
+
+def _single(planned: Planned, models: Sequence[str]) -> Episode:
+    at = models.index(planned.intent.agents[0].model or "")
     return (at,), at
 
 
-def _decided(policy: Policy, query: Query, models: Sequence[str], asked: Asked) -> tuple[Sequence[int], int]:
-    """Which models a policy asks, and whose answer it settles on; -1: nobody's."""
+async def _episode(planned: Planned, query: Query, models: Sequence[str], asked: Asked) -> Episode:
+    if planned.policy is None:
+        return _single(planned, models)
+    policy = planned.policy()
     said: list[Said] = []
     while len(said) <= len(models):
-        step = _now(policy.next(View(query=query, said=tuple(said))))
+        step = await policy.next(View(query=query, said=tuple(said)))
         if isinstance(step, Settle):
             chosen = next((s for s in said if s.id in step.messages[-1:]), None)
             return _numbers(said, models), -1 if chosen is None else models.index(chosen.model or "")
@@ -131,13 +139,3 @@ def _said(move: Move, asked: Asked, models: Sequence[str], place: int) -> Said:
         usage=usage,
         latency_s=call.latency_s or 0.0,
     )
-
-
-def _now(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What a coroutine returns that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        return done.value
-    coroutine.close()
-    raise InternalError("a policy waits for something; what was said is there at once")

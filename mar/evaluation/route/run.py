@@ -26,7 +26,7 @@ from mar.evaluation.session import SPENDING, Session
 from mar.learning.progress import Progress
 from mar.learning.rundir import RunDir, held
 from mar.pool.cards import ModelCard
-from mar.pool.choose import configured_pool
+from mar.pool.choose import configured_pool, empty_pool
 from mar.pool.pool import Pool
 from mar.runtime import PromptLibrary
 from mar.tasks.custom import CustomTask
@@ -67,15 +67,15 @@ def run_route(options: RouteOptions, progress: Progress | None = None) -> Routed
     """
     watch = progress or Progress()
     encoder = encoder_of(options.embedding)
-    if (options.rows is None) == (options.table is None):
-        raise ConfigError("expected either rows (a JSONL file or a task's TOML file) or --table")
     if options.table is not None:
         data = scored(options)
+        _check_models(data.calls.models, options, data.name)
         path = options.out or Path("runs") / f"route-{data.name}"
         with held(path):
             RunDir.open(path, arguments=options.identity(), prompts=PromptLibrary.load().hash)
             return learned(data, options, path, encoder, watch)
     task, pool = _task(options), configured_pool(options.pool)
+    _check_models((pool or empty_pool(options.pool)).names, options, "the pool")
     if pool is not None and (missing := pool.without_price()):
         raise ConfigError(f"no price is known for {', '.join(missing)}; expected every price in the pool file")
     path = options.out or Path("runs") / f"route-{task.name}"
@@ -168,16 +168,8 @@ def _notes(task: CustomTask, pool: Pool, gathered: Gathered, rows: int, *, paid:
 
 
 def learned(data: Data, options: RouteOptions, path: Path, encoder: Encoder, progress: Progress) -> Routed:
-    """Learn, test, choose, keep.
-
-    Raises:
-        ConfigError: There is no such reference, or only one model.
-    """
+    """Learn, test, choose, keep."""
     calls = data.calls
-    if len(calls.models) < 2:
-        raise ConfigError(f"{data.name} knows one model, {calls.models[0]}; expected two or more to choose from")
-    if options.reference is not None and options.reference not in calls.models:
-        raise ConfigError(f"--reference is {options.reference!r}; expected one of {', '.join(calls.models)}")
     kinds = kinds_for(options.controllers, calls, data.cards, encoder, data.domain)
     space = PlanSpace(cards=tuple(data.cards), prompts=PromptLibrary.load(), alone=True, max_agents=len(calls.models))
     validated = validate(calls, kinds, space, progress, seed=options.seed)
@@ -197,6 +189,18 @@ def learned(data: Data, options: RouteOptions, path: Path, encoder: Encoder, pro
     console.print(as_table(lines, title=title, caption=caption))
     console.print(verdict.sentence, highlight=False, markup=False, soft_wrap=True)
     return Routed(folder=path, verdict=verdict)
+
+
+def _check_models(names: Sequence[str], options: RouteOptions, where: str) -> None:
+    """Refuse what could only fail once everything was paid for.
+
+    Raises:
+        ConfigError: There is no such reference, or only one model.
+    """
+    if len(names) < 2:
+        raise ConfigError(f"{where} has one model, {', '.join(names)}; expected two or more to choose from")
+    if options.reference is not None and options.reference not in names:
+        raise ConfigError(f"--reference is {options.reference!r}; expected one of {', '.join(names)}")
 
 
 def _keep(path: Path, kind: Kind, cost_rate: float, data: Data) -> None:

@@ -156,7 +156,8 @@ class Verdict:
     def sentence(self) -> str:
         """The last line."""
         same, better, name = self.same, self.better, self.reference.model
-        below = f"{-100 * same.gain.mean:.1f} points below" if same.gain.high < 0 else "at"
+        lost = same.gain.high < 0 or same.gain.mean < -WORSE
+        below = f"{-100 * same.gain.mean:.1f} points below" if lost else "at"
         cheaper = "cheaper" if same.saving.mean >= 0 else "dearer"
         sign = 1 if same.saving.mean >= 0 else -1
         low, high = sorted((100 * sign * same.saving.low, 100 * sign * same.saving.high))

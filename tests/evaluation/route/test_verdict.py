@@ -7,7 +7,8 @@ import pytest
 
 from mar.evaluation.route.play import Played
 from mar.evaluation.route.validation import Validated, Way
-from mar.evaluation.route.verdict import best, cheapest, kept_way, reference_of, verdict_of
+from mar.evaluation.route.verdict import Choice, Verdict, best, cheapest, kept_way, reference_of, verdict_of
+from mar.evaluation.statistics import Interval
 
 N = 200
 GOOD, CHEAP = Way(kind="", model="good"), Way(kind="", model="cheap")
@@ -84,6 +85,23 @@ def test_no_row_has_a_part_in_the_choice_that_is_tested_on_it():
 def test_what_is_kept_is_a_controller_also_where_a_model_alone_is_better():
     assert kept_way({GOOD: played(0.9, 1.0), THRIFTY: played(0.6, 0.1), LAVISH: played(0.7, 0.5)}, GOOD) == LAVISH
     assert kept_way({GOOD: played(0.9, 1.0), THRIFTY: played(0.9, 0.1), LAVISH: played(0.95, 0.5)}, GOOD) == THRIFTY
+
+
+def test_a_loss_of_more_than_a_point_is_not_called_equal_even_where_it_may_be_chance():
+    def choice(lost: float) -> Choice:
+        return Choice(
+            ways=(THRIFTY,) * 5,
+            accuracy=0.9 - lost,
+            usd=0.5,
+            calls=1.0,
+            saving=Interval(mean=0.5, low=0.4, high=0.6),
+            gain=Interval(mean=-lost, low=-lost - 0.03, high=-lost + 0.03),
+            above=Interval(mean=0.2, low=0.1, high=0.3),
+        )
+
+    for lost, says in ((0.02, "2.0 points below the accuracy of good"), (0.005, "At the accuracy of good")):
+        verdict = Verdict(reference=GOOD, accuracy=0.9, usd=1.0, same=choice(lost), better=choice(lost), single=GOOD)
+        assert verdict.sentence.startswith(says)
 
 
 def test_a_loss_of_accuracy_beyond_chance_is_not_called_equal():
