@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,6 +61,10 @@ ClassOption = Annotated[
 RateOption = Annotated[
     float | None, typer.Option("--cost-rate", min=0.0, callback=finite, help="Utility per USD: higher is thriftier.")
 ]
+TimeRateOption = Annotated[
+    float | None,
+    typer.Option("--time-rate", min=0.0, callback=finite, help="Utility per second: higher is hastier."),
+]
 AllowOption = Annotated[list[str] | None, typer.Option("--allow", help="Use only this model (may be repeated).")]
 DenyOption = Annotated[list[str] | None, typer.Option("--deny", help="Do not use this model (may be repeated).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of pictures for people.")]
@@ -72,6 +77,7 @@ def plan_command(
     embedding: EmbeddingOption = None,
     router_class: ClassOption = None,
     cost_rate: RateOption = None,
+    time_rate: TimeRateOption = None,
     allow: AllowOption = None,
     deny: DenyOption = None,
     as_json: JsonOption = False,
@@ -82,7 +88,7 @@ def plan_command(
 
     console = Terminal()
     chosen = chosen_pool(pool, allow, deny)
-    controller = _controller(router, cost_rate, embedding, router_class)
+    controller = _controller(router, {"cost_rate": cost_rate, "time_rate": time_rate}, embedding, router_class)
     planned = api.plan(_text(query), controller, chosen)
     if FALLBACK in planned.notes and not as_json:
         console.print(planned.notes[FALLBACK], markup=False, highlight=False, style="yellow")
@@ -105,6 +111,7 @@ def ask_command(
     embedding: EmbeddingOption = None,
     router_class: ClassOption = None,
     cost_rate: RateOption = None,
+    time_rate: TimeRateOption = None,
     allow: AllowOption = None,
     deny: DenyOption = None,
     max_usd: Annotated[
@@ -120,7 +127,7 @@ def ask_command(
 
     console = Terminal()
     chosen = chosen_pool(pool, allow, deny)
-    controller = _controller(router, cost_rate, embedding, router_class)
+    controller = _controller(router, {"cost_rate": cost_rate, "time_rate": time_rate}, embedding, router_class)
     budget = Budget(usd=max_usd, seconds=max_seconds)
     episode = api.run(_text(query), controller, chosen, budget=budget)
     if as_json:
@@ -172,7 +179,7 @@ def chosen_pool(choice: str, allow: list[str] | None, deny: list[str] | None) ->
     return empty_pool(choice).restricted(allow=allow or None, deny=deny or ())
 
 
-def _controller(name: str, cost_rate: float | None, embedding: str | None, router_class: str | None) -> Any:
+def _controller(name: str, prices: Mapping[str, float | None], embedding: str | None, router_class: str | None) -> Any:
     from mar import api
 
     encoder = None
@@ -182,10 +189,11 @@ def _controller(name: str, cost_rate: float | None, embedding: str | None, route
         encoder = encoder_of(embedding)
     file = Path(name) if Path(name).is_file() else name
     loaded = api.load_controller(file, encoder=encoder, router_class=router_class)
-    if cost_rate is not None:
-        if not hasattr(loaded, "cost_rate"):
-            raise ConfigError(f"--cost-rate has no meaning for the controller {loaded.name}")
-        loaded.cost_rate = cost_rate  # pyright: ignore[reportAttributeAccessIssue]
+    for price, rate in prices.items():
+        if rate is not None:
+            if not hasattr(loaded, price):
+                raise ConfigError(f"--{price.replace('_', '-')} has no meaning for the controller {loaded.name}")
+            setattr(loaded, price, rate)
     return loaded
 
 

@@ -62,6 +62,15 @@ class Sequential:
     def cost_rate(self, rate: float) -> None:
         self.terms = replace(self.terms, cost_rate=rate)
 
+    @property
+    def time_rate(self) -> float:
+        """Utility per second. It may be set: every price is served."""
+        return self.terms.time_rate
+
+    @time_rate.setter
+    def time_rate(self, rate: float) -> None:
+        self.terms = replace(self.terms, time_rate=rate)
+
     def mind(self, query: Query, vector: torch.Tensor) -> Mind:
         """The mind for a query: of its domain and form. A domain that is not known is that of the nearest questions; a
         mind for answers of another form lends what it knows of the models.

@@ -5,20 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from mar.controllers.base import Foreseen
-from mar.controllers.belief.likelihood import (
-    FAILED,
-    PASSED,
-    SILENT,
-    UNTESTED,
-    Said,
-)
+from mar.controllers.belief.likelihood import SILENT, Said
 from mar.controllers.sequential.policy import LEAST, SequentialPolicy
+from mar.controllers.sequential.together import worlds
 from mar.types import Query, View
-
-SELDOM = 0.02  # what is less likely is left out
 
 
 def foresee(policy: SequentialPolicy, query: Query, *, steps: int = 2) -> Foreseen:
@@ -51,24 +42,7 @@ def _point(
 
 def _after(policy: SequentialPolicy, query: Query, said: Sequence[Said], call: Said, steps: int) -> list[Foreseen]:
     """What may be heard after a call, the likeliest first."""
-    outcomes = _outcomes(policy.mind.beliefs.form, said, tested=bool(query.shown_tests.tests))
-    futures = [[*said, Said(model=call.model, answer=a, strategy=call.strategy, read=call.read)] for a, _ in outcomes]
-    likely = policy.planner.posterior([policy.case(query, s) for s in (said, *futures)]).log_likelihood()
-    chances = np.exp(likely[1:] - likely[0])
-    fresh = [i for i, (_, words) in enumerate(outcomes) if words.endswith("answer")]
-    for i in fresh:  # it stands for every answer that nobody gave
-        chances[i] = max(0.0, 1.0 - chances.sum() + chances[i])
-    found = [
-        _point(policy, query, future, words, float(chance), steps - 1)
-        for (_, words), chance, future in zip(outcomes, chances, futures, strict=True)
-        if chance >= SELDOM
+    return [
+        _point(policy, query, world.said, world.words, world.chance, steps - 1)
+        for world in worlds(policy.planner, policy.case(query, said), call)
     ]
-    return sorted(found, key=lambda f: -(f.chance or 0.0))
-
-
-def _outcomes(form: str, said: Sequence[Said], *, tested: bool) -> list[tuple[int, str]]:
-    if form == "programs":
-        return [(PASSED, "it passes"), (FAILED, "it fails")] if tested else [(UNTESTED, "a program or a text")]
-    given = sorted({s.answer for s in said if s.answer >= 0})
-    known = [(a, "it agrees" if len(given) == 1 else f"it gives answer {a + 1}") for a in given]
-    return [*known, (len(given), "another answer" if given else "an answer"), (SILENT, "nothing readable")]

@@ -10,7 +10,7 @@ many calls, as many answers) at once, so nothing is padded, and other questions 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -46,6 +46,10 @@ class Case:
     options: int = 0  # answers that there are to choose from; 0: open
     reading: bool = False  # whether models may read what was said
     tested: bool = True  # whether shown tests will be run on what is said next, where that is a program
+
+    def after(self, said: Sequence[Said]) -> Case:
+        """The same question after these calls."""
+        return replace(self, said=tuple(said))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+from anyio.lowlevel import checkpoint
 
 from mar.controllers.base import Foreseen
 from mar.controllers.baselines import DEFAULT_TEAM
@@ -13,6 +16,7 @@ from mar.controllers.sequential.calls import Asked, Numbered, evidence_of, in_vi
 from mar.controllers.sequential.knowing import Floats
 from mar.controllers.sequential.mind import Mind
 from mar.controllers.sequential.planner import Case, Outlook, Planner
+from mar.controllers.sequential.together import SELDOM, Prospect, World, worlds
 from mar.pool.cards import ModelCard
 from mar.types import AgentSpec, Belief, Move, Option, Query, Said, Settle, View, Why
 
@@ -30,6 +34,7 @@ class Terms:
     cost_rate: float  # utility per USD
     time_rate: float = 0.0  # utility per second
     most_calls: int = MOST_CALLS
+    most_at_once: int = 4  # calls that are made together where that is worth more than waiting
     reading: bool = True  # whether models may read what others said
     again: bool = True  # whether a model may be asked a second time
 
@@ -83,8 +88,9 @@ class SequentialPolicy:
         ends = view.over or len(view.said) >= self.terms.most_calls
         best = [] if ends else self.candidates(view, outlook, heard)
         if best and (not view.messages or best[0].utility > now + LEAST):
-            why = self._why(asked, numbered, outlook, now, best, because="worth its price")
-            return [self._move(view, best[0], why)]
+            chosen = await self._at_once(view, said, best[0])
+            why = self._why(asked, numbered, outlook, now, best, because="worth its price", at_once=chosen)
+            return [self._move(view, c, i, why if i == 0 else None) for i, c in enumerate(chosen)]
         because = f"the budget of {view.over} is spent" if view.over else "nothing else is worth its price"
         why = self._why(asked, numbered, outlook, now, best, because=because, settles=True)
         return Settle(how="chosen", messages=self._chosen(view, asked, numbered, outlook), why=why)
@@ -114,7 +120,7 @@ class SequentialPolicy:
             found += self._priced(view, outlook.reading, heard, reads=True)
         return sorted(found, key=lambda c: -round(c.utility / LEAST))
 
-    def _priced(self, view: View, right: Floats, heard: float, *, reads: bool) -> list[Candidate]:
+    def _priced(self, view: View, right: Floats, heard: float, *, reads: bool, spent: float = 0.0) -> list[Candidate]:
         habits, terms = self.mind.habits, self.terms
         barred = _barred(view.said, again=terms.again)
         prompt = len(view.query.text) / CHARS_PER_TOKEN + habits.overhead + heard
@@ -131,13 +137,50 @@ class SequentialPolicy:
                 seconds = habits.seconds[m] * (factor + queue)
                 written = min(habits.written[m] * factor, card.max_output_tokens)
                 usd = card.cost_usd(prompt_tokens=round(prompt), completion_tokens=round(written), seconds=seconds)
-                if (usd is None and terms.cost_rate) or not _fits(view, usd or 0.0, seconds, left):
+                if (usd is None and terms.cost_rate) or not _fits(view, spent + (usd or 0.0), seconds, left):
                     continue
                 utility = right[s, m] - terms.cost_rate * (usd or 0.0) - terms.time_rate * seconds
                 found.append(Candidate(m, s, reads, float(right[s, m]), usd or 0.0, seconds, float(utility)))
         return found
 
-    def _move(self, view: View, candidate: Candidate, why: Why) -> Move:
+    async def _at_once(self, view: View, said: Sequence[Heard], first: Candidate) -> list[Candidate]:
+        """The first call, and others that are worth more now than after its answer (`together`)."""
+        terms, chosen = self.terms, [first]
+        if not terms.time_rate and view.deadline is None:
+            return chosen
+        left = None if view.deadline is None else view.deadline - view.now
+        reached = [World(1.0, tuple(said), "")]
+        while len(chosen) < min(terms.most_at_once, terms.most_calls - len(view.said)):
+            readable = tuple(i for i, s in enumerate(said) if s.answer >= 0) if chosen[-1].reads else ()
+            call = Heard(model=chosen[-1].model, answer=0, strategy=chosen[-1].strategy, read=readable)
+            wider: list[World] = []
+            for before in reached:
+                await checkpoint()  # others have their turn
+                found = worlds(self.planner, self.case(view.query, before.said), call)
+                wider += [World(before.chance * after.chance, after.said, after.words) for after in found]
+            reached = [world for world in wider if world.chance >= SELDOM]
+            outlooks = [await self.planner.weigh(self.case(view.query, world.said)) for world in reached]
+            spent, taken = sum(c.usd for c in chosen), max(c.seconds for c in chosen)
+            further = self._priced(view, outlooks[0].alone, 0.0, reads=False, spent=spent)
+            if not further:
+                break
+            places = ([c.strategy for c in further], [c.model for c in further])
+            chance = np.array([world.chance for world in reached])
+            prospect = Prospect(
+                chance=chance / chance.sum(),
+                now=np.array([o.now for o in outlooks]),
+                right=np.array([o.alone[places] for o in outlooks]),
+                price=np.array([terms.cost_rate * c.usd for c in further]),
+                seconds=np.array([c.seconds for c in further]),
+                in_time=[left is None or (taken + c.seconds) * LATE <= left for c in further],
+            )
+            worth = prospect.at_once(terms.time_rate, taken)
+            if worth.max() <= prospect.later(terms.time_rate) + LEAST:
+                break
+            chosen.append(further[int(worth.argmax())])
+        return chosen
+
+    def _move(self, view: View, candidate: Candidate, place: int, why: Why | None) -> Move:
         habits, domain = self.mind.habits, self.mind.domain
         readable = tuple(s.id for s in view.messages if view.answer(s) is not None)
         return Move(
@@ -147,7 +190,7 @@ class SequentialPolicy:
                 strategy=habits.strategies[candidate.strategy],
             ),
             domain=domain,
-            index=len(view.said),
+            index=len(view.said) + place,
             reads=readable if candidate.reads else (),
             instruction="build_on" if candidate.reads else "alone",
             check=self.mind.beliefs.form == "programs" and bool(view.query.shown_tests.tests),
@@ -177,12 +220,18 @@ class SequentialPolicy:
         *,
         because: str,
         settles: bool = False,
+        at_once: Sequence[Candidate] = (),
     ) -> Why:
         chances = outlook.right.tolist()
         pairs = sorted(zip(numbered.answers, chances, strict=False), key=lambda p: -p[1])
         beliefs = tuple(Belief(answer=answer, probability=chance) for answer, chance in pairs if asked.calls)
         stop = Option(action="settle", right=now, usd=0.0, seconds=0.0, utility=now)
         options = [self.option(c) for c in candidates[:SHOWN]]
+        if len(at_once) > 1:
+            action = " and ".join(
+                [options[0].action, *(self.option(c).action.removeprefix("ask ") for c in at_once[1:])]
+            )
+            options[0] = replace(options[0], action=f"{action}, at once")
         if asked.calls or settles:
             options = [stop, *options] if settles else [*options[:1], stop, *options[1:]]
         return Why(because=because, beliefs=beliefs, options=tuple(options))
