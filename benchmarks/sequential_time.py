@@ -41,7 +41,7 @@ TRAIN, TEST = 100, 100
 def measure(name: str, seed: int) -> dict[tuple[float, bool], np.ndarray]:
     """Quality, USD, seconds and calls of every test item, by price of time and whether it asks several at once."""
     task: Any = load_task(name, data=data_folder())
-    train, test = (subset(task, split, n, seed=0).items for split, n in (("train", TRAIN), ("test", TEST)))
+    train, test = subset(task, "train", TRAIN, seed=0).items, subset(task, "test", TEST, seed=0).items
     encoder, progress = CachedEncoder(HashEncoder()), Progress(quiet=True)
     session = Session(task=task, items=[*train, *test], pool="simulated", progress=progress, encoder=encoder)
     found: dict[tuple[float, bool], np.ndarray] = {}
