@@ -37,7 +37,7 @@ from mar.evaluation.options import RunOptions
 from mar.evaluation.results import ORACLE, ItemResult
 from mar.evaluation.sequential_run import CHECKPOINT
 from mar.evaluation.session import Session
-from mar.evaluation.statistics import Interval, bootstrap_mean, paired_bootstrap
+from mar.evaluation.statistics import Interval, bootstrap_mean, calibration_error, paired_bootstrap
 from mar.files import write_atomically
 from mar.learning.progress import Progress
 from mar.runtime import read_episodes
@@ -54,7 +54,6 @@ DRAWS_ELSEWHERE = 2  # at other prices than the first
 RATES = {"mbpp": 18.5, "mmlu_pro": 22.9, "gsm8k": 33.9, "math": 25.4, "mmlu": 22.3, "humaneval": 44.4}
 """Prices of money at which the median random plan costs a tenth of utility."""
 FACTORS = (1.0, 10.0, 0.1)  # of the price of money
-BINS = 10  # of a reliability diagram
 
 
 def excerpt(task: Task[Any]) -> OtherSplits:
@@ -113,7 +112,7 @@ def measure(name: str, effects: float, seeds: Sequence[int], controllers: Sequen
         for factor in FACTORS:
             folders = [_sequential(task, name, factor, seed, RUNS / f"{place}-sequential", how) for seed in seeds]
             learned["sequential", factor] = [read_items(f)["sequential"] for f in folders]
-            calibration[factor] = calibration_error(folders)
+            calibration[factor] = _calibration(folders)
             calls += [_calls(f) for f in folders] if factor == 1 else []
     if "masrouter" in controllers:
         folders = [RUNS / f"{place}-masrouter-{seed}" for seed in seeds]
@@ -186,19 +185,18 @@ def _calls(folder: Path) -> float:
     return float(notes.split()[2].replace(",", ""))
 
 
-def calibration_error(folders: Sequence[Path]) -> float:
+def _calibration(folders: Sequence[Path]) -> float:
     """Expected calibration error of the probability, stated when an episode was settled, that its answer is right."""
-    pairs: list[tuple[float, float]] = []
+    stated: list[float] = []
+    right: list[bool] = []
     for folder in folders:
         results = read_items(folder)["sequential"]
         episodes = read_episodes(folder / "episodes-test.jsonl")
         for result, episode in zip(results, episodes, strict=True):
             last = [e for e in episode.events if isinstance(e, Considered)][-1]
-            pairs.append((last.why.options[0].right or 0.0, float(result.solved)))
-    bins: list[list[tuple[float, float]]] = [[] for _ in range(BINS)]
-    for stated, right in pairs:
-        bins[min(int(stated * BINS), BINS - 1)].append((stated, right))
-    return sum(abs(sum(s for s, _ in b) - sum(r for _, r in b)) for b in bins) / len(pairs)
+            stated.append(last.why.options[0].right or 0.0)
+            right.append(result.solved)
+    return calibration_error(stated, right)
 
 
 # What is printed ----------------------------------------------------------------------------------------------

@@ -76,3 +76,15 @@ def paired_bootstrap(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]],
         means[k] = rows[rng.integers(0, n, n)].mean()
     low, high = np.quantile(means, [0.025, 0.975])
     return Interval(mean=float(difference.mean()), low=float(low), high=float(high))
+
+
+def calibration_error(stated: Sequence[float], right: Sequence[bool], *, bins: int = 10) -> float:
+    """Expected calibration error: how far stated probabilities lie from the shares that came true, over even bins.
+
+    NaN where nothing was stated.
+    """
+    if not len(stated):
+        return math.nan
+    p = np.asarray(stated, dtype=np.float64)
+    bin_of = np.minimum((p * bins).astype(np.int64), bins - 1)
+    return float(np.abs(np.bincount(bin_of, p - np.asarray(right, dtype=np.float64), bins)).sum() / len(p))

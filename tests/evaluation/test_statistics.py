@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mar.errors import ConfigError
-from mar.evaluation.statistics import Interval, bootstrap_mean, paired_bootstrap, wilson
+from mar.evaluation.statistics import Interval, bootstrap_mean, calibration_error, paired_bootstrap, wilson
 
 
 def test_wilsons_interval_equals_a_value_derived_by_hand():
@@ -97,3 +97,11 @@ def test_the_spread_of_seeds_is_part_of_the_interval():
 def test_unequal_pairs_are_refused_and_not_stretched():
     with pytest.raises(ConfigError, match="expected the same"):
         paired_bootstrap([[1.0, 2.0]], [[1.0, 2.0], [1.0, 2.0]])
+
+
+def test_calibration_error_is_the_mean_distance_of_what_was_stated_and_what_came_true():
+    # Bin .7 to .8: three stated .75, two right: |2.25 - 2| = .25. The last bin holds 1 itself: |1.95 - 2| = .05.
+    found = calibration_error([0.75, 0.75, 0.75, 0.95, 1.0], [True, True, False, True, True])
+
+    assert found == pytest.approx((0.25 + 0.05) / 5)
+    assert math.isnan(calibration_error([], []))
