@@ -34,7 +34,8 @@ from mar.controllers.embeddings import CachedEncoder, MiniLM
 from mar.controllers.sequential import Asked
 from mar.controllers.sequential.calls import RIGHT, evidence_of
 from mar.controllers.sequential.mind import Mind
-from mar.controllers.sequential.policy import CHARS_PER_TOKEN, weighed
+from mar.controllers.sequential.planner import Case, Planner
+from mar.controllers.sequential.policy import CHARS_PER_TOKEN
 from mar.evaluation.session import Session
 from mar.evaluation.statistics import paired_bootstrap
 from mar.files import write_atomically
@@ -57,10 +58,11 @@ class Replay:
     """Questions with one answer of every LLM, and what a mind thinks of any of them."""
 
     mind: Mind
+    planner: Planner
     queries: Sequence[Query]
     asked: Sequence[Asked]
     coordinates: np.ndarray  # of the texts, (Q, K)
-    skill: torch.Tensor  # (Q, M)
+    skill: np.ndarray  # (Q, M)
     cards: dict[str, ModelCard]
     rate: float
     seen: dict[tuple[int, frozenset[int]], tuple[np.ndarray, int, float]] = field(default_factory=dict)
@@ -78,10 +80,11 @@ class Replay:
         vectors = torch.from_numpy(encoder.encode([q.text for q in queries]))
         return cls(
             mind=mind,
+            planner=Planner(mind.beliefs, telling=mind.habits.telling),
             queries=queries,
             asked=asked,
             coordinates=mind.topics(vectors).numpy(),
-            skill=mind.skill(vectors),
+            skill=mind.skill(vectors).numpy().astype(np.float64),
             cards={c.name: c for c in cards},
             rate=rate,
         )
@@ -97,14 +100,15 @@ class Replay:
                 text=whole.text, form=whole.form, options=whole.options, calls=calls, equivalent=whole.equivalent
             )
             said, numbered = evidence_of(part, self.mind.habits)
-            skill = self.skill[question : question + 1]
-            outlook = weighed(self.mind, [self.queries[question]], [said], skill, reading=False)
+            tested = bool(self.queries[question].shown_tests.tests)
+            case = Case(said=tuple(said), skill=self.skill[question], options=whole.options, tested=tested)
+            (outlook,) = self.planner.consider([case])
             best, now = -1, 0.0
-            if calls and outlook.right.shape[1]:
-                now, answer = float(outlook.now[0]), int(outlook.right[0].argmax())
+            if calls and len(outlook.right):
+                now, answer = outlook.now, int(outlook.right.argmax())
                 programs = part.form == "programs"
                 best = names.index(calls[answer if programs else numbered.said.index(answer)].model)
-            self.seen[key] = outlook.alone[0, 0].numpy(), best, now
+            self.seen[key] = outlook.alone[0], best, now
         return self.seen[key]
 
     def utilities(self, residual: np.ndarray | None) -> np.ndarray:
@@ -166,6 +170,7 @@ def halves(replay: Replay) -> tuple[Replay, Replay]:
         at = list(places)
         return Replay(
             mind=replay.mind,
+            planner=replay.planner,
             queries=[replay.queries[i] for i in at],
             asked=[replay.asked[i] for i in at],
             coordinates=replay.coordinates[at],
