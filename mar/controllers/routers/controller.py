@@ -56,7 +56,7 @@ class RouterController:
         texts = tuple(query.text for query in queries)
         scores: Floats = np.asarray(self.router.score(Prompts(vectors=self.encoder.encode(texts), texts=texts)))
         if self.costs is not None:
-            scores = scores - np.float32(self.rate) * self.costs
+            scores = np.asarray(scores - self.rate * self.costs, dtype=np.float32)
         scores = scores[:, there]
         chosen: list[int] = choose(scores, self.ties[there]).tolist()
         return [
