@@ -62,7 +62,7 @@ def query_only(
     kind: Consensus, train: Responses, subjects: Sequence[str], vectors: Vectors, test: Vectors, seed: int
 ) -> Floats:
     """Scores of a router that sees no labels."""
-    scored = score_responses(train, kind, vectors, seed=seed)
+    scored = score_responses(train, kind, seed=seed)
     return learn(train, scored, kind, subjects, vectors, encoder=MiniLM.name).routes(test).scores
 
 

@@ -58,14 +58,14 @@ def one_split(recorded: Recorded, vectors: Vectors, group: str, seed: int) -> Fo
     seconds: dict[str, float] = {}
     for name, kind in KINDS.items():
         began = time.process_time()
-        scored = score_responses(train, kind, vectors[parts.train], seed=seed)
+        scored = score_responses(train, kind, seed=seed)
         model = learn(train, scored, kind, subjects, vectors[parts.train], encoder=MiniLM.name)
         routes = model.routes(vectors[parts.test])
         seconds[name] = time.process_time() - began
         rows.append(judge(name, routes.scores, test, gold, unreadable_vote=kind == "published"))
     overall: dict[str, Floats] = {
-        "best by agreement": score_responses(train, "majority", vectors[parts.train]).scores,
-        "best by Dawid-Skene": score_responses(train, "dawid_skene", vectors[parts.train]).scores,
+        "best by agreement": score_responses(train, "majority").scores,
+        "best by Dawid-Skene": score_responses(train, "dawid_skene").scores,
     }
     rows += simple_rules(train, test, gold, overall)
     labelled = train_local(train.models, right.astype(np.float64), subjects, vectors[parts.train])

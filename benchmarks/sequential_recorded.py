@@ -171,7 +171,7 @@ def simple_ways(table: Table, task: Problem, pool: str, seed: int) -> Found:
                          train=plain[0], validation=plain[1], test=plain[2])  # fmt: skip
     train, test = (responses(table, task, rows) for rows in task.rows)
     strongest = np.argsort(-prior(task.train), kind="stable")
-    scored = score_responses(train, "families", table.vectors[task.rows[0]], families=task.families, seed=seed)
+    scored = score_responses(train, "families", families=task.families, seed=seed)
     subjects = [table.subjects[i] for i in task.rows[0]]
     routes = learn(train, scored, "families", subjects, table.vectors[task.rows[0]], encoder="MiniLM").routes(
         table.vectors[task.rows[1]]

@@ -1,6 +1,6 @@
 """CASCAL (arXiv 2601.09692): routing that learns from answers alone, without knowing which of them are right.
 
-`responses` holds answers; `consensus`, `families` and `likelihood` score them without labels; `skills` and `local`
+`responses` holds answers; `consensus` and `families` score them without labels; `skills` and `local`
 learn where which model scores well; `routing` and `controller` use that; `artefacts` keeps it in files.
 """
 
@@ -16,9 +16,8 @@ from mar.controllers.cascal.consensus import (
     z_scores,
 )
 from mar.controllers.cascal.controller import Cascal, CascalModel
-from mar.controllers.cascal.families import family_scores
-from mar.controllers.cascal.likelihood import FamilyFit, FamilySettings
-from mar.controllers.cascal.local import LocalSettings, LocalSkills, question_regions, train_local
+from mar.controllers.cascal.families import FamilyFit, FamilySettings, family_scores
+from mar.controllers.cascal.local import LocalSettings, LocalSkills, train_local
 from mar.controllers.cascal.responses import ABSTAINED, Responses, agreement
 from mar.controllers.cascal.routing import Routes, RoutingSettings, route
 from mar.controllers.cascal.skills import Skills, SkillSettings, SubjectSkills, add_model, train_skills
@@ -48,7 +47,6 @@ __all__ = [
     "load_responses",
     "location_and_scale",
     "plurality",
-    "question_regions",
     "route",
     "save_model",
     "save_responses",

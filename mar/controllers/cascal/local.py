@@ -63,13 +63,6 @@ class LocalSettings:
         )
 
 
-def question_regions(vectors: Vectors, count: int, *, seed: int = 0) -> Labels:
-    """Regions of similar questions, for likelihoods that let skills differ between them, shape (Q,)."""
-    points = unit(vectors.astype(np.float32))
-    rng = np.random.default_rng([seed, count])
-    return spherical_kmeans(points, np.ones(len(points), np.float32), min(count, len(points)), rng).labels
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSkills:
     """Scores of models as a function of a question's vector."""

@@ -20,7 +20,6 @@ from mar.controllers.cascal import (
     dawid_skene,
     family_scores,
     location_and_scale,
-    question_regions,
     train_local,
     train_skills,
 )
@@ -33,8 +32,6 @@ from mar.types import ConfidenceScale
 
 Consensus = Literal["families", "consensus", "majority", "dawid_skene", "published"]
 CONSENSUS: tuple[Consensus, ...] = get_args(Consensus)
-REGIONS = (8, 16)
-"""Divisions of the questions whose fits are averaged with the undivided one; skills may differ between regions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +45,6 @@ class Scored:
 def score_responses(
     responses: Responses,
     kind: Consensus,
-    vectors: Vectors,
     *,
     families: Sequence[str] | None = None,
     seed: int = 0,
@@ -59,7 +55,6 @@ def score_responses(
         responses: Answers.
         kind: families (difficulty, popular mistakes and families: this project's), consensus (the paper's), majority,
             dawid_skene, or published (the published code's, mistakes included).
-        vectors: Of the questions.
         families: Family of each model; default: from the names.
         seed: Of all draws.
 
@@ -67,7 +62,8 @@ def score_responses(
         ConfigError: There is no such consensus.
     """
     if kind == "families":
-        return _by_families(responses, vectors, families or families_of(responses.models), seed)
+        fit = family_scores(responses, families or families_of(responses.models), FamilySettings(seed=seed))
+        return Scored(scores=fit.scores, copying=fit.copying)
     if kind == "published":
         filled = as_published(responses, seed, letters=PUBLISHED_LETTERS)
         return Scored(scores=consensus_scores(filled, letters=PUBLISHED_LETTERS), copying={})
@@ -75,13 +71,6 @@ def score_responses(
     if kind not in plain:
         raise ConfigError(f"consensus {kind!r}; expected {', '.join(CONSENSUS)}")
     return Scored(scores=plain[kind](responses), copying={})
-
-
-def _by_families(responses: Responses, vectors: Vectors, families: Sequence[str], seed: int) -> Scored:
-    sizes = [k for k in REGIONS if k <= len(vectors) // 50]  # a region of a few questions says nothing
-    divisions = [question_regions(vectors, k, seed=seed) for k in sizes]
-    fit = family_scores(responses, families, divisions, FamilySettings(seed=seed))
-    return Scored(scores=fit.scores, copying=fit.copying)
 
 
 def as_published(responses: Responses, seed: int, *, letters: int) -> Responses:

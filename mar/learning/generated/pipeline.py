@@ -229,10 +229,8 @@ class Pipeline:
 
     def consensus(self) -> Scored:
         """Label-free scores of the training answers."""
-        responses, vectors, _ = self.training()
-        scored = score_responses(
-            responses, self.settings.consensus, vectors, families=self.families(responses), seed=self._seed
-        )
+        responses = self.responses("train")
+        scored = score_responses(responses, self.settings.consensus, families=self.families(responses), seed=self._seed)
         about = json.dumps({"consensus": self.settings.consensus, "copying": scored.copying})
         content = save({"scores": scored.scores}, metadata={"about": about})  # safetensors orders several by chance
         write_atomically(self.folder / "scores.safetensors", content)
@@ -248,7 +246,7 @@ class Pipeline:
             responses, vectors = responses.take(rows), vectors[rows]
             subjects = [subjects[i] for i in rows]
             families = self.families(responses)
-            scored = score_responses(responses, self.settings.consensus, vectors, families=families, seed=self._seed)
+            scored = score_responses(responses, self.settings.consensus, families=families, seed=self._seed)
         model = learn(
             responses,
             scored,
