@@ -52,29 +52,28 @@ def without_validation(task: Task[Any]) -> OtherSplits:
 
 
 def simple_plans(task: Any, name: str) -> tuple[Results, Results]:
-    """All simple plans on the training items (one draw) and on the test items."""
-
-    async def run(items: Sequence[Any], draws: int) -> dict[str, list[dict[str, Any]]]:
-        session = Session(
-            task=task, items=items, pool="simulated", progress=Progress(), encoder=CachedEncoder(MiniLM())
+    """All simple plans on the training items (one draw), and on the test items as the six benchmarks have them."""
+    tested = RUNS / f"six-{name}-1-fixed"
+    if not (tested / "items.json").is_file():
+        raise SystemExit(
+            f"no fixed plans in {tested}; run benchmarks/six_benchmarks.py --tasks {name} --effects 1 first"
         )
+
+    async def run() -> dict[str, list[dict[str, Any]]]:
+        items, progress = task.items("train"), Progress()
+        session = Session(task=task, items=items, pool="simulated", progress=progress, encoder=CachedEncoder(MiniLM()))
         async with session.open() as rollouts:
             space = PlanSpace.of(rollouts.runtime.pool, session.prompts)
-            rows = await Comparison(
-                rollouts=rollouts, space=space, items=items, progress=Progress(), draws=draws
-            ).baselines(RATES[name])
+            comparison = Comparison(rollouts=rollouts, space=space, items=items, progress=progress)
+            rows = await comparison.baselines(RATES[name])
         return {r.name: [asdict(i) for i in r.results] for r in rows if r.group != "random"}
 
-    found: list[Results] = []
-    for split, draws in (("train", 1), ("test", DRAWS)):
-        path = RUNS / "learning" / f"{name}-simple-{split}.json"
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            items = task.items(split)
-            write_atomically(path, json.dumps(clock.run(lambda items=items, d=draws: run(items, d), virtual=True)))
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        found.append({plan: [ItemResult(**r) for r in results] for plan, results in kept.items()})
-    return found[0], found[1]
+    path = RUNS / "learning" / f"{name}-simple.json"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(clock.run(run, virtual=True)))
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return {plan: [ItemResult(**r) for r in results] for plan, results in kept.items()}, read_items(tested)
 
 
 def learned(task: Any, name: str, size: int, seed: int) -> list[ItemResult]:
@@ -101,7 +100,8 @@ def measure(name: str, sizes: Sequence[int], seeds: Sequence[int]) -> dict[int, 
     """Print one benchmark's rows; differences to the plan that the same items chose, by size and seed."""
     task, rate = without_validation(load_task(name, data=data_folder())), RATES[name]
     on_train, on_test = simple_plans(task, name)
-    plans = [plan for plan in on_train if plan != ORACLE]
+    plans = [plan for plan in on_train if plan in on_test and plan != ORACLE]
+    draws = len(next(iter(on_test.values()))) // len(task.items("test"))
     order = {task.query(item).id: place for place, item in enumerate(task.items("train"))}
 
     def value(results: Sequence[ItemResult]) -> float:
@@ -119,14 +119,14 @@ def measure(name: str, sizes: Sequence[int], seeds: Sequence[int]) -> dict[int, 
         told = f"| {name} | {min(size, len(order))} | {mean([value(r) for r in runs]):.3f} "
         cells: list[str] = []
         if size:
-            other = [utilities(on_test[p], rate, DRAWS) for p in chosen]
+            other = [utilities(on_test[p], rate, draws) for p in chosen]
             differences[size] = [mean(a) - mean(b) for a, b in zip(each, other, strict=True)]
             d = paired_bootstrap(each, other)
             cells += [f"{mean([mean(o) for o in other]):.3f}", f"{d.mean:+.4f} ({d.low:+.4f} to {d.high:+.4f})"]
             cells += [verdict(d)]
         else:
             cells += ["", "", ""]
-        d = paired_bootstrap(each, [utilities(on_test[best], rate, DRAWS)] * len(each))
+        d = paired_bootstrap(each, [utilities(on_test[best], rate, draws)] * len(each))
         cells += [f"{value(on_test[best]):.3f}", f"{d.mean:+.4f} ({d.low:+.4f} to {d.high:+.4f})", verdict(d)]
         print(f"{told}| {' | '.join(cells)} |", flush=True)
     return differences
