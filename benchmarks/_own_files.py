@@ -21,9 +21,9 @@ from mar.controllers.cascal.controller import Cascal, CascalModel
 from mar.controllers.cascal.local import train_local
 from mar.controllers.cascal.skills import Skills, SubjectSkills
 from mar.controllers.embeddings import CachedEncoder
-from mar.controllers.masrouter.network import Choices
 from mar.controllers.system_aware.estimators import CallRecord
-from mar.learning.critic import Memory, Remembered
+from mar.learning.correction import Errors
+from mar.learning.imagination import Worth
 from mar.learning.rundir import RunDir, SavedParts, TrainingState
 from mar.learning.system_aware.memory import Calls, Ring
 from mar.learning.system_aware.ppo import Multiplier
@@ -79,13 +79,13 @@ class Trained:
         torch.manual_seed(0)
         self.network = nn.Linear(3, 2)
         self.adam = torch.optim.Adam(self.network.parameters())
-        self.memory, self.calls, self.steps = Memory(), Calls(2), Ring(4)
+        self.errors, self.calls, self.steps = Errors(2), Calls(2), Ring(4)
         self.multiplier = Multiplier(value=0.5, step=0.1, most=2.0)
         self.parts = SavedParts(
             modules={"network": self.network},
             optimizers={"adam": self.adam},
             memories={
-                "memory": self.memory,
+                "errors": self.errors,
                 "calls": self.calls,
                 "steps": self.steps,
                 "multiplier": self.multiplier,
@@ -97,10 +97,9 @@ class Trained:
         self.adam.zero_grad()
         self.network(torch.ones(1, 3)).sum().backward()
         self.adam.step()
-        some = torch.zeros(2, dtype=torch.long)
-        choices = Choices(domain=some, mode=some, count=some, roles=some[:, None], llms=some[:, None])
-        self.memory.add(Remembered(item=some, choices=choices, quality=torch.ones(2), cost=torch.ones(2)))
-        self.memory.rows(torch.arange(len(self.memory)))
+        imagined = Worth(quality=torch.ones(2, 1), cost=torch.ones(2, 1))
+        self.errors.add(torch.ones(2, 2), imagined, torch.ones(2), torch.ones(2))
+        self.errors.correction()
         self.calls.records.append(CALL)
         self.calls.fit(None)
         self.steps.add({"x": torch.ones(3, 2), "reward": torch.ones(3)})

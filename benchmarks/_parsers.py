@@ -44,7 +44,6 @@ from mar.evaluation.routereval.files import load
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.learning.generated.published import published_vectors
 from mar.learning.generated.records import Answered, Question, read_records
-from mar.learning.survey import SimplePlans
 from mar.pool.files import read_pool_file, read_source
 from mar.pool.health import _ModelList
 from mar.pool.metrics import read_metrics
@@ -283,7 +282,6 @@ RUN = {
 for name, text in RUN.items():
     parser(f"run, {name}", name, text, lambda path: read_run(beside(RUN)(path), 1))
 parser("telemetry", "t.csv", "run_id,quality\na,1\n", read_named_cells)
-parser("surveyed plans", "s.json", {"Math": PLAN.to_json()}, SimplePlans.read)
 
 # Checkpoints ----------------------------------------------------------------------------------------------------
 

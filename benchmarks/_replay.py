@@ -16,8 +16,8 @@ from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import CachedEncoder, MiniLM
 from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions
 from mar.evaluation.statistics import bootstrap_mean, paired_bootstrap, wilson
+from mar.learning.imagined import ImaginedTrainer
 from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer
 from mar.learning.rollouts import Rollouts
 from mar.learning.rundir import RunDir
 from mar.learning.settings import TrainSettings
@@ -65,7 +65,7 @@ def train(bench: Bench, seed: int, folder: str) -> list[Recording]:
             training = TrainSettings(epochs=bench.epochs, cost_rate=bench.rate, seed=seed)
             arguments = {"rate": bench.rate, "seed": seed, "epochs": bench.epochs}
             run = RunDir.open(RUNS / f"{folder}-{seed}", arguments=arguments, prompts="")
-            trainer = Trainer(router, space, rollouts, training, run, Progress(quiet=True))
+            trainer = ImaginedTrainer(router, space, rollouts, training, run, Progress(quiet=True))
             await trainer.train(task.items("train"), task.items("validation"))
             test = task.items("test")
             plans = router.plan([task.query(i) for i in test], space)

@@ -85,7 +85,7 @@ def cases(work: Path, port: int) -> list[Case]:
     pool = work / "pool.toml"
     card = '[[models]]\nname = "{0}"\nbase_url = "http://127.0.0.1:{1}/v1"\nprice_in = {2}\nprice_out = {2}\n'
     pool.write_text("".join(card.format(n, port, p) for n, p in (("cheap", 0.1), ("fair", 0.5), ("dear", 2.0))))
-    live = ("--pool", str(pool), "--no-baselines", "--max_cost", "50", "--concurrency", "8", "--without", "survey")
+    live = ("--pool", str(pool), "--no-baselines", "--max_cost", "50", "--concurrency", "8")
     return [
         Case(name="mbpp", script="run_mbpp.py", options=(*sample, *small)),
         Case(

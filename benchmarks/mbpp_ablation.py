@@ -3,8 +3,8 @@
 
     uv run python benchmarks/mbpp_ablation.py    (goes on where it was stopped; --show: only print)
 
-Simulated pool on virtual time, real MBPP. From the published controller each fix is switched on alone, and from ours
-the critic is switched off. Learning curves with intervals over seeds: docs/ablation.png.
+Simulated pool on virtual time, real MBPP. From the published controller each fix is switched on alone; ours learns on
+imagined episodes, and once on real ones. Learning curves with intervals over seeds: docs/ablation.png.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from _shared import ROOT, RUNS, data_folder, machine
 
 from mar.controllers.masrouter import Fixes
 from mar.evaluation.experiment import run_experiment
-from mar.evaluation.options import CRITIC, SURVEY, SWITCHES, RunOptions
+from mar.evaluation.options import IMAGINATION, SWITCHES, RunOptions
 from mar.evaluation.statistics import bootstrap_mean, paired_bootstrap
 from mar.tasks.mbpp import Mbpp
 
@@ -37,8 +37,7 @@ def variants() -> dict[str, dict[str, object]]:
     for fix in FIXES:
         found[f"published + {fix}"] = {"without": tuple(name for name in SWITCHES if name != fix)}
     found["ours"] = {}
-    found["ours - survey"] = {"without": (SURVEY,)}
-    found["ours - survey - critic"] = {"without": (SURVEY, CRITIC)}
+    found["ours - imagination"] = {"without": (IMAGINATION,)}
     return found
 
 

@@ -3,13 +3,12 @@
 
     uv run python benchmarks/six_benchmarks.py    (--tasks gsm8k --effects 0.5: a part; goes on where it was stopped)
 
-Simulated pool on virtual time, real questions. Each benchmark is cut to fixed samples of its splits (SAMPLES), the same
-for every seed. The sequential controller learns from at most 3,000 calls and serves every price without learning anew;
-MasRouter is trained for 65 updates at the first. Beside them stand, at each price, the best of some two thousand fixed
-plans on the training and validation items (`_plan_search.py`), and the best of every LLM alone and of every mode with
-the best LLM on the test items themselves, in hindsight: nobody could have chosen it. Intervals are paired bootstraps
-over items and seeds. After the simulated pool come the recorded answers of real LLMs (RouterBench's
-MBPP, MMLU-Pro), unless --tasks is given.
+Simulated pool on virtual time, real questions. Each benchmark is cut to fixed samples of its splits (SAMPLES), the
+same for every seed. Each controller learns from at most 3,000 calls and serves every price without learning anew.
+Beside them stand, at each price, the best of some two thousand fixed plans on the training and validation items
+(`_plan_search.py`), and the best of every LLM alone and of every mode with the best LLM on the test items themselves,
+in hindsight: nobody could have chosen it. Intervals are paired bootstraps over items and seeds. After the simulated
+pool come the recorded answers of real LLMs (RouterBench's MBPP, MMLU-Pro), unless --tasks is given.
 """
 
 from __future__ import annotations
@@ -47,8 +46,8 @@ from mar.tasks.task import Split, Task, subset
 from mar.types import Considered
 
 SAMPLES: Mapping[Split, int] = {"train": 200, "validation": 40, "test": 500}
-EPOCHS = 5  # 65 updates of MasRouter
-MORE_EPOCHS = {"humaneval": 32}  # of its 28 training items, which are two updates
+EPOCHS = {"sequential": 1, "masrouter": 5}
+CHECKPOINTS = {"sequential": CHECKPOINT, "masrouter": "checkpoint.safetensors"}
 DRAWS = 4  # of each test item
 DRAWS_ELSEWHERE = 2  # at other prices than the first
 RATES = {"mbpp": 18.5, "mmlu_pro": 22.9, "gsm8k": 33.9, "math": 25.4, "mmlu": 22.3, "humaneval": 44.4}
@@ -110,16 +109,14 @@ def measure(name: str, effects: float, seeds: Sequence[int], controllers: Sequen
     calls: list[float] = []
     if "sequential" in controllers:
         for factor in FACTORS:
-            folders = [_sequential(task, name, factor, seed, RUNS / f"{place}-sequential", how) for seed in seeds]
+            folders = [_learned("sequential", task, name, factor, seed, how) for seed in seeds]
             learned["sequential", factor] = [read_items(f)["sequential"] for f in folders]
             calibration[factor] = _calibration(folders)
             calls += [_calls(f) for f in folders] if factor == 1 else []
     if "masrouter" in controllers:
-        folders = [RUNS / f"{place}-masrouter-{seed}" for seed in seeds]
-        for seed, folder in zip(seeds, folders, strict=True):
-            epochs = MORE_EPOCHS.get(name, EPOCHS)
-            _run(task, folder, {"seed": seed, "epochs": epochs, "controllers": ("masrouter",), **how}, RATES[name])
-        learned["MasRouter", 1.0] = [read_items(f)["MasRouter"] for f in folders]
+        for factor in FACTORS:
+            folders = [_learned("masrouter", task, name, factor, seed, how) for seed in seeds]
+            learned["MasRouter", factor] = [read_items(f)["MasRouter"] for f in folders]
     fixed = RUNS / f"{place}-fixed"
     _run(task, fixed, {"epochs": 0, "controllers": (), "baselines": True, **how}, RATES[name])
     found = _searched(task, name, effects, RUNS / f"{place}-searched.json")
@@ -163,13 +160,14 @@ def _searched(task: Any, name: str, effects: float, path: Path) -> dict[str, Any
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _sequential(task: Any, name: str, factor: float, seed: int, place: Path, how: Mapping[str, Any]) -> Path:
+def _learned(controller: str, task: Any, name: str, factor: float, seed: int, how: Mapping[str, Any]) -> Path:
     """The run folder of a controller at a price; at other prices than the first it only serves."""
+    place = RUNS / f"six-{name}-{how['effects']:g}-{controller}"
     first = place / f"{seed}"
     folder = first if factor == 1 else place / f"{seed}-x{factor:g}"
-    options: dict[str, Any] = {"seed": seed, "controllers": ("sequential",), "epochs": 1, **how}
+    options: dict[str, Any] = {"seed": seed, "controllers": (controller,), "epochs": EPOCHS[controller], **how}
     if factor != 1:
-        options |= {"epochs": 0, "checkpoint": first / CHECKPOINT, "test_draws": DRAWS_ELSEWHERE}
+        options |= {"epochs": 0, "checkpoint": first / CHECKPOINTS[controller], "test_draws": DRAWS_ELSEWHERE}
     _run(task, folder, options, RATES[name] * factor)
     return folder
 

@@ -39,8 +39,8 @@ from mar.evaluation.session import Session
 from mar.evaluation.statistics import Interval, paired_bootstrap
 from mar.files import write_atomically
 from mar.learning.arrivals import Arrivals
+from mar.learning.imagined import ImaginedTrainer
 from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer
 from mar.learning.rollouts import Rollouts
 from mar.learning.rundir import RunDir
 from mar.learning.settings import TrainSettings
@@ -189,7 +189,7 @@ class Bench:
         )
         settings = TrainSettings(epochs=MASROUTER_EPOCHS, cost_rate=COST_RATE, seed=seed)
         run = RunDir.open(self.folder(seed) / "masrouter", arguments=settings.model_dump(mode="json"), prompts="")
-        trainer = Trainer(router, self.space, rollouts, settings, run, Progress(quiet=True))
+        trainer = ImaginedTrainer(router, self.space, rollouts, settings, run, Progress(quiet=True))
         began = time.process_time()
         await trainer.train(self.items["train"][:MASROUTER_ITEMS], self.items["validation"])
         self._say(seed, "MasRouter", began)

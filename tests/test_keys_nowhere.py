@@ -316,7 +316,7 @@ def test_a_run_folder_gives_no_key_away(server, tmp_path, monkeypatch, capsys, c
     names = [f"{what}/{form}" for what, form in zip(whats, list(FORMS)[::3], strict=True)]
     keys = plant("env-file", names, f"http://{server}/v1", monkeypatch)
     monkeypatch.setattr("mar.evaluation.experiment.MiniLM", HashEncoder)
-    argv = ["--limit", "4", "--epochs", "1", "--cost_rate", "20", "--without", "survey", "--no-baselines"]
+    argv = ["--limit", "4", "--epochs", "1", "--cost_rate", "20", "--calls", "90", "--no-baselines"]
     outputs = ["--out", "run", "--result_file", "table.json", "--train_telemetry_csv", "steps.csv"]
     with nothing_leaks(keys, tmp_path, capsys, caplog):
         options = benchmark_options("mbpp", RunOptions, [*argv, *outputs])

@@ -30,7 +30,7 @@ from mar.environment import cache_folder
 from mar.errors import ConfigError
 from mar.evaluation.comparison import Comparison
 from mar.evaluation.forecast import forecast
-from mar.evaluation.options import CRITIC, PRICE, SURVEY, RunOptions
+from mar.evaluation.options import IMAGINATION, PRICE, RunOptions
 from mar.evaluation.plots import plot_curves, plot_trade_off
 from mar.evaluation.recorded_task import RecordedTask
 from mar.evaluation.results import Row, as_markdown, as_table, oracle
@@ -39,11 +39,12 @@ from mar.evaluation.session import SPENDING, Session
 from mar.evaluation.telemetry_csv import Tested, write_telemetry
 from mar.files import write_atomically
 from mar.learning.arrivals import sweep
+from mar.learning.imagined import ImaginedTrainer
 from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer, TrainResult
+from mar.learning.reinforce import Trainer
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.learning.rundir import RunDir, held
-from mar.learning.settings import TrainSettings
+from mar.learning.settings import TrainResult, TrainSettings
 from mar.pool.choose import configured_pool, empty_pool, recorded_table
 from mar.pool.pool import Pool
 from mar.runtime import PromptLibrary, RunIdentity, write_episodes
@@ -145,8 +146,6 @@ class Experiment(Generic[ItemT]):
             found, outcomes = await self._test(router, comparison, cost_rate)
             rows += [*found, *await self._packaged(comparison, cost_rate)]
             swept += [(comparison.arrivals, outcomes), *await self._sweep(router, comparison, rows)]
-            if trained.simple is not None:
-                rows.append((await comparison.run(trained.simple, group="simple", cached=True))[0])
         if "sequential" in self.controllers:
             part = self._sequential(run, comparison, cost_rate)
             sequential = self.sequential
@@ -214,7 +213,7 @@ class Experiment(Generic[ItemT]):
                 self.progress.say(f"checkpoint: {line}")
             self.loaded.router.cost_rate = cost_rate
             return self.loaded.router
-        switched_off = dict.fromkeys((name for name in o.without if name not in {CRITIC, PRICE, SURVEY}), False)
+        switched_off = dict.fromkeys((name for name in o.without if name not in {IMAGINATION, PRICE}), False)
         fixes = Fixes.none() if o.paper_faithful else Fixes(**switched_off)
         settings = NetworkSettings(
             embedding=self.encoder.width,
@@ -236,11 +235,10 @@ class Experiment(Generic[ItemT]):
             lr=o.lr,
             cost_rate=cost_rate,
             patience=o.patience,
-            critic=CRITIC not in o.without and not o.paper_faithful,
-            survey=SURVEY not in o.without and not o.paper_faithful and self.loaded is None,
+            calls=o.calls,
             seed=o.seed,
         )
-        trainer = Trainer(router, space, rollouts, settings, run, self.progress)
+        trainer = (ImaginedTrainer if o.imagines else Trainer)(router, space, rollouts, settings, run, self.progress)
         result = await trainer.train(self.train_items, self.validation_items)
         trained_on = {
             "task": self.task.name,
@@ -303,10 +301,9 @@ class Experiment(Generic[ItemT]):
             write_telemetry(self.options.train_telemetry_csv, tested, self.options, self.task.name)
 
     def _trained(self, trained: TrainResult) -> dict[str, str]:
-        kept = f"after epoch {trained.best_epoch + 1}" if trained.best_epoch >= 0 else "that training began with"
         return {
             "training": f"{trained.steps} updates on {len(self.train_items)} items; {trained.stopped}",
-            "kept": f"the policy {kept}",
+            "kept": f"the policy {trained.kept}",
         }
 
     def _report(

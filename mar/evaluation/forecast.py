@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.table import Table
 
 from mar.controllers.base import PlanSpace
-from mar.controllers.baselines import DEFAULT_TEAM, RandomPlans, simple_teams, single
-from mar.evaluation.options import SURVEY, RunOptions
+from mar.controllers.baselines import RandomPlans, simple_teams
+from mar.evaluation.options import RunOptions
+from mar.learning.imagined import shares
+from mar.learning.sequential import READERS
 from mar.learning.settings import VALIDATION_ROLLOUTS
-from mar.learning.survey import first_round, most_episodes
 from mar.pool.pool import Pool
 from mar.runtime import PromptLibrary, Runtime
 from mar.tasks.task import ItemT, Task
 from mar.terminal import Terminal
-from mar.types import Domain, Plan
+from mar.types import Plan
 
 # Assumed for one call: what role prompts with a short query and a few peers take, and what models usually answer.
 PROMPT_TOKENS, COMPLETION_TOKENS, CALL_SECONDS = 900, 350, 6.0
+PLAN_CALLS, PLAN_STAGES = 3, 2  # of a plan that a policy draws in training
 
 
 def forecast(
@@ -33,29 +36,23 @@ def forecast(
     pilot: int,
 ) -> None:
     """Print calls, tokens, dollars and time that a run is expected to take at the most."""
-    runtime = Runtime(pool, prompts=prompts)
     space = PlanSpace.of(pool, prompts, max_agents=options.max_agent)
     drawn = [p.intent for p in RandomPlans(task.domain).plan([task.query(i) for i in (*train, *test)][:200], space)]
     prices = 1 if options.paper_faithful or options.cost_rate == 0 else 3
-    survey = _survey(options, space, task.domain, len(train))
-    validations = options.epochs + bool(survey)
-    compared = 2 * (len(train) + len(validation)) if options.epochs and validation else 0
+    figures = _Figures(runtime=Runtime(pool, prompts=prompts), options=options)
     phases = [
-        ("pilot that sets the cost_rate", pilot, drawn),
-        *survey,
-        ("training", len(train) * options.epochs * options.rollouts, drawn),
-        ("validation", len(validation) * validations * VALIDATION_ROLLOUTS, drawn),
-        ("the last policy against the best so far", compared * VALIDATION_ROLLOUTS, drawn),
-        (f"testing the controller, {prices} price(s)", prices * len(test), drawn),
+        figures.plans("pilot that sets the cost_rate", pilot, drawn),
+        *_training(figures, drawn, len(train), len(validation)),
+        figures.plans(f"testing the controller, {prices} price(s)", prices * len(test), drawn),
     ]
     if options.baselines:
         controllers = 1 + len(space.cards) + len(simple_teams(space, pool.names, task.domain, llms=1))
-        phases.append(("testing the baselines", controllers * len(test), drawn))
+        phases.append(figures.plans("testing the baselines", controllers * len(test), drawn))
     table = Table(title=f"forecast for {task.name} on the {pool.kind} pool; nothing has been run")
     for column in ("phase", "episodes", "calls at most", "tokens", "USD", "hours"):
         table.add_column(column, justify="left" if column == "phase" else "right")
-    for name, episodes, plans in phases:
-        table.add_row(name, *_figures(episodes, plans, runtime, options))
+    for cells in phases:
+        table.add_row(*cells)
     console = Terminal()
     console.print(table)
     console.print(
@@ -65,30 +62,53 @@ def forecast(
     )
 
 
-def _survey(options: RunOptions, space: PlanSpace, domain: Domain, items: int) -> list[tuple[str, int, list[Plan]]]:
-    episodes = options.epochs * items * options.rollouts
-    if not episodes or options.paper_faithful or SURVEY in options.without or options.checkpoint is not None:
+def _training(figures: _Figures, drawn: Sequence[Plan], train: int, validation: int) -> list[list[str]]:
+    """The phases of MasRouter's training and of the sequential controller's."""
+    o, models = figures.options, len(figures.runtime.pool.cards)
+    if not o.epochs:
         return []
-    alone, teams = most_episodes(space, domain, first_round(episodes))
-    names = [card.name for card in space.cards]
-    phases = [("survey, every LLM alone", alone, [single(names[0], domain, mode=space.single_mode).fixed])]
-    if len(DEFAULT_TEAM[domain]) <= space.max_agents:
-        simple = [t.fixed for t in simple_teams(space, names, domain, llms=1)]
-        phases.append(("survey, teams", teams, simple))
+    phases: list[list[str]] = []
+    if "masrouter" in o.controllers and o.imagines:
+        asked, run = shares(o.calls)
+        phases.append(figures.questions("training questions for MasRouter", asked, models, train + validation))
+        phases.append(figures.calls("plans to correct what is imagined", run / PLAN_CALLS, run, PLAN_STAGES))
+    elif "masrouter" in o.controllers:
+        compared = 2 * (train + validation) if validation else 0
+        phases.append(figures.plans("training", train * o.epochs * o.rollouts, drawn))
+        phases.append(figures.plans("validation", validation * o.epochs * VALIDATION_ROLLOUTS, drawn))
+        phases.append(figures.plans("the last policy against the best so far", compared * VALIDATION_ROLLOUTS, drawn))
+    if "sequential" in o.controllers:
+        phases.append(figures.questions("training questions for sequential", o.calls, models, train + validation))
     return phases
 
 
-def _figures(episodes: int, plans: Sequence[Plan], runtime: Runtime, options: RunOptions) -> list[str]:
-    bounds = [runtime.bound(p) for p in plans]
-    n = max(1, len(bounds))
-    calls = episodes * sum(b.calls for b in bounds) / n
-    stages = sum(b.stages for b in bounds) / n
-    prices = [
-        c.cost_usd(prompt_tokens=PROMPT_TOKENS, completion_tokens=COMPLETION_TOKENS, seconds=CALL_SECONDS)
-        for c in runtime.pool.cards.values()
-    ]
-    known = [p for p in prices if p is not None]
-    dollars = f"{calls * sum(known) / len(known):.2f}" if known and len(known) == len(prices) else "unknown"
-    hours = episodes * stages * CALL_SECONDS / min(options.concurrency, max(1, episodes)) / 3600
-    tokens = calls * (PROMPT_TOKENS + COMPLETION_TOKENS)
-    return [f"{episodes:,}", f"{calls:,.0f}", f"{tokens / 1e6:,.1f} M", dollars, f"{hours:,.1f}"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Figures:
+    """Turns episodes into a row of the table."""
+
+    runtime: Runtime
+    options: RunOptions
+
+    def plans(self, name: str, episodes: int, plans: Sequence[Plan]) -> list[str]:
+        """Episodes of plans like these."""
+        bounds = [self.runtime.bound(p) for p in plans]
+        n = max(1, len(bounds))
+        calls, stages = episodes * sum(b.calls for b in bounds) / n, sum(b.stages for b in bounds) / n
+        return self.calls(name, episodes, calls, stages)
+
+    def questions(self, name: str, most_calls: int, models: int, items: int) -> list[str]:
+        """Training questions that are put to every model and then to one who reads: as many as the calls allow."""
+        episodes = min(items, most_calls // (models + READERS)) if most_calls else 0
+        return self.calls(name, episodes, episodes * (models + READERS), 1 + READERS)
+
+    def calls(self, name: str, episodes: float, calls: float, stages: float) -> list[str]:
+        """So many calls in so many episodes, of which each has so many stages that must follow each other."""
+        prices = [
+            c.cost_usd(prompt_tokens=PROMPT_TOKENS, completion_tokens=COMPLETION_TOKENS, seconds=CALL_SECONDS)
+            for c in self.runtime.pool.cards.values()
+        ]
+        known = [p for p in prices if p is not None]
+        dollars = f"{calls * sum(known) / len(known):.2f}" if known and len(known) == len(prices) else "unknown"
+        hours = episodes * stages * CALL_SECONDS / min(self.options.concurrency, max(1, episodes)) / 3600
+        tokens = calls * (PROMPT_TOKENS + COMPLETION_TOKENS)
+        return [name, f"{episodes:,.0f}", f"{calls:,.0f}", f"{tokens / 1e6:,.1f} M", dollars, f"{hours:,.1f}"]

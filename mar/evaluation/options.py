@@ -35,10 +35,9 @@ def _cost_rate(value: Any) -> Any:
 
 
 # Not fixes of the published list, but switched off in the same way.
-CRITIC = "critic"  # learning from plans that a critic scores
+IMAGINATION = "imagination"  # learning on episodes that a fitted belief plays
 PRICE = "price"  # a policy that knows the price of money
-SURVEY = "survey"  # beginning at the best simple plan
-SWITCHES = (*Fixes.model_fields, CRITIC, PRICE, SURVEY)
+SWITCHES = (*Fixes.model_fields, IMAGINATION, PRICE)
 
 
 class RunOptions(BaseModel):
@@ -91,10 +90,10 @@ class RunOptions(BaseModel):
         default=("masrouter", "sequential"), description="what is trained and tested"
     )
     calls: int = Field(
-        default=3000, ge=0, description="calls from which the sequential controller learns; 0: from model cards alone"
+        default=3000, ge=0, description="calls from which each controller learns; 0: from model cards alone"
     )
     # Training
-    epochs: int = Field(default=10, ge=0, description="passes over the training items")
+    epochs: int = Field(default=10, ge=0, description="rounds of training; 0: none")
     start_epoch: int = Field(default=0, ge=0, description="epoch to count from")
     batch_size: int = Field(default=16, gt=0, description="queries per update")
     rollouts: int = Field(default=4, gt=0, description="plans drawn per query")
@@ -134,6 +133,11 @@ class RunOptions(BaseModel):
         if self.checkpoint is not None and (self.without or self.paper_faithful):
             raise ValueError("--without and --paper_faithful make a new controller; they cannot go with --checkpoint")
         return self
+
+    @property
+    def imagines(self) -> bool:
+        """Whether MasRouter learns on imagined episodes."""
+        return not self.paper_faithful and IMAGINATION not in self.without
 
     @property
     def decision(self) -> Decision:

@@ -31,14 +31,15 @@ COLOURS = {
 
 
 def plot_curves(metrics: Sequence[Mapping[str, float]], path: Path, *, title: str) -> None:
-    """Utility, accuracy, cost and agents against updates, with the validation beside it."""
+    """Utility, accuracy, cost and agents against updates, with the validation or the real episodes beside it."""
     steps = [m for m in metrics if "loss" in m]
-    checks = [m for m in metrics if "validation_utility" in m]
+    beside = "real" if any("real_utility" in m for m in metrics) else "validation"
+    checks = [m for m in metrics if f"{beside}_utility" in m]
     figure, axes = plt.subplots(2, 2, figsize=(10, 6.5), constrained_layout=True)
     panels = (
-        ("utility", "utility", "validation_utility"),
-        ("accuracy", "quality", "validation_accuracy"),
-        ("cost_usd", "USD per query", "validation_cost_usd"),
+        ("utility", "utility", f"{beside}_utility"),
+        ("accuracy", "quality", f"{beside}_accuracy"),
+        ("cost_usd", "USD per query", f"{beside}_cost_usd"),
         ("agents", "agents per plan", None),
     )
     for axis, (name, label, check) in zip(axes.flat, panels, strict=True):
@@ -46,7 +47,7 @@ def plot_curves(metrics: Sequence[Mapping[str, float]], path: Path, *, title: st
         axis.plot(x, y, color=COLOURS["learned"], label="training")
         if check is not None:
             x, y = [m["step"] for m in checks], [m[check] for m in checks]
-            axis.plot(x, y, "o-", color=COLOURS["single LLM"], label="validation")
+            axis.plot(x, y, "o-", color=COLOURS["single LLM"], label=beside)
             axis.legend(frameon=False)
         axis.set_xlabel("updates")
         axis.set_ylabel(label)

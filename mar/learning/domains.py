@@ -20,7 +20,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mar.controllers.masrouter import Cascade
+from mar.controllers.masrouter import Candidates, Cascade, MasRouter, log_price
+from mar.learning.settings import TrainSettings, draw_rates
+from mar.runtime.identity import digest
 
 ITERATIONS = 100  # of L-BFGS, at the most
 STAY = 1e-2  # weight of the squared way from the present weights; best of 3e-4 to 3e-2 in cross-validation
@@ -77,3 +79,15 @@ class Lessons:
 def _own(network: Cascade) -> list[nn.Parameter]:
     """The weights that only the classifier uses."""
     return [*network.domain_projection.parameters(), *network.task_stage.parameters()]
+
+
+def lessons_of(
+    router: MasRouter, settings: TrainSettings, queries: Tensor, domains: Tensor, candidates: Candidates
+) -> Lessons | None:
+    """What a router's classifier is taught on queries (n, E) of domains (n,); None: there is nothing to tell apart."""
+    if len(domains.unique()) < 2 or not router.settings.fixes.learned_scale:
+        return None
+    key, n = digest(settings.seed, "lessons"), len(queries)
+    rates = [settings.cost_rate] * n + draw_rates(settings, n, key, spread=router.settings.price_conditioned)
+    prices = torch.tensor([log_price(rate) for rate in rates])
+    return Lessons(queries=queries.repeat(2, 1), prices=prices, truth=domains.repeat(2), domains=candidates.domains)

@@ -1,15 +1,13 @@
 # pyright: basic
-"""Training MasRouter's cascade by policy gradient on quality minus cost.
+"""Training MasRouter's cascade by policy gradient on real episodes alone, as published.
 
 For a query with rollouts k = 1..K and utilities u_k = quality_k - rate * cost_k, the gradient is that of
 
     L = CE(task) - mean_k A_k log pi(S_k | Q) - beta * H + 0.001 * VAE,   A_k = u_k - mean of the other rollouts' u
 
-(REINFORCE with the leave-one-out baseline, Kool et al. 2019). After each batch the policy also takes a few steps on
-plans that are drawn but not run, with utilities from a critic that all rollouts have taught (`mar.learning.critic`).
-Before the first update the policy imitates the best simple plans of a survey (`mar.learning.survey`), half-heartedly,
-so that it goes on exploring around them; a later policy is kept only if it does better on the validation items, or if
-it is the last and does better on all items there are.
+(REINFORCE with the leave-one-out baseline, Kool et al. 2019). A policy is kept only if it does better on the validation
+items than those before, or if it is the last and does better on all items there are. Tens of thousands of calls are
+needed; `mar.learning.imagined` needs few.
 The price of money `rate` is drawn anew for each query around the run's cost_rate, so that one network learns the whole
 curve of accuracy against cost; half of the queries are trained at the cost_rate itself. Plans are drawn without
 gradients and evaluated again with them, one pass for a whole batch. All randomness is derived from (seed, epoch,
@@ -24,44 +22,24 @@ import copy
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Generic
 
 import torch
 from torch import Tensor, nn
 
 from mar.controllers.base import PlanSpace
-from mar.controllers.masrouter import Choices, MasRouter, log_price
-from mar.errors import ConfigError
-from mar.learning.critic import Remembered
-from mar.learning.domains import Lessons
-from mar.learning.imagination import Imagination
-from mar.learning.imitation import imitate
+from mar.controllers.masrouter import MasRouter, log_price
+from mar.learning.domains import Lessons, lessons_of
 from mar.learning.policy import Policy, advantages, generator_of, mean, task_loss
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Outcome, Rollouts
 from mar.learning.rundir import RunDir, SavedParts, TrainingState
-from mar.learning.settings import TrainSettings, draw_rates
-from mar.learning.survey import SimplePlans, Survey, Trial, first_round
-from mar.learning.survey import survey as survey_plans
+from mar.learning.settings import TrainResult, TrainSettings, check_prices, draw_rates
 from mar.numerics import one_thread
 from mar.runtime import RunIdentity
 from mar.runtime.identity import digest
 from mar.tasks.task import ItemT
 from mar.types import DOMAINS, Plan
-
-SURVEY_FILE = "survey.json"  # in the run folder: the best simple plan of each domain
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainResult:
-    """How training ended."""
-
-    steps: int
-    best_epoch: int  # epoch whose controller was kept; -1: the one that training began with
-    stopped: str  # why it ended
-    simple: SimplePlans | None = None  # what the policy began with
 
 
 class Trainer(Generic[ItemT]):
@@ -76,18 +54,13 @@ class Trainer(Generic[ItemT]):
         run: RunDir,
         progress: Progress,
     ) -> None:
-        missing = rollouts.runtime.pool.without_price()
-        if settings.cost_rate > 0 and missing:
-            raise ConfigError(
-                f"no price is known for {', '.join(missing)}; training with a cost term needs every price"
-            )
+        check_prices(rollouts.runtime.pool, settings.cost_rate)
         self.router, self.space, self.rollouts = router, space, rollouts
         self.settings, self.run, self.progress = settings, run, progress
         self.optimizer = torch.optim.Adam(router.network.parameters(), lr=settings.lr)
         self.best = copy.deepcopy(router.network)  # the weights kept so far
         self.candidates, self.names = router.candidates(space)
         self.policy = Policy(router.network, self.candidates)
-        self.imagination: Imagination | None = None
         self.inputs = torch.zeros(0, router.settings.embedding)  # embeddings of the training items, (n, E)
         self.domains = torch.zeros(0, dtype=torch.long)  # true domains of the training items, (n,)
         self.lessons: Lessons | None = None  # for the task classifier, where there are domains to tell apart
@@ -103,9 +76,7 @@ class Trainer(Generic[ItemT]):
         self.inputs = inputs = self.router.embed([q.text for q in queries])
         truth = [DOMAINS.index(q.domain or self.rollouts.task.domain) for q in queries]
         self.domains = torch.tensor(truth, dtype=torch.long)
-        if settings.critic:
-            self.imagination = Imagination(self.router, self.candidates, settings, inputs, self.domains)
-        self.lessons = self._lessons()
+        self.lessons = lessons_of(self.router, settings, inputs, self.domains, self.candidates)
         parts = self._parts()
         state = self.run.load_state(parts)
         if state is None:
@@ -113,10 +84,6 @@ class Trainer(Generic[ItemT]):
             if settings.epochs > state.epoch:
                 if self.lessons is not None:
                     self.lessons.begin(self.router.network)
-                if settings.survey:
-                    await self._begin_at_the_best(items, validation, state)
-                if self.rollouts.limit_reached:
-                    return self._finish(state, "limit: " + self.rollouts.limit_reached)
                 self.run.save_state(state, parts)
         if state.stopped:
             return self._finish(state, state.stopped)
@@ -147,77 +114,11 @@ class Trainer(Generic[ItemT]):
                 self.run.save_state(state, parts)
         return await self._decide(items, validation, state, parts, "all epochs done")
 
-    # Before the first update ------------------------------------------------------------------------------------
-
-    async def _begin_at_the_best(
-        self, items: Sequence[ItemT], validation: Sequence[ItemT], state: TrainingState
-    ) -> None:
-        """Survey simple plans of each domain, imitate the best, and keep that policy until a better one is found."""
-        settings, n = self.settings, len(items)
-        first = first_round(settings.epochs * n * settings.rollouts)
-        order = _permutation(n, settings.seed, -1)
-        found: list[Survey] = []
-        with self.progress.bar("survey of simple plans", total=len(self.domains.unique())) as bar:
-            for domain in sorted(self.domains.unique().tolist()):
-                mine = [i for i in order if self.domains[i] == domain]
-                survey = await survey_plans(
-                    partial(self._survey, items),
-                    self.space,
-                    DOMAINS[domain],
-                    mine,
-                    first=first,
-                    rate=settings.cost_rate,
-                    seed=settings.seed,
-                )
-                found += [] if survey is None else [survey]
-                bar.advance()
-        if not found or self.rollouts.limit_reached:
-            return
-        SimplePlans.of(found, settings.cost_rate).write(self.run.path / SURVEY_FILE)
-        imitate(found, self.router, self.names, self.optimizer, settings, self.policy, self.inputs, self.domains)
-        state.epoch = -1
-        await self._validate(validation, state, settled=True)
-        state.epoch = 0
-
-    async def _survey(self, items: Sequence[ItemT], trials: Sequence[Trial]) -> Sequence[Outcome]:
-        """Run plans on training items; the critic remembers them."""
-        choices = self.router.choices_of([t.plan for t in trials], self.names)
-        plans = self.router.plans_of(choices, self.names)  # as the router finishes them
-        jobs = [
-            Job(
-                item=items[t.item],
-                how=p,
-                identity=RunIdentity(seed=self.settings.seed, epoch="survey", rollout=t.draw),
-            )
-            for t, p in zip(trials, plans, strict=True)
-        ]
-        outcomes = await self.rollouts.run(jobs)
-        if self.rollouts.limit_reached:
-            return []
-        if self.imagination is not None:
-            self._remember(torch.tensor([t.item for t in trials]), choices, outcomes)
-        return outcomes
-
-    def _lessons(self) -> Lessons | None:
-        if len(self.domains.unique()) < 2 or not self.router.settings.fixes.learned_scale:
-            return None
-        settings, n = self.settings, len(self.inputs)
-        key = digest(settings.seed, "lessons")
-        rates = [settings.cost_rate] * n + draw_rates(settings, n, key, spread=self.router.settings.price_conditioned)
-        prices = torch.tensor([log_price(rate) for rate in rates])
-        known = self.candidates.domains
-        return Lessons(queries=self.inputs.repeat(2, 1), prices=prices, truth=self.domains.repeat(2), domains=known)
-
     # One batch ------------------------------------------------------------------------------------------------
 
     def _parts(self) -> SavedParts:
         modules: dict[str, nn.Module] = {"network": self.router.network, "best": self.best}
-        optimizers: dict[str, torch.optim.Optimizer] = {"adam": self.optimizer}
-        if self.imagination is None:
-            return SavedParts(modules=modules, optimizers=optimizers)
-        modules["critic"] = self.imagination.critic
-        optimizers["critic_adam"] = self.imagination.optimizer
-        return SavedParts(modules=modules, optimizers=optimizers, memories={"memory": self.imagination.memory})
+        return SavedParts(modules=modules, optimizers={"adam": self.optimizer})
 
     async def _step(
         self, items: Sequence[ItemT], index: Tensor, embedded: Tensor, state: TrainingState
@@ -233,10 +134,6 @@ class Trainer(Generic[ItemT]):
         with torch.no_grad():
             drawn, _ = self.policy(inputs, key, price=price, domain=truth, generator=generator_of(key, "plans"))
         choices = drawn.choices
-        explores = torch.zeros(len(inputs), dtype=torch.bool)
-        if self.imagination is not None and settings.entropy(state, len(self.inputs)) > 0:
-            explores = torch.arange(len(inputs)) % k >= k - min(settings.explorers, k - 1)
-            choices = choices.where(~explores, self._uniform(truth, generator_of(key, "explorers")))
         plans = self.router.plans_of(choices, self.names)
         epoch = f"train-{state.epoch}"
         jobs = [
@@ -246,25 +143,20 @@ class Trainer(Generic[ItemT]):
         outcomes = await self.rollouts.run(jobs)
         if self.rollouts.limit_reached:
             return {}
-        drawn_outcomes = [o for o, explored in zip(outcomes, explores.tolist(), strict=True) if not explored]
         utility = torch.tensor([o.utility(rates[i // k]) for i, o in enumerate(outcomes)]).view(-1, k)
-        valid = (torch.tensor([o.learnable for o in outcomes]) & ~explores).view(-1, k)
+        valid = torch.tensor([o.learnable for o in outcomes]).view(-1, k)
         advantage = advantages(utility, valid, baseline=fixes.baseline).view(-1)
 
         output, encoded = self.policy(inputs, key, price=price, given=choices)
         classified = task_loss(self.router, output, truth)
         policy_loss = -(advantage * output.log_prob).sum() / valid.sum().clamp(min=1)
-        beta = settings.entropy(state, len(self.inputs)) if fixes.entropy else 0.0
+        beta = settings.entropy(state, state.batch * settings.batch_size / len(self.inputs)) if fixes.entropy else 0.0
         vae_loss = self.router.network.vae_loss(output, encoded, inputs)
         loss = classified + policy_loss - beta * output.entropy.mean() + settings.vae_weight * vae_loss
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.router.network.parameters(), settings.gradient_clip)
         self.optimizer.step()
-        imagined: dict[str, float] = {}
-        if self.imagination is not None:
-            self._remember(index.repeat_interleave(k), choices, outcomes)
-            imagined = self.imagination.improve(self.optimizer, beta, key)
         return {
             "epoch": state.epoch,
             "loss": loss.item(),
@@ -273,35 +165,13 @@ class Trainer(Generic[ItemT]):
             "vae_loss": vae_loss.item(),
             "entropy": output.entropy.mean().item(),
             "gradient_norm": norm.item(),
-            "utility": mean([o.utility(settings.cost_rate) for o in drawn_outcomes]),
-            "accuracy": mean([o.score.value for o in drawn_outcomes]),
-            "cost_usd": mean([o.cost_usd or 0.0 for o in drawn_outcomes]),
-            "calls": mean([o.calls for o in drawn_outcomes]),
-            "agents": mean([len(o.plan.agents) for o in drawn_outcomes]),
+            "utility": mean([o.utility(settings.cost_rate) for o in outcomes]),
+            "accuracy": mean([o.score.value for o in outcomes]),
+            "cost_usd": mean([o.cost_usd or 0.0 for o in outcomes]),
+            "calls": mean([o.calls for o in outcomes]),
+            "agents": mean([len(o.plan.agents) for o in outcomes]),
             "failed": sum(o.failure is not None for o in outcomes),
-            **imagined,
         }
-
-    def _uniform(self, domains: Tensor, generator: torch.Generator) -> Choices:
-        """Plans of which every choice is drawn uniformly, for the given domains (B,)."""
-        n, most = len(domains), self.router.settings.max_agents
-        there = torch.arange(most) < (count := torch.randint(1, most + 1, (n,), generator=generator)).unsqueeze(1)
-        roles = self.candidates.role_mask.sum(1)[domains].unsqueeze(1)  # how many roles there are
-        return Choices(
-            domain=domains,
-            mode=torch.randint(len(self.candidates.modes), (n,), generator=generator),
-            count=count,
-            roles=(torch.rand(n, most, generator=generator) * roles).long() * there,
-            llms=torch.randint(len(self.candidates.llms), (n, most), generator=generator) * there,
-        )
-
-    def _remember(self, item: Tensor, choices: Choices, outcomes: Sequence[Outcome]) -> None:
-        assert self.imagination is not None
-        kept = torch.tensor([o.learnable for o in outcomes])
-        columns = {n: getattr(choices, n)[kept] for n in ("domain", "mode", "count", "roles", "llms")}
-        quality = torch.tensor([o.score.value for o in outcomes])[kept]
-        cost = torch.tensor([o.cost_usd or 0.0 for o in outcomes])[kept]
-        self.imagination.memory.add(Remembered(item=item[kept], choices=Choices(**columns), quality=quality, cost=cost))
 
     # Validation -----------------------------------------------------------------------------------------------
 
@@ -394,9 +264,8 @@ class Trainer(Generic[ItemT]):
         if state.kept:
             self.router.network.load_state_dict(self.best.state_dict())
         self.router.cost_rate = self.settings.cost_rate
-        stored = self.run.path / SURVEY_FILE
-        simple = SimplePlans.read(stored) if stored.is_file() else None
-        return TrainResult(steps=state.step, best_epoch=state.best_epoch, stopped=why, simple=simple)
+        kept = f"after epoch {state.best_epoch + 1}" if state.best_epoch >= 0 else "that training began with"
+        return TrainResult(steps=state.step, stopped=why, kept=kept)
 
 
 def _by_item(utilities: Sequence[float], draws: int) -> list[float]:

@@ -292,6 +292,8 @@ def _numbers(metrics: object, where: str, expected: str) -> dict[str, float]:
 
 
 def _redone(metrics: Mapping[str, float], state: TrainingState) -> bool:
-    """Whether a line is of a validation or a segment that will run again: the state after it was not saved."""
-    validation = "validation_utility" in metrics and metrics.get("epoch", -1) >= state.epoch
-    return validation or metrics.get("segment", -1) >= state.batch
+    """Whether a line is of episodes that will run again: the state after them was not saved."""
+    epoch = metrics.get("epoch", -1)
+    validation = "validation_utility" in metrics and epoch >= state.epoch
+    real = "real_utility" in metrics and epoch >= state.epoch + (state.batch > 0)  # run before an epoch's updates
+    return validation or real or metrics.get("segment", -1) >= state.batch

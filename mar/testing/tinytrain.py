@@ -13,8 +13,8 @@ from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions
 from mar.evaluation.comparison import Comparison
 from mar.evaluation.results import Row
 from mar.evaluation.sequential_run import SequentialRun
+from mar.learning.imagined import ImaginedTrainer
 from mar.learning.progress import Progress
-from mar.learning.reinforce import Trainer
 from mar.learning.rollouts import Rollouts
 from mar.learning.rundir import RunDir
 from mar.learning.sequential import MOST_CALLS
@@ -109,7 +109,7 @@ async def train_on(
     folder: Path,
     *,
     seed: int,
-    epochs: int = 7,
+    epochs: int = 4,
     baselines: Sequence[Row] = (),
     progress: Progress | None = None,
 ) -> TinyRun:
@@ -121,7 +121,7 @@ async def train_on(
         encoder: Where text embeddings come from.
         folder: The run folder.
         seed: Of the training.
-        epochs: Passes over the training items.
+        epochs: Rounds of training.
         baselines: Their rows, where an earlier run has made them.
         progress: Shows how far it is.
     """
@@ -129,9 +129,9 @@ async def train_on(
     rollouts, space = _opened(pool, task)
     settings = NetworkSettings(embedding=encoder.width, max_agents=MAX_AGENTS, price_conditioned=False)
     router = MasRouter(settings, encoder, cost_rate=COST_RATE, options=PlanOptions(), seed=seed)
-    training = TrainSettings(epochs=epochs, cost_rate=COST_RATE, seed=seed, batch_size=15, validation_rollouts=1)
+    training = TrainSettings(epochs=epochs, cost_rate=COST_RATE, seed=seed)
     run = RunDir.open(folder, arguments={"seed": seed, "epochs": epochs}, prompts=space.prompts.hash)
-    trainer = Trainer(router, space, rollouts, training, run, progress)
+    trainer = ImaginedTrainer(router, space, rollouts, training, run, progress)
     await trainer.train(task.items("train"), task.items("validation"))
     items = task.items("test")
     comparison = Comparison(rollouts=rollouts, space=space, items=items, progress=progress)

@@ -147,8 +147,8 @@ def script(tmp_path, cache, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mar.evaluation.experiment.MiniLM", HashEncoder)
-    if "critic" in TrainSettings.model_fields:  # these runs are about files and not about learning well
-        monkeypatch.setattr("mar.evaluation.experiment.TrainSettings", partial(TrainSettings, critic=False))
+    # These runs are about files and not about learning well.
+    monkeypatch.setattr("mar.evaluation.experiment.TrainSettings", partial(TrainSettings, updates=2, generations=1))
 
     def call(*argv):
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *argv])
@@ -168,7 +168,7 @@ def test_a_dry_run_says_what_a_run_would_take_and_runs_nothing(script, tmp_path)
     ended = script(*TINY, "--dry_run")
     assert ended.code == 0
     assert "nothing has been run" in ended.out
-    assert all(phase in ended.out for phase in ("pilot", "training", "validation", "testing"))
+    assert all(phase in ended.out for phase in ("pilot", "questions for MasRouter", "plans to correct", "testing"))
     assert not (tmp_path / "runs").exists()
 
 
@@ -220,7 +220,21 @@ def test_a_checkpoint_can_be_tested_without_training(script, tmp_path):
 
 
 def test_a_patience_that_ran_out_stays_run_out(script, tmp_path):
-    argv = ("--limit", "2", "--epochs", "12", "--patience", "1", "--no-baselines", "--cost_rate", "20", "--out", "run")
+    argv = (
+        "--limit",
+        "2",
+        "--epochs",
+        "12",
+        "--patience",
+        "1",
+        "--without",
+        "imagination",
+        "--no-baselines",
+        "--cost_rate",
+        "20",
+        "--out",
+        "run",
+    )
     assert script(*argv).code == 0
     first, metrics = results_of(tmp_path / "run"), (tmp_path / "run" / "metrics.jsonl").read_text()
     assert "no better validation utility" in first["notes"]["training"]

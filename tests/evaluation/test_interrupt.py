@@ -23,7 +23,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_has(tmp_path):
         "--epochs",
         "50",
         "--without",
-        "survey",  # updates begin at once
+        "imagination",  # updates begin at once
     ]
     run = subprocess.Popen(
         command,

@@ -36,7 +36,7 @@ def script(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mar.evaluation.experiment.MiniLM", HashEncoder)
-    monkeypatch.setattr("mar.evaluation.experiment.TrainSettings", partial(TrainSettings, critic=False))
+    monkeypatch.setattr("mar.evaluation.experiment.TrainSettings", partial(TrainSettings, updates=2, generations=1))
 
     def call(*argv):
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *argv])

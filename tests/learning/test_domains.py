@@ -71,6 +71,6 @@ def test_queries_of_one_domain_teach_nothing_new(tmp_path, monkeypatch):
 
 
 def test_the_controller_that_is_kept_knows_the_domains_of_its_training_queries(tmp_path):
-    router, _, space = toy.train(tmp_path, epochs=2, task=toy.TwoDomains())
+    router, _, space = toy.train(tmp_path, epochs=2, task=toy.TwoDomains(), imagined=toy.FEW)
     queries = [toy.TwoDomains().query(i) for i in toy.TwoDomains().items("train")]
     assert [p.plan.domain for p in router.plan(queries, space)] == [q.domain for q in queries]

@@ -1,23 +1,18 @@
 import signal
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
-from mar.controllers.baselines import single
 from mar.controllers.masrouter import Fixes
 from mar.errors import CallTimeout, CheckpointError, ConfigError
 from mar.learning.policy import advantages
-from mar.learning.rollouts import Rollouts
 from mar.learning.rundir import RunDir
-from mar.learning.survey import Seen, Survey
 from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
 from mar.pool.scripted import ScriptedModel
-from mar.tasks.task import Score
 from tests.learning import toy
 
 ROOT = Path(__file__).parents[2]
@@ -50,8 +45,9 @@ def test_without_a_baseline_the_advantage_is_the_utility():
     assert advantages(utility, torch.ones(1, 2, dtype=torch.bool), baseline=False).tolist() == [[1.0, 0.5]]
 
 
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
-    command = [sys.executable, "-m", "tests.learning.toy"]
+@pytest.mark.parametrize("kind", ["real", "imagined"])
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path, kind):
+    command = [sys.executable, "-m", "tests.learning.toy", kind]
 
     def start(folder):
         return subprocess.Popen(
@@ -61,7 +57,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
     whole = start(tmp_path / "whole")
     whole.communicate("\n" * 99)
     killed = start(tmp_path / "killed")
-    for _ in range(5):  # 3 updates and 1 validation an epoch: the kill falls into the second epoch
+    for _ in range(5):  # 3 updates and 1 validation or correction an epoch: the kill falls into the second epoch
         killed.stdout.readline()
         killed.stdin.write("\n")
         killed.stdin.flush()
@@ -82,49 +78,6 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert again.steps == result.steps
     queries = [toy.ToyTask().query(i) for i in toy.ToyTask().items("test")]
     assert second.plan(queries, space) == first.plan(queries, space)
-
-
-class ShortSighted(toy.ToyTask):
-    """The validation items are solved by any answer, so they tell no policy from another."""
-
-    async def score(self, item, answer, sandbox):
-        if item.id.startswith("validation"):
-            return Score(value=1.0, solved=True)
-        return await super().score(item, answer, sandbox)
-
-
-def begins_with(monkeypatch, *models):
-    """Training begins with a survey that finds these best, whatever they can do."""
-
-    async def survey(run, space, domain, items, **_):
-        plans = [single(m, domain).fixed for m in models]
-        seen = [Seen(plan, item, 1.0 - plan, 0.0) for plan in range(len(plans)) for item in items]
-        return Survey(domain=domain, plans=plans, simple=len(plans), seen=seen)
-
-    monkeypatch.setattr("mar.learning.reinforce.survey_plans", survey)
-
-
-def test_the_last_policy_is_taken_where_it_is_better_on_all_items(tmp_path, monkeypatch):
-    begins_with(monkeypatch, "bad")
-    router, result, space = toy.train(tmp_path, epochs=12, cost_rate=0.01, task=ShortSighted())
-    plans = [p.plan for p in router.plan([toy.ToyTask().query(i) for i in toy.ToyTask().items("test")], space)]
-    assert "bad" not in {a.model for p in plans for a in p.agents[-1:]}
-    assert result.best_epoch == 11
-
-
-def test_policies_that_plan_alike_are_not_run_again(tmp_path, monkeypatch):
-    begins_with(monkeypatch, "good")
-    ran, run = Counter(), Rollouts.run
-
-    async def counted(self, jobs, **how):
-        ran.update(job.identity.epoch for job in jobs)
-        return await run(self, jobs, **how)
-
-    monkeypatch.setattr(Rollouts, "run", counted)
-    _, result, _ = toy.train(tmp_path / "same", epochs=1, lr=1e-9)
-    assert result.best_epoch == -1
-    assert ran["validation"] > 0
-    assert ran["final"] == 0
 
 
 def test_training_goes_on_when_calls_fail_and_counts_them(tmp_path):

@@ -8,6 +8,7 @@ from mar import clock
 from mar.controllers import PlanSpace
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.masrouter import Fixes, MasRouter, NetworkSettings, PlanOptions
+from mar.learning.imagined import ImaginedTrainer
 from mar.learning.progress import Progress
 from mar.learning.reinforce import Trainer
 from mar.learning.rollouts import Rollouts
@@ -20,6 +21,7 @@ from mar.runtime import Runtime
 from mar.tasks.task import Score
 from mar.types import ChatReply, Query
 
+FEW = {"calls": 90, "updates": 3, "questions": 4, "generations": 1}
 PRICES = {"good": 1.0, "dear": 100.0, "bad": 1.0}  # USD per million tokens, in and out
 
 
@@ -70,8 +72,14 @@ def toy_pool():
     return Pool(cards, ScriptedModel(answer), kind="scripted", virtual_time=True)
 
 
-def train(folder, *, epochs=2, seed=0, fixes=None, pool=None, on_step=None, cost_rate=5.0, lr=0.01, task=None):
-    """Train on the toy; returns the router, the result and the space."""
+def train(
+    folder, *, epochs=2, seed=0, fixes=None, pool=None, on_step=None, cost_rate=5.0, lr=0.01, task=None, imagined=None
+):
+    """Train on the toy; returns the router, the result and the space.
+
+    Args:
+        imagined: Settings of training on imagined episodes; None: it is trained on real ones.
+    """
     pool, task = pool or toy_pool(), task or ToyTask()
     runtime = Runtime(pool, keep_prompts=False)
     space = PlanSpace(cards=tuple(pool.cards.values()), prompts=runtime.prompts, modes=("IO", "Chain"), max_agents=2)
@@ -79,11 +87,14 @@ def train(folder, *, epochs=2, seed=0, fixes=None, pool=None, on_step=None, cost
     options = PlanOptions(domain=None if isinstance(task, TwoDomains) else "Math")
     router = MasRouter(settings, HashEncoder(), cost_rate=cost_rate, seed=seed, options=options)
     rollouts = Rollouts(runtime=runtime, task=task, sandbox=None)
-    training = TrainSettings(epochs=epochs, cost_rate=cost_rate, seed=seed, batch_size=8, patience=99, lr=lr)
+    training = TrainSettings(
+        epochs=epochs, cost_rate=cost_rate, seed=seed, batch_size=8, patience=99, lr=lr, **imagined or {}
+    )
     run = RunDir.open(Path(folder), arguments={"seed": seed, "epochs": epochs}, prompts="")
     if on_step is not None:
         run.log = lambda step, metrics, log=run.log: (log(step, metrics), on_step(step))
-    trainer = Trainer(router, space, rollouts, training, run, Progress(quiet=True))
+    kind = Trainer if imagined is None else ImaginedTrainer
+    trainer = kind(router, space, rollouts, training, run, Progress(quiet=True))
 
     async def main():
         async with pool:
@@ -94,5 +105,9 @@ def train(folder, *, epochs=2, seed=0, fixes=None, pool=None, on_step=None, cost
 
 if __name__ == "__main__":  # what the test of resuming kills: says which step is done, then waits to be told to go on
     train(
-        sys.argv[1], epochs=3, task=TwoDomains(), on_step=lambda step: (print(step, flush=True), sys.stdin.readline())
+        sys.argv[2],
+        epochs=3,
+        task=TwoDomains(),
+        on_step=lambda step: (print(step, flush=True), sys.stdin.readline()),
+        imagined=FEW if sys.argv[1] == "imagined" else None,
     )

@@ -97,7 +97,7 @@ def test_training_takes_each_items_own_domain_for_true(tmp_path):
 
     clock.run(main, virtual=True)
     assert {(job.item.task, job.how.domain) for job in ran} == {("toy", "Math"), ("codetoy", "Code")}
-    assert [DOMAINS[d] for d in trainer.imagination.domains.tolist()] == ["Math"] * 4 + ["Code"] * 4
+    assert [DOMAINS[d] for d in trainer.domains.tolist()] == ["Math"] * 4 + ["Code"] * 4
 
 
 def test_one_controller_is_trained_on_all_and_tested_on_each(tmp_path, monkeypatch, capsys):
@@ -107,7 +107,7 @@ def test_one_controller_is_trained_on_all_and_tested_on_each(tmp_path, monkeypat
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "MiniLM", HashEncoder)
     monkeypatch.setattr("mar.evaluation.experiment.MiniLM", HashEncoder)
-    monkeypatch.setattr("mar.evaluation.experiment.TrainSettings", partial(TrainSettings, critic=False))
+    monkeypatch.setattr("mar.evaluation.experiment.TrainSettings", partial(TrainSettings, updates=2, generations=1))
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)

@@ -21,7 +21,8 @@ One function draws a plan and, given a plan, evaluates its log-probability: `Cas
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -55,16 +56,18 @@ class Choices:
     roles: Tensor  # (B, max_agents); entries from `count` on are 0 and mean nothing
     llms: Tensor  # (B, max_agents); likewise
 
-    def where(self, keep: Tensor, other: Choices) -> Choices:
-        """These plans where `keep` (B,) says so, elsewhere the others."""
-        wide = keep.unsqueeze(1)
-        return Choices(
-            domain=torch.where(keep, self.domain, other.domain),
-            mode=torch.where(keep, self.mode, other.mode),
-            count=torch.where(keep, self.count, other.count),
-            roles=torch.where(wide, self.roles, other.roles),
-            llms=torch.where(wide, self.llms, other.llms),
-        )
+    def rows(self, index: Tensor) -> Choices:
+        """Some of the plans."""
+        columns = (self.domain, self.mode, self.count, self.roles, self.llms)
+        domain, mode, count, roles, llms = (column[index] for column in columns)
+        return Choices(domain=domain, mode=mode, count=count, roles=roles, llms=llms)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Choices]) -> Choices:
+        """Batches of plans as one."""
+        columns = ([getattr(part, f.name) for part in parts] for f in fields(cls))
+        domain, mode, count, roles, llms = (torch.cat(column) for column in columns)
+        return cls(domain=domain, mode=mode, count=count, roles=roles, llms=llms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
