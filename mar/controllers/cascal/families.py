@@ -44,7 +44,7 @@ def family_scores(responses: Responses, families: Sequence[str], settings: Famil
     Args:
         responses: Answers, Q x M.
         families: Family of each model.
-        settings: Default: the settings of every figure in docs/results.md.
+        settings: Default: the settings of every figure in docs/results/labels.md.
     """
     settings = settings or FamilySettings()
     rows = np.flatnonzero(responses.options >= 3)
