@@ -2,9 +2,9 @@
 """LinearR and MLPR: one linear layer, or two hidden ones, trained with binary cross-entropy (RouterEval).
 
 Published are batches of one and a fixed number of epochs. Batches of `batch` with a learning rate that grows with
-their square root reach the same accuracy in a hundredth of the time (docs/results/routereval.md), and the deep one, whose 100
-epochs overfit, is stopped when the validation loss has not fallen for `patience` of them. `batch=1, patience=None` is
-the published training.
+their square root reach the same accuracy in a hundredth of the time (docs/results/routereval.md), and the deep one,
+whose 100 epochs overfit, is stopped when the validation loss has not fallen for `patience` of them. `batch=1,
+patience=None` is the published training.
 
 On NumPy: networks this small are trained several times over while PyTorch and its optimisers are being imported.
 """
