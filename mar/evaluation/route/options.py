@@ -17,7 +17,9 @@ class RouteOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rows: Path | None = Field(
-        default=None, description="questions: JSONL rows, or a task's TOML file (also the first word)"
+        default=None,
+        description="questions: JSONL rows, or a task's TOML file (also the first word); without "
+        "any: made-up ones for the simulated pool",
     )
     table: str | None = Field(
         default=None, description="scores and costs that are there already (CSV, Parquet, npz): nothing is asked"
@@ -42,9 +44,16 @@ class RouteOptions(BaseModel):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         check_kinds(self.controllers)
-        if (self.rows is None) == (self.table is None):
+        if self.rows is not None and self.table is not None:
             raise ValueError("expected either rows (a JSONL file or a task's TOML file) or --table")
+        if self.first_look and self.pool not in ("auto", "simulated"):
+            raise ValueError(f"--pool is {self.pool}, but there is nothing to ask it; expected rows, or --table")
         return self
+
+    @property
+    def first_look(self) -> bool:
+        """Whether there is nothing of one's own: made-up questions are put to the simulated pool."""
+        return self.rows is None and self.table is None
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be resumed."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from mar.evaluation.route.calls import Calls
 from mar.evaluation.route.kinds import Kind, kinds_for
 from mar.evaluation.route.options import RouteOptions
 from mar.evaluation.route.report import PICTURE, as_table, write
+from mar.evaluation.route.sample import MODELS, SOURCE, sample_task
 from mar.evaluation.route.validation import validate
 from mar.evaluation.route.verdict import Verdict, kept_way, verdict_of
 from mar.evaluation.routereval.files import load
@@ -31,10 +34,22 @@ from mar.pool.pool import Pool
 from mar.runtime import PromptLibrary
 from mar.tasks.custom import CustomTask
 from mar.tasks.grading import Nobody
+from mar.tasks.task import SPLITS, Task
 from mar.terminal import Terminal
 from mar.types import Domain
 
 CALLS, CHECKPOINT = "calls.csv", "router.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What is asked."""
+
+    task: Task[Any]
+    items: Sequence[Any]
+    notes: Mapping[str, str]
+    graded: bool = True  # else by agreement
+    models: Collection[str] = ()  # that are asked; none: all of the pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,26 +89,37 @@ def run_route(options: RouteOptions, progress: Progress | None = None) -> Routed
         with held(path):
             RunDir.open(path, arguments=options.identity(), prompts=PromptLibrary.load().hash)
             return learned(data, options, path, encoder, watch)
-    task, pool = _task(options), configured_pool(options.pool)
+    questions = _questions(options)
+    if options.first_look:
+        options = options.model_copy(update={"pool": "simulated"})  # nobody is paid for made-up questions
+    pool = configured_pool(options.pool)
     _check_models((pool or empty_pool(options.pool)).names, options, "the pool")
     if pool is not None and (missing := pool.without_price()):
         raise ConfigError(f"no price is known for {', '.join(missing)}; expected every price in the pool file")
-    path = options.out or Path("runs") / f"route-{task.name}"
+    path = options.out or Path("runs") / f"route-{questions.task.name}"
     with held(path):
         RunDir.open(path, arguments=options.identity(), prompts=PromptLibrary.load().hash)
         data = run_async(
-            lambda: asked(task, pool, options, path, encoder, watch), virtual=pool is None or pool.virtual_time
+            lambda: asked(questions, pool, options, path, encoder, watch), virtual=pool is None or pool.virtual_time
         )
         return None if data is None else learned(data, options, path, encoder, watch)
 
 
-def _task(options: RouteOptions) -> CustomTask:
-    assert options.rows is not None
+def _questions(options: RouteOptions) -> Questions:
+    if options.rows is None:
+        task = sample_task()
+        items = [item for split in SPLITS for item in task.items(split)]
+        random.Random("sample").shuffle(items)  # so that a limit takes of every kind
+        models = MODELS if options.pool == "auto" else ()
+        return Questions(task=task, items=items, notes={"data": SOURCE}, models=models)
     if options.rows.suffix == ".toml":
         if options.domain is not None:
             raise ConfigError("--domain is for JSONL rows; a task's file states its own")
-        return CustomTask.load(options.rows, pool=options.pool)
-    return CustomTask.of_rows(options.rows, domain=options.domain)
+        task = CustomTask.load(options.rows, pool=options.pool)
+    else:
+        task = CustomTask.of_rows(options.rows, domain=options.domain)
+    notes = {"data": task.source, **task.grader.notes}
+    return Questions(task=task, items=task.all_items, notes=notes, graded=not isinstance(task.grader, Nobody))
 
 
 def scored(options: RouteOptions) -> Data:
@@ -118,10 +144,10 @@ def scored(options: RouteOptions) -> Data:
 
 
 async def asked(
-    task: CustomTask, pool: Pool | None, options: RouteOptions, path: Path, encoder: Encoder, progress: Progress
+    questions: Questions, pool: Pool | None, options: RouteOptions, path: Path, encoder: Encoder, progress: Progress
 ) -> Data | None:
     """Every model's answer to every row; None where a forecast was all that was wanted."""
-    items = task.all_items if options.limit is None else task.all_items[: options.limit]
+    task, items = questions.task, questions.items[: options.limit]
     session = Session(
         task=task,
         items=items,
@@ -135,29 +161,34 @@ async def asked(
     )
     async with session.open() as rollouts:
         asking = Asking(
-            rollouts=rollouts, encoder=encoder, progress=progress, max_cost=options.max_cost, seed=options.seed
+            rollouts=rollouts,
+            encoder=encoder,
+            progress=progress,
+            max_cost=options.max_cost,
+            seed=options.seed,
+            models=questions.models,
         )
         gathered = await asking.gather(items, forecast_only=options.dry_run)
         if gathered.calls is None:
             return None
         gathered.calls.save(path / CALLS)
         live = rollouts.runtime.pool
-        by_agreement = isinstance(task.grader, Nobody)
+        measure = "accuracy" if questions.graded else "agreement-based accuracy"
         return Data(
             name=task.name,
             domain=task.domain,
             calls=gathered.calls,
             cards=asking.cards,
             simulated=live.simulated,
-            measure="agreement-based accuracy" if by_agreement else "accuracy",
-            notes=_notes(task, live, gathered, len(items), paid=str(rollouts.runtime.ledger.spent)),
+            measure=f"simulated {measure}" if live.simulated else measure,
+            notes=_notes(questions, live, gathered, len(items), paid=str(rollouts.runtime.ledger.spent)),
         )
 
 
-def _notes(task: CustomTask, pool: Pool, gathered: Gathered, rows: int, *, paid: str) -> dict[str, str]:
+def _notes(questions: Questions, pool: Pool, gathered: Gathered, rows: int, *, paid: str) -> dict[str, str]:
     assert gathered.calls is not None
-    notes = {"data": task.source, **task.grader.notes, "pool": f"{pool.kind}, {len(pool.cards)} models"}
-    if isinstance(task.grader, Nobody):
+    notes = {**questions.notes, "pool": f"{pool.kind}, {len(gathered.calls.models)} models"}
+    if not questions.graded:
         notes["metric"] = "how probably an answer is right, estimated from who agrees with whom; nobody graded anything"
     notes["rows"] = f"{len(gathered.calls)} of {rows}"
     if gathered.left_out:
@@ -182,11 +213,11 @@ def learned(data: Data, options: RouteOptions, path: Path, encoder: Encoder, pro
         **data.notes,
         "tested": f"on rows not learned from, {validated.folds} folds; what is chosen is chosen in the others",
         "kept": f"{kept.name}, learned from all rows, in {path / CHECKPOINT}",
-        "picture": str(path / PICTURE),
     }
     lines, caption = write(path, validated, verdict, kept, title=title, notes=notes)
     console = Terminal(width=None if sys.stdout.isatty() else 160)
     console.print(as_table(lines, title=title, caption=caption))
+    console.print(f"picture: {path / PICTURE}", highlight=False, markup=False, soft_wrap=True)
     console.print(verdict.sentence, highlight=False, markup=False, soft_wrap=True)
     return Routed(folder=path, verdict=verdict)
 
