@@ -28,7 +28,8 @@ def configured_pool(choice: str) -> Pool | None:
 
     Args:
         choice: "auto" (what the environment configures, else simulated), "simulated" (well-known models),
-            "simulated-vllm" (five open-weight models on two GPUs), or a pool file.
+            "simulated-vllm" (five open-weight models on two GPUs), "simulated-specialists" (three made-up ones), or a
+            pool file.
 
     Raises:
         ConfigError: The file or the environment cannot be used.
@@ -82,5 +83,5 @@ def default_pool(*, pool_file: str | Path | None = None, env_file: str | Path = 
 
 
 def _simulated(choice: str, world: World, effects: float) -> Pool:
-    name: SimulatedPoolName = "simulated-vllm" if choice == "simulated-vllm" else "simulated"
+    name: SimulatedPoolName = next((n for n in CATALOGUES if n == choice), "simulated")
     return simulated_pool(world, cards=simulated_cards(name), assumptions=DEFAULT.scaled(effects))

@@ -118,6 +118,17 @@ def test_the_simulated_pool_needs_no_key(command):
     assert "95% interval" in out.strip().splitlines()[-1]
 
 
+def test_without_rows_made_up_models_are_asked_made_up_questions(command):
+    code, out, err = command("--controllers", "knn(k=5)", "--limit", "40")
+    assert code == 0, err
+    assert "40 rows x 3 models = 120 calls" in err
+    assert "made-up questions: 120 sums in words" in " ".join(out.split())
+    picture, sentence = out.strip().splitlines()[-2:]
+    assert picture == "picture: runs/route-sample/route.png"
+    assert Path(picture.partition(": ")[2]).is_file()
+    assert "simulated accuracy of" in sentence
+
+
 def scores(name, costs=True):
     rows = []
     for i in range(60):
@@ -142,7 +153,7 @@ def test_a_table_of_scores_with_costs_is_enough(command):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        ((), "expected either rows"),
+        (("--pool", "pool.toml"), "--pool is pool.toml, but there is nothing to ask it; expected rows"),
         (("rows.jsonl", "--table", "scores.csv"), "expected either rows"),
         (("none.jsonl",), "none.jsonl"),
         (("--table", "bare.csv"), "bare has no costs; expected a column NAME|total_cost"),

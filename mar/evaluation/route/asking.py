@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -74,13 +74,11 @@ class Asking(Generic[ItemT]):
     progress: Progress
     max_cost: float | None = None  # USD
     seed: int = 0
-    models: Collection[str] = ()  # that are asked; none: all
 
     @property
     def cards(self) -> Sequence[ModelCard]:
         """Of the models that are asked."""
-        cards = self.rollouts.runtime.pool.cards.values()
-        return tuple(card for card in cards if not self.models or card.name in self.models)
+        return tuple(self.rollouts.runtime.pool.cards.values())
 
     async def gather(self, items: Sequence[ItemT], *, forecast_only: bool = False) -> Gathered:
         """Ask about all items that the limit is enough for.

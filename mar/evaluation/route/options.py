@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mar.evaluation.route.kinds import KINDS, check_kinds
+from mar.pool.simulated import CATALOGUES
 from mar.types import Domain
 
 
@@ -46,7 +47,7 @@ class RouteOptions(BaseModel):
         check_kinds(self.controllers)
         if self.rows is not None and self.table is not None:
             raise ValueError("expected either rows (a JSONL file or a task's TOML file) or --table")
-        if self.first_look and self.pool not in ("auto", "simulated"):
+        if self.first_look and self.pool not in ("auto", *CATALOGUES):
             raise ValueError(f"--pool is {self.pool}, but there is nothing to ask it; expected rows, or --table")
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mar.evaluation.route.calls import Calls
 from mar.evaluation.route.kinds import Kind, kinds_for
 from mar.evaluation.route.options import RouteOptions
 from mar.evaluation.route.report import PICTURE, as_table, write
-from mar.evaluation.route.sample import MODELS, SOURCE, sample_task
+from mar.evaluation.route.sample import POOL, SOURCE, sample_task
 from mar.evaluation.route.validation import validate
 from mar.evaluation.route.verdict import Verdict, kept_way, verdict_of
 from mar.evaluation.routereval.files import load
@@ -49,7 +49,6 @@ class Questions:
     items: Sequence[Any]
     notes: Mapping[str, str]
     graded: bool = True  # else by agreement
-    models: Collection[str] = ()  # that are asked; none: all of the pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +89,8 @@ def run_route(options: RouteOptions, progress: Progress | None = None) -> Routed
             RunDir.open(path, arguments=options.identity(), prompts=PromptLibrary.load().hash)
             return learned(data, options, path, encoder, watch)
     questions = _questions(options)
-    if options.first_look:
-        options = options.model_copy(update={"pool": "simulated"})  # nobody is paid for made-up questions
+    if options.first_look and options.pool == "auto":
+        options = options.model_copy(update={"pool": POOL})  # nobody is paid for made-up questions
     pool = configured_pool(options.pool)
     _check_models((pool or empty_pool(options.pool)).names, options, "the pool")
     if pool is not None and (missing := pool.without_price()):
@@ -110,8 +109,7 @@ def _questions(options: RouteOptions) -> Questions:
         task = sample_task()
         items = [item for split in SPLITS for item in task.items(split)]
         random.Random("sample").shuffle(items)  # so that a limit takes of every kind
-        models = MODELS if options.pool == "auto" else ()
-        return Questions(task=task, items=items, notes={"data": SOURCE}, models=models)
+        return Questions(task=task, items=items, notes={"data": SOURCE})
     if options.rows.suffix == ".toml":
         if options.domain is not None:
             raise ConfigError("--domain is for JSONL rows; a task's file states its own")
@@ -161,12 +159,7 @@ async def asked(
     )
     async with session.open() as rollouts:
         asking = Asking(
-            rollouts=rollouts,
-            encoder=encoder,
-            progress=progress,
-            max_cost=options.max_cost,
-            seed=options.seed,
-            models=questions.models,
+            rollouts=rollouts, encoder=encoder, progress=progress, max_cost=options.max_cost, seed=options.seed
         )
         gathered = await asking.gather(items, forecast_only=options.dry_run)
         if gathered.calls is None:

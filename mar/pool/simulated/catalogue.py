@@ -1,7 +1,7 @@
 """The catalogues of simulated models: cards, published scores and serving speeds.
 
 `models.toml` holds well-known models as their vendors or hosts serve them, `served.toml` five open-weight models behind
-vLLM on two GPUs. A name stands in one of them only.
+vLLM on two GPUs, `specialists.toml` three made-up ones for a first look. A name stands in one of them only.
 
 A score that nobody published is estimated from the nearest benchmark that the model has one on: its log-odds plus the
 mean difference of log-odds between the two benchmarks over the models that have both. Estimates say so.
@@ -30,8 +30,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Auc = Annotated[float, Field(ge=0.5, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 
-SimulatedPoolName = Literal["simulated", "simulated-vllm"]
-CATALOGUES: Mapping[SimulatedPoolName, str] = {"simulated": "models.toml", "simulated-vllm": "served.toml"}
+SimulatedPoolName = Literal["simulated", "simulated-vllm", "simulated-specialists"]
+CATALOGUES: Mapping[SimulatedPoolName, str] = {
+    "simulated": "models.toml",
+    "simulated-vllm": "served.toml",
+    "simulated-specialists": "specialists.toml",
+}
 
 NEAREST: Mapping[str, tuple[str, ...]] = {
     "mbpp": ("humaneval", "math", "mmlu"),
