@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
@@ -83,5 +84,5 @@ def default_pool(*, pool_file: str | Path | None = None, env_file: str | Path = 
 
 
 def _simulated(choice: str, world: World, effects: float) -> Pool:
-    name: SimulatedPoolName = next((n for n in CATALOGUES if n == choice), "simulated")
+    name = cast("SimulatedPoolName", choice) if choice in CATALOGUES else "simulated"
     return simulated_pool(world, cards=simulated_cards(name), assumptions=DEFAULT.scaled(effects))
