@@ -78,6 +78,29 @@ def paired_bootstrap(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]],
     return Interval(mean=float(difference.mean()), low=float(low), high=float(high))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityBin:
+    """Cases whose stated probabilities are about the same."""
+
+    stated: float  # mean
+    right: float  # share
+    low: float  # of Wilson's 95% interval of the share
+    high: float
+    count: int
+
+
+def reliability_bins(stated: Sequence[float], right: Sequence[bool], *, bins: int = 10) -> list[ReliabilityBin]:
+    """Even bins of stated probabilities, those in which there is something."""
+    found: list[ReliabilityBin] = []
+    for number in range(bins):
+        mine = [(p, r) for p, r in zip(stated, right, strict=True) if min(int(p * bins), bins - 1) == number]
+        if mine:
+            share = wilson(sum(r for _, r in mine), len(mine))
+            mean = sum(p for p, _ in mine) / len(mine)
+            found.append(ReliabilityBin(stated=mean, right=share.mean, low=share.low, high=share.high, count=len(mine)))
+    return found
+
+
 def calibration_error(stated: Sequence[float], right: Sequence[bool], *, bins: int = 10) -> float:
     """Expected calibration error: how far stated probabilities lie from the shares that came true, over even bins.
 

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -8,6 +9,7 @@ from mar.errors import ConfigError, DataError
 from mar.evaluation.report import write_report
 from mar.evaluation.report.conversation import Thought, converse
 from mar.evaluation.report.facts import Confusion, Shares, Spread
+from mar.evaluation.report.figures import FEWEST_STATED
 from mar.evaluation.report.formats import clean, clip, usd
 from mar.evaluation.report.graph import draw
 from mar.evaluation.report.pareto import Point, pareto_front
@@ -269,6 +271,28 @@ def test_what_a_policy_believed_and_could_have_done_is_on_the_page(tmp_path):
     assert "ask b 80.0 0.001000 2.5 0.7500" in text
     assert "settle – – – –" in text
     assert "looker, 2 agents; 2 calls" in text
+
+
+def test_what_was_stated_at_the_end_is_drawn_beside_what_came_of_it(tmp_path):
+    episodes = [replace(stepwise(), query_id=f"mbpp/{i}") for i in range(FEWEST_STATED)]
+    run = make_run(tmp_path / "run", episodes=episodes, rows=[row("looker", "learned", 0.5, 0.2)])
+    items = json.loads((run / "items.json").read_text())["MasRouter"]
+    (run / "items.json").write_text(
+        json.dumps({"looker": [{**item, "solved": i == 0} for i, item in enumerate(items)]})
+    )
+
+    page, files = report(tmp_path, run)
+
+    stated = WHY.options[0].right
+    assert read_run(run, 1).stated == ((stated, True), *[(stated, False)] * (FEWEST_STATED - 1))
+    assert "reliability-1.png" in [f.name for f in files]
+    assert "What was believed, and what was so" in page
+
+
+def test_nothing_is_drawn_where_nothing_was_stated(tmp_path):
+    page, files = report(tmp_path, make_run(tmp_path / "run", episodes=[episode()] * FEWEST_STATED))
+    assert "reliability-1.png" not in [f.name for f in files]
+    assert "What was believed, and what was so" not in page
 
 
 # The page ---------------------------------------------------------------------------------------------------

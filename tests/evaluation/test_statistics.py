@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from mar.errors import ConfigError
-from mar.evaluation.statistics import Interval, bootstrap_mean, calibration_error, paired_bootstrap, wilson
+from mar.evaluation.statistics import (
+    Interval,
+    bootstrap_mean,
+    calibration_error,
+    paired_bootstrap,
+    reliability_bins,
+    wilson,
+)
 
 
 def test_wilsons_interval_equals_a_value_derived_by_hand():
@@ -105,3 +112,10 @@ def test_calibration_error_is_the_mean_distance_of_what_was_stated_and_what_came
 
     assert found == pytest.approx((0.25 + 0.05) / 5)
     assert math.isnan(calibration_error([], []))
+
+
+def test_bins_of_stated_probabilities_hold_their_means_and_shares():
+    first, last = reliability_bins([0.75, 0.71, 1.0, 0.95], [True, False, True, True])
+    assert (first.stated, first.right, first.count) == (pytest.approx(0.73), 0.5, 2)
+    assert (last.stated, last.right, last.count) == (pytest.approx(0.975), 1.0, 2)
+    assert first.low < 0.5 < first.high

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mar.types import DOMAINS, CallAnswered, CallFailed, Domain, Episode, StepBound
+from mar.types import DOMAINS, CallAnswered, CallFailed, Considered, Domain, Episode, StepBound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class EpisodeFacts:
     cost_usd: float | None  # None: unknown
     latency_s: float
     failure: str | None  # kind of the episode's failure
+    stated: float | None = None  # probability that its answer is right, as its policy stated it when it settled
 
     @classmethod
     def of(cls, episode: Episode, *, run: int, position: int) -> EpisodeFacts:
@@ -45,7 +46,13 @@ class EpisodeFacts:
             cost_usd=episode.cost_usd,
             latency_s=episode.latency_s,
             failure=None if episode.failure is None else episode.failure.kind,
+            stated=_stated(episode),
         )
+
+
+def _stated(episode: Episode) -> float | None:
+    settled = [e.why for e in episode.events if isinstance(e, Considered) and e.index is None]
+    return settled[-1].options[0].right if settled and settled[-1].options else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

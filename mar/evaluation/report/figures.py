@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,8 +18,10 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from mar.evaluation.report.formats import short
 from mar.evaluation.report.pareto import Point, pareto_front
 from mar.evaluation.report.reading import ControllerRow, Run
+from mar.evaluation.statistics import calibration_error, reliability_bins
 
 DPI = 105
+FEWEST_STATED = 20  # episodes in a reliability diagram
 SMOOTHING = 0.9  # weight of the past in the moving average over updates
 MARKERS = {"learned": "*", "single LLM": "o", "fixed mode": "s", "random": "X", "oracle": "^"}
 CURVES = (
@@ -184,6 +187,42 @@ def _draw_trade_off(axis: Axes, theme: Theme, title: str, rows: Sequence[Control
     axis.set_ylabel("accuracy %")
     axis.set_title(short(title, 80), fontsize=9, color=theme.ink)
     axis.legend(frameon=False, fontsize=7, labelcolor=theme.ink)
+
+
+def reliability(run: Run) -> Picture | None:
+    """Stated probabilities of being right against the shares that were; None when too little was stated."""
+    if len(run.stated) < FEWEST_STATED:
+        return None
+    return _picture(
+        name=f"reliability-{run.number}",
+        alt=f"Share right against stated probability, {run.label}, {run.caveat or run.pool}",
+        draw=lambda axis, theme: _draw_reliability(axis, theme, run),
+    )
+
+
+def _draw_reliability(axis: Axes, theme: Theme, run: Run) -> None:
+    stated, right = np.array([s for s, _ in run.stated]), np.array([r for _, r in run.stated], dtype=bool)
+    bins = reliability_bins(stated.tolist(), right.tolist())
+    colour = theme.groups["learned"]
+    axis.plot([0, 1], [0, 1], color=theme.ink, lw=1, alpha=0.6, label="as stated", zorder=1)
+    axis.vlines([b.stated for b in bins], [b.low for b in bins], [b.high for b in bins], color=colour, lw=1.2, zorder=2)
+    axis.scatter(
+        [b.stated for b in bins],
+        [b.right for b in bins],
+        s=[20 + 180 * b.count / len(stated) for b in bins],
+        color=colour,
+        edgecolors=theme.paper,
+        label="episodes, by stated probability (95%)",
+        zorder=3,
+    )
+    axis.set_xlim(0, 1)
+    axis.set_ylim(0, 1.02)
+    axis.set_xlabel("stated probability of being right")
+    axis.set_ylabel("share right")
+    error = calibration_error(stated.tolist(), right.tolist())
+    title = f"{run.label}: {len(stated)} episodes, expected calibration error {error:.3f}"
+    axis.set_title(short(title, 80), fontsize=9, color=theme.ink)
+    axis.legend(frameon=False, fontsize=7, labelcolor=theme.ink, loc="lower right")
 
 
 def curves(runs: Sequence[Run]) -> list[Picture]:

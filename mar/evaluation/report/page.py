@@ -39,6 +39,7 @@ class RunView:
 
     run: Run
     picture: Picture | None
+    reliability: Picture | None
     front: frozenset[int]  # positions of the rows on the Pareto front
     calls: Spread
     agents: Spread
@@ -72,9 +73,15 @@ class Page:
     episodes: tuple[EpisodeView, ...]
 
     @property
+    def stated(self) -> bool:
+        """Whether a run's episodes state what was believed."""
+        return any(view.reliability is not None for view in self.runs)
+
+    @property
     def pictures(self) -> list[Picture]:
         """All figures."""
-        return [*(v.picture for v in self.runs if v.picture is not None), *self.curves]
+        of_runs = [p for v in self.runs for p in (v.picture, v.reliability) if p is not None]
+        return [*of_runs, *self.curves]
 
 
 def write_report(folders: Sequence[Path], out: Path) -> list[Path]:
@@ -127,6 +134,7 @@ def _run_view(run: Run) -> RunView:
     return RunView(
         run=run,
         picture=figures.trade_off(run),
+        reliability=figures.reliability(run),
         front=frozenset(pareto_front(figures.points(rows))),
         calls=Spread.of([len(f.called) for f in run.facts]),
         agents=Spread.of([len(f.roles) for f in run.facts]),

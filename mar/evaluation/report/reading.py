@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -101,6 +101,7 @@ class Run:
     items: dict[str, ItemResult] = field(default_factory=dict[str, ItemResult])  # the learned controller's, by query
     metrics: tuple[dict[str, float], ...] = ()
     facts: tuple[EpisodeFacts, ...] = ()  # by line of the episodes' file
+    stated: tuple[tuple[float, bool], ...] = ()  # stated probabilities of being right, and whether it was so
     gaps: tuple[Gap, ...] = ()
 
     @property
@@ -140,16 +141,20 @@ def read_run(path: Path, number: int) -> Run:
     gaps: list[Gap] = []
     arguments = _arguments(path)
     results = _read(path / "results.json", _results, gaps)
-    items = _read(path / "items.json", lambda file: _items(file, results), gaps)
+    tested = _read(path / "items.json", lambda file: _tested(file, results), gaps) or {}
+    learned = None if results is None else results.learned
+    name = learned.name if learned is not None else next(iter(tested), None)  # the learned one is written first
+    facts = _facts(path / EPISODES, number, gaps)
     metrics = _read(path / "metrics.jsonl", _metrics, gaps)
     return Run(
         number=number,
         path=path,
         arguments=arguments,
         results=results,
-        items=items or {},
+        items={} if name is None else {item.query_id: item for item in tested.get(name, ())},
         metrics=metrics or (),
-        facts=_facts(path / EPISODES, number, gaps),
+        facts=facts,
+        stated=tuple(_stated(facts, tested)),
         gaps=tuple(gaps),
     )
 
@@ -186,13 +191,22 @@ def _results(file: Path) -> Results:
     return validated(Results, read_json(file, finite=False), file.name)
 
 
-def _items(file: Path, results: Results | None) -> dict[str, ItemResult]:
+def _tested(file: Path, results: Results | None) -> dict[str, tuple[ItemResult, ...]]:
+    """Results by controller."""
     by_name = validated(_ITEMS, read_json(file, finite=False), file.name)
     learned = None if results is None else results.learned
     if learned is not None and learned.name not in by_name:
         raise DataError(f"it has no controller {learned.name!r}")
-    name = learned.name if learned is not None else next(iter(by_name), None)  # the learned one is written first
-    return {} if name is None else {item.query_id: item for item in by_name[name]}
+    return by_name
+
+
+def _stated(facts: Sequence[EpisodeFacts], tested: Mapping[str, Sequence[ItemResult]]) -> Iterator[tuple[float, bool]]:
+    """What policies stated of their answers beside what came of them; policies are called as their controllers are."""
+    for name, results in tested.items():
+        mine = [f for f in facts if f.mode == name]
+        for fact, result in zip(mine, results, strict=False):  # other rates of arrival follow
+            if fact.stated is not None and fact.query_id == result.query_id:
+                yield fact.stated, result.solved
 
 
 def _metrics(file: Path) -> tuple[dict[str, float], ...]:
