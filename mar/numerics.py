@@ -8,7 +8,7 @@ machine has. Rejected: PyTorch's deterministic algorithms, which still depend on
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -25,3 +25,21 @@ def one_thread() -> Generator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def minimise(loss: Callable[[], torch.Tensor], free: Sequence[torch.Tensor], *, iterations: int) -> None:
+    """Minimise a loss by L-BFGS over some tensors, in place; they need no gradient before and none afterwards."""
+    for tensor in free:
+        tensor.requires_grad_(True)
+    optimiser = torch.optim.LBFGS(free, max_iter=iterations, line_search_fn="strong_wolfe")
+
+    def step() -> torch.Tensor:
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    optimiser.step(step)
+    for tensor in free:
+        tensor.requires_grad_(False)
+        tensor.grad = None

@@ -32,7 +32,7 @@ from mar.controllers.sequential.mind import SCALE, Mind
 from mar.controllers.sequential.policy import CHARS_PER_TOKEN
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Job, Rollouts
-from mar.numerics import one_thread
+from mar.numerics import minimise, one_thread
 from mar.pool.cards import ModelCard
 from mar.runtime import RunIdentity
 from mar.tasks.task import ItemT
@@ -256,21 +256,13 @@ def _climb(mind: Mind, asked: Sequence[Asked], vectors: torch.Tensor, iterations
     if labelled:
         _begin(beliefs, asked)
     coordinates = mind.topics(vectors)
-    free = [t.requires_grad_(True) for t in beliefs.learned.values()]
-    optimiser = torch.optim.LBFGS(free, max_iter=iterations, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
-        optimiser.zero_grad()
         seen = replace(evidence, skill=beliefs.offsets(coordinates))
         likelihood = Posterior.of(beliefs, seen, rows, gold=labelled, solved=solved).log_likelihood()
-        value = (beliefs.penalty() - likelihood.sum()) / len(asked)
-        value.backward()
-        return value
+        return (beliefs.penalty() - likelihood.sum()) / len(asked)
 
-    optimiser.step(loss)
-    for tensor in free:
-        tensor.requires_grad_(False)
-        tensor.grad = None
+    minimise(loss, list(beliefs.learned.values()), iterations=iterations)
 
 
 def _solved(asked: Sequence[Asked], pairs: Sequence[tuple[list, Numbered]], evidence: Evidence) -> torch.Tensor:

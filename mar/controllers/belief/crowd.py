@@ -27,6 +27,7 @@ import torch
 from mar.controllers.belief.beliefs import Beliefs, Prior
 from mar.controllers.belief.likelihood import chances, family_numbers, nodes
 from mar.controllers.belief.table import NOBODY, Table
+from mar.numerics import minimise
 
 HABIT = Prior(0.0, 0.5)  # of a model's preferences among options when it guesses, logits
 REPEATS = Prior(-1.0, 1.0)  # logit
@@ -85,20 +86,11 @@ class Crowd:
         """
         useless = {"mislabelled", "gain", "harm", "copying"}  # of them a table without grades and readers says nothing
         numbers = {name: t for name, t in self.beliefs.learned.items() if name not in useless}
-        free = [t.requires_grad_(True) for t in (*numbers.values(), self.habits, self.repeats)]
-        optimiser = torch.optim.LBFGS(free, max_iter=iterations, line_search_fn="strong_wolfe")
 
         def loss() -> torch.Tensor:
-            optimiser.zero_grad()
-            likelihood = self.log_likelihood(table)
-            value = (self._penalty() - likelihood.sum()) / len(table)
-            value.backward()
-            return value
+            return (self._penalty() - self.log_likelihood(table).sum()) / len(table)
 
-        optimiser.step(loss)
-        for tensor in free:
-            tensor.requires_grad_(False)
-            tensor.grad = None
+        minimise(loss, [*numbers.values(), self.habits, self.repeats], iterations=iterations)
 
     def _penalty(self) -> torch.Tensor:
         habits = (((self.habits - HABIT.mean) / HABIT.spread) ** 2).sum() / 2

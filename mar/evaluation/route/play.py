@@ -18,9 +18,10 @@ from mar.concurrency import gather
 from mar.controllers.base import Controller, Planned, PlanSpace
 from mar.controllers.sequential.calls import Asked
 from mar.errors import InternalError
+from mar.evaluation.recorded_task import WholeReply
 from mar.evaluation.route.calls import Calls, Floats
 from mar.numerics import one_thread
-from mar.types import AnswerFormat, Move, Query, Said, Settle, Usage, View
+from mar.types import Move, Query, Said, Settle, Usage, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,39 +43,9 @@ class Played:
         return Played(quality=self.quality[at], usd=self.usd[at], calls=self.calls[at])
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """Answers as they were read: the text is the answer."""
-
-    form: AnswerFormat
-
-    @property
-    def final_role(self) -> str:
-        """The form's."""
-        return self.form.final_role
-
-    @property
-    def instruction(self) -> str:
-        """The form's."""
-        return self.form.instruction
-
-    @property
-    def choices(self) -> int | None:
-        """The form's."""
-        return self.form.choices
-
-    def extract(self, text: str) -> str | None:
-        """The text; of nothing nothing."""
-        return text or None
-
-    def equivalent(self, a: str, b: str) -> bool:
-        """As the form says."""
-        return self.form.equivalent(a, b)
-
-
 def play(controller: Controller, calls: Calls, space: PlanSpace) -> Played:
     """A controller on all rows; what it decides is decided on each row alone."""
-    queries = [replace(q, answer_format=Given(q.answer_format)) for q in calls.queries]
+    queries = [replace(q, answer_format=WholeReply(q.answer_format)) for q in calls.queries]
     with one_thread():
         planned = controller.plan(queries, space)
         if any(p.policy is not None for p in planned):
