@@ -1,0 +1,1 @@
+"""Limits that hold over all workers of a gateway: counters in a store, changed atomically; see `base`."""

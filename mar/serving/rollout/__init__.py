@@ -1,0 +1,1 @@
+"""New versions of controllers on their way: watched in shadow, tried on a share of requests, promoted or taken back."""
