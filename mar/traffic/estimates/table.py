@@ -1,0 +1,106 @@
+"""A log as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mar.traffic.records import Logged, Outcome, OutcomeKind
+
+Floats = npt.NDArray[np.float64]
+Vectors = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Worth = Callable[[Logged], float | None]
+
+TRUST: tuple[OutcomeKind, ...] = ("tests", "grader", "rating", "judge", "edit", "retry", "agreement")
+"""Kinds of outcomes, what says most first: of a request that has several, the first kind counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Requests that can be learned from, in the log's order."""
+
+    arms: tuple[str, ...]  # K
+    drawn: Ints  # what was done: number of an arm, (n,)
+    probability: Floats  # with which the policy that served it drew each arm, (n, K); 0: it could not
+    worth: Floats  # 0 to 1, (n,); NaN: nobody said
+    usd: Floats  # (n,); NaN: not known
+    seconds: Floats  # (n,)
+    vectors: Vectors  # embeddings of the questions, (n, d)
+    person: Ints  # who asked, or which conversation: numbers of groups that share luck, (n,)
+
+    def __len__(self) -> int:
+        return len(self.drawn)
+
+    def rows(self, at: npt.NDArray[np.bool_] | Ints) -> Table:
+        """Some of the rows, in this order."""
+        return Table(
+            arms=self.arms,
+            drawn=self.drawn[at],
+            probability=self.probability[at],
+            worth=self.worth[at],
+            usd=self.usd[at],
+            seconds=self.seconds[at],
+            vectors=self.vectors[at],
+            person=self.person[at],
+        )
+
+    @property
+    def rated(self) -> int:
+        """How many requests somebody said something about."""
+        return int((~np.isnan(self.worth)).sum())
+
+    def folds(self, count: int, seed: int = 0) -> Ints:
+        """Numbers of folds, (n,): all of a person's requests are in one, so nobody is learned from and tested on."""
+        people = int(self.person.max()) + 1 if len(self) else 0
+        order = np.random.default_rng(seed).permutation(people)
+        return (order % count)[self.person]
+
+
+def worth_of(outcomes: Sequence[Outcome], kinds: Sequence[OutcomeKind] = TRUST) -> float | None:
+    """The mean of the most trusted kind that there is; None: there is none."""
+    for kind in kinds:
+        if values := [outcome.value for outcome in outcomes if outcome.kind == kind]:
+            return min(1.0, max(0.0, sum(values) / len(values)))
+    return None
+
+
+def usable(logged: Logged) -> bool:
+    """Whether it can be learned from: it was answered, the question was kept in some form, what was drawn is known."""
+    kept = logged.embedding is not None or bool(logged.text)
+    return logged.status == 200 and kept and bool(logged.arms) and logged.arm.probability > 0
+
+
+def table_of(log: Sequence[Logged], worth: Worth = lambda logged: worth_of(logged.outcomes)) -> Table:
+    """Requests that are `usable` as arrays. Who states neither a user nor a conversation is taken to be somebody else.
+
+    Args:
+        log: Requests, all with embeddings of one encoder.
+        worth: What an answer was worth, 0 to 1; None: nobody said.
+    """
+    names = tuple(dict.fromkeys(arm.name for logged in log for arm in logged.arms))
+    place = {name: k for k, name in enumerate(names)}
+    probability = np.zeros((len(log), len(names)))
+    for i, logged in enumerate(log):
+        for arm in logged.arms:
+            probability[i, place[arm.name]] += arm.probability
+    people: dict[str, int] = {}
+    groups = [logged.user or logged.conversation or f"request {logged.id}" for logged in log]
+    width = len(log[0].embedding or ()) if log else 0
+    return Table(
+        arms=names,
+        drawn=np.array([place[logged.arm.name] for logged in log], dtype=np.int64),
+        probability=probability,
+        worth=_numbers([worth(logged) for logged in log]),
+        usd=_numbers([logged.cost_usd for logged in log]),
+        seconds=_numbers([logged.seconds for logged in log]),
+        vectors=np.array([logged.embedding for logged in log], dtype=np.float32).reshape(len(log), width),
+        person=np.array([people.setdefault(group, len(people)) for group in groups], dtype=np.int64),
+    )
+
+
+def _numbers(values: Sequence[float | None]) -> Floats:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
