@@ -1,0 +1,69 @@
+"""A connection between the driver and a worker: words both ways, those of one turn of the event loop in one message.
+
+A message is a line of JSON, a list of words; a word is a list that begins with what it is. The more there is to say,
+the more words share a message, and with it all that a message costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, cast
+
+LONGEST = 1 << 20  # bytes of a message
+
+
+class Wire(asyncio.Protocol):
+    """One end of a connection.
+
+    Args:
+        heard: Takes each message that comes.
+        lost: Is called when the connection has ended.
+    """
+
+    def __init__(self, heard: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+        self._heard, self._lost = heard, lost
+        self._loop = asyncio.get_running_loop()
+        self._rest = b""  # a message that has begun
+        self._words: list[Any] = []  # that have been said and not sent
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        *messages, self._rest = (self._rest + data).split(b"\n")
+        for message in messages:
+            self._heard(message)
+        if len(self._rest) > LONGEST:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = None
+        self._lost()
+
+    def say(self, *word: Any) -> None:
+        """Send a word, after those before it. Where the connection has ended, nobody hears it."""
+        if not self._words:
+            self._loop.call_soon(self._send)
+        self._words.append(word)
+
+    def send(self, message: bytes) -> None:
+        """Send a message."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(message + b"\n")
+
+    def close(self) -> None:
+        """End the connection, once all that was said is sent."""
+        self._send()
+        if self._transport is not None:
+            self._transport.close()
+
+    def _send(self) -> None:
+        words, self._words = self._words, []
+        if words:
+            self.send(json.dumps(words).encode())

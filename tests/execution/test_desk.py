@@ -1,0 +1,109 @@
+"""Money and models' limits that hold over all workers, whatever becomes of them."""
+
+import math
+from functools import partial
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+
+from mar.errors import LimitReached
+from mar.execution import Workers, executor
+from mar.execution.desk import Desk, far_purse
+from mar.pool.cards import ModelCard
+from mar.runtime import Account, Ledger
+from mar.types import Usage
+from tests.execution.paying import COST, WORST, Paying
+
+CARDS = {"m": ModelCard(name="m", concurrency=4)}
+
+
+def test_eight_workers_never_spend_more_than_one_dollar_and_a_killed_one_s_try_counts_at_its_worst(tmp_path):
+    said = []
+
+    async def main():
+        ledger = Ledger(1.0, account=Account(tmp_path / "spending"))
+        desk = Desk(ledger, CARDS)
+        async with desk.open() as address:
+            work = Paying(desk=address, folder=tmp_path)
+            with executor(Workers(workers=8), say=said.append) as workers:
+                outcomes = await anyio.to_thread.run_sync(partial(workers.run, work, range(60)))
+            await desk.settled()
+        return outcomes, ledger
+
+    outcomes, ledger = anyio.run(main)
+    bills = [float(line) for line in (tmp_path / "bills").read_text().split()]
+    assert len(said) == 1
+    # The one that was killed is booked at 2/32; 28 more at 1/32 leave room for a try of 2/32, and 29 do not.
+    assert outcomes.count("paid") == 29
+    assert len(bills) == 29 + 1
+    assert ledger.spent_usd == 29 * COST + WORST
+    assert sum(bills) < ledger.spent_usd <= 1.0
+    assert all("may cost 1 USD; 0.968750 are spent" in outcome for outcome in outcomes if outcome != "paid")
+    assert "may cost 1 USD" in ledger.reached
+    assert Account(tmp_path / "spending").before.usd == ledger.spent_usd
+
+
+def on_a_desk(ledger, main):
+    async def run():
+        async with Desk(ledger, CARDS).open() as desk:
+            return await main(desk)
+
+    return anyio.run(run)
+
+
+def test_two_workers_share_a_model_s_slots():
+    under_way, most = set(), []
+
+    async def main(desk):
+        async def work(number, purse):
+            async with purse.hold(0.0, "m"):
+                under_way.add(number)
+                most.append(len(under_way))
+                await anyio.wait_all_tasks_blocked()
+                under_way.remove(number)
+
+        async with far_purse(desk) as one, far_purse(desk) as other, anyio.create_task_group() as tasks:
+            for number in range(16):
+                tasks.start_soon(work, number, (one, other)[number % 2])
+
+    on_a_desk(Ledger(), main)
+    assert len(most) == 16
+    assert max(most) <= 4
+
+
+def test_what_a_try_cost_arrives_as_it_was_said():
+    async def main(desk):
+        async with far_purse(desk) as purse:
+            async with purse.hold(0.5, "m") as one:
+                one.usage = Usage(calls=1, cost_usd=0.25, uncertain_usd=0.125)
+            async with purse.hold(None, "m") as one:
+                one.usage = Usage(calls=1, cost_usd=None)
+            with pytest.raises(ValueError, match="the call failed"):
+                async with purse.hold(0.5, "m"):
+                    raise ValueError("the call failed")
+            while ledger.spent.uncertain_calls < 2:
+                await anyio.lowlevel.checkpoint()
+
+    ledger = Ledger()
+    on_a_desk(ledger, main)
+    assert ledger.spent_usd == 0.25 + 0.5
+    assert ledger.spent.uncertain_usd == 0.125 + 0.5
+    assert ledger.unknown_calls == 1
+
+
+def test_a_desk_serves_nobody_without_the_run_s_token_and_a_worker_without_a_desk_pays_nothing():
+    async def main(desk):
+        stranger = type(desk)(host=desk.host, port=desk.port, token="x")
+        async with far_purse(stranger) as purse:
+            with pytest.raises(LimitReached, match="the driver of this run is gone"):
+                async with purse.hold(0.1, "m"):
+                    raise AssertionError("it was let in")
+            with pytest.raises(LimitReached, match="the driver of this run is gone"):
+                async with purse.hold(math.inf, "m"):
+                    raise AssertionError("it was let in")
+
+    ledger = Ledger(1.0)
+    on_a_desk(ledger, main)
+    assert ledger.spent_usd == 0

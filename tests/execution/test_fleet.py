@@ -1,0 +1,78 @@
+"""Work in processes of this machine: the same outcomes, whatever becomes of the workers."""
+
+import os
+from contextlib import ExitStack
+
+import pytest
+
+from mar.errors import ConfigError, DataError
+from mar.execution import InProcess, Workers, executor
+from mar.execution import fleet as fleets
+from mar.execution.work import opened
+from tests.execution.sums import Sum, Sums
+
+JOBS = [Sum(a=i, b=2 * i) for i in range(6)]
+WHOLE = [0, 3, 6, 9, 12, 15]
+
+
+@pytest.fixture(scope="module")
+def two():
+    said = []
+    with executor(Workers(workers=2), say=said.append) as found:
+        found.said = said
+        yield found
+
+
+def test_workers_give_the_outcomes_of_one_process_in_the_order_of_the_jobs(two):
+    done = []
+    here = InProcess().run(Sums(), JOBS)
+    there = two.run(Sums(), JOBS, lambda number, outcome, worker: done.append((number, outcome[0], worker)))
+    assert [s for s, _ in here] == [s for s, _ in there] == WHOLE
+    assert {pid for _, pid in here} == {os.getpid()}
+    assert os.getpid() not in {pid for _, pid in there}
+    assert sorted(done)[2][:2] == (2, 6)
+    assert all(worker for _, _, worker in done)
+
+
+def test_a_killed_worker_s_job_is_done_by_another_one_and_people_are_told(two, tmp_path):
+    jobs = [*JOBS, Sum(a=1, b=1, once=tmp_path / "killed", happens="killed")]
+    assert [s for s, _ in two.run(Sums(), jobs)] == [*WHOLE, 2]
+    assert any("was lost (process" in line and "ended by signal 9" in line for line in two.said)
+
+
+def test_a_worker_that_waits_for_a_place_is_given_no_job():
+    class Here:
+        """Runs a job at once; the second one never has a place."""
+
+        def __init__(self, name, sent, at_once):
+            self.name, self.placed = name, name == "worker 1"
+            self.open = ExitStack()
+            self.start = self.open.enter_context(opened(sent))
+
+        def submit(self, job):
+            assert self.placed
+            return self.start(job)
+
+        def stop(self):
+            self.open.close()
+
+    with fleets.Fleet(Here, 2) as found:
+        assert [s for s, _ in found.run(Sums(), JOBS)] == WHOLE
+
+
+def test_a_worker_that_stands_still_is_not_waited_for(two, tmp_path, monkeypatch):
+    monkeypatch.setattr(fleets, "STRAGGLER_S", 0.2)
+    jobs = [Sum(a=1, b=1, once=tmp_path / "still", happens="stands still"), *JOBS]
+    assert [s for s, _ in two.run(Sums(), jobs)] == [2, *WHOLE]
+
+
+def test_what_a_job_or_the_opening_raises_is_raised_here(two):
+    with pytest.raises(DataError, match="7 is no number"):
+        two.run(Sums(), [*JOBS, Sum(a=7, b=0, wrong=True)])
+    with pytest.raises(ConfigError, match="no such pool"):
+        two.run(Sums(cannot="no such pool"), JOBS)
+
+
+def test_what_is_open_is_refused_in_one_line(two):
+    with pytest.raises(ConfigError, match=r"a job of this run cannot be sent to a worker: .* without --workers"):
+        two.run(Sums(), [lambda: 1])
