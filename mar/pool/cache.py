@@ -1,20 +1,21 @@
 """Every paid token is kept: a response cache around any chat model.
 
-A request that was answered before, by this process or another, is answered from disk, with the latency and the usage
-of the first time and `cached=True`. Of identical requests that are under way at once in one process only the first
-calls the model. Failures are never kept. A cache that cannot be read or written at the moment costs money but no
-answers: it is warned about, and the model is called.
+A request that was answered before, by this process or another, is answered from where replies are kept, with the
+latency and the usage of the first time and `cached=True`, for as long as they are. Of identical requests that are under
+way at once in one process only the first calls the model. Failures are never kept. A cache that cannot be read or
+written at the moment costs money but no answers: it is warned about, and the model is called.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -23,13 +24,14 @@ from pydantic_core import PydanticSerializationError
 
 from mar.cachefile import FAILURES
 from mar.clock import real_work
-from mar.concurrency import PerLoop
-from mar.environment import cache_folder
-from mar.errors import CallError, Charge, ConfigError
+from mar.concurrency import OpensPerLoop
+from mar.environment import DAYS_KEPT, cache_folder
+from mar.errors import CallError, Charge, ConfigError, StoreUnavailable
+from mar.pool.asking import ReportsTelemetry, StatesCosts, ask, embed
 from mar.pool.cache_store import RESPONSES, ResponseStore, cache_key
 from mar.pool.cards import ModelCard
-from mar.pool.pool import ReportsTelemetry, StatesCosts, ask
-from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
+from mar.pool.openai_form import deltas
+from mar.types import ChatModel, ChatReply, ChatRequest, Delta, DeltaHandler, ModelTelemetry
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -37,7 +39,78 @@ UNUSABLE = (
     *FAILURES,
     ValidationError,
     PydanticSerializationError,
-)  # of a file, of what it holds, of what cannot be kept
+    StoreUnavailable,
+)  # of a file or a store, of what it holds, of what cannot be kept
+
+# For whom alone the calls of the running task are answered; "": for everybody. It belongs to whoever asks, not to what
+# is asked: models never see it.
+_APART: ContextVar[str] = ContextVar("apart", default="")
+
+
+@contextmanager
+def apart(whose: str) -> Generator[None]:
+    """What is asked inside, in tasks that are started there as well, is answered from what was kept for them alone."""
+    before = _APART.set(whose)
+    try:
+        yield
+    finally:
+        _APART.reset(before)
+
+
+class Replies(Protocol):
+    """Where replies are kept, by key. What it raises of `UNUSABLE` costs money but no answers."""
+
+    @property
+    def where(self) -> str:
+        """Which place it is, for messages."""
+        ...
+
+    async def get(self, key: bytes) -> ChatReply | None:
+        """The reply kept under a key, as it was first given; None: none, or no longer."""
+        ...
+
+    async def put(self, key: bytes, reply: ChatReply) -> None:
+        """Keep a reply."""
+        ...
+
+
+class FileReplies(OpensPerLoop[ResponseStore]):
+    """Replies in a file that several processes may share. Use it as `async with replies:`.
+
+    Args:
+        path: The file; None: in the cache folder.
+        days: For how long a reply is given.
+    """
+
+    def __init__(self, path: Path | str | None = None, *, days: float = DAYS_KEPT) -> None:
+        self.path = cache_folder() / RESPONSES if path is None else Path(path)
+        self.where = f"response cache {self.path}"
+        self._days = days
+        super().__init__(self.where)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[ResponseStore]:
+        store = await _in_thread(lambda: ResponseStore(self.path, days=self._days))
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @property
+    def _store(self) -> ResponseStore:
+        found = self._here.get()
+        assert found is not None, "the file is not open"
+        return found
+
+    async def get(self, key: bytes) -> ChatReply | None:
+        """See `Replies`."""
+        store = self._store
+        return await _in_thread(lambda: store.get(key))
+
+    async def put(self, key: bytes, reply: ChatReply) -> None:
+        """See `Replies`."""
+        store = self._store
+        await _in_thread(lambda: store.put(key, reply))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,49 +126,40 @@ class _Flight:
 class _Open:
     """What is open in one event loop."""
 
-    store: ResponseStore | None  # None: it cannot be opened
+    replies: Replies | None  # None: the place cannot be opened
     flights: dict[bytes, _Flight] = field(default_factory=dict[bytes, _Flight])
 
 
-class CachedModel:
+class CachedModel(OpensPerLoop[_Open]):
     """A chat model with a response cache in front. Use it as `async with model:`.
 
     Args:
         model: The model that answers what the cache does not hold.
-        path: The cache's file; None: in the cache folder.
+        replies: Where replies are kept; the cache opens it where it has to be opened.
         cards: The models. What a card says about who answers is part of the key; without one it is the model's name.
     """
 
     books_tries = True
 
-    def __init__(self, model: ChatModel, path: Path | str | None = None, *, cards: Iterable[ModelCard] = ()) -> None:
-        self.model = model
-        self.path = cache_folder() / RESPONSES if path is None else Path(path)
+    def __init__(self, model: ChatModel, replies: Replies, *, cards: Iterable[ModelCard] = ()) -> None:
+        self.model, self.replies = model, replies
         self._cards = {card.name: card for card in cards}
         self._warned = False
-        self._here = PerLoop("response cache", self._open)
-
-    async def __aenter__(self) -> Self:
-        await self._here.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._here.__aexit__(kind, error, trace)
+        super().__init__("response cache")
 
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[_Open]:
         async with AsyncExitStack() as stack:
-            store = None
-            try:
-                store = await _in_thread(lambda: ResponseStore(self.path))
-                stack.callback(store.close)
-            except ConfigError as error:
-                self._warn(str(error))
+            replies: Replies | None = self.replies
+            if isinstance(self.replies, AbstractAsyncContextManager):
+                try:
+                    await stack.enter_async_context(self.replies)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+                except ConfigError as error:
+                    replies = None
+                    self._warn(str(error))
             if isinstance(self.model, AbstractAsyncContextManager):
                 await stack.enter_async_context(self.model)
-            yield _Open(store=store)
+            yield _Open(replies=replies)
 
     def telemetry(self) -> Mapping[str, ModelTelemetry]:
         """The wrapped model's figures."""
@@ -104,6 +168,14 @@ class CachedModel:
     def stated_costs(self) -> frozenset[str]:
         """Models whose replies carry their own cost, as the wrapped model says."""
         return self.model.stated_costs() if isinstance(self.model, StatesCosts) else frozenset()
+
+    async def embed(self, request: ChatRequest) -> ChatReply:
+        """Vectors of texts, from the wrapped model. They are not kept.
+
+        Raises:
+            CallError: The call failed for good.
+        """
+        return await embed(self.model, request)
 
     async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
         """Answer one request, from the cache where it can. A cached reply is streamed as one piece.
@@ -115,7 +187,9 @@ class CachedModel:
         here = self._here.get()
         if here is None:
             raise ConfigError("the response cache is not open; use it inside `async with`")
-        key = cache_key(request, self._cards.get(request.model))
+        key, whose = cache_key(request, self._cards.get(request.model)), _APART.get()
+        if whose:
+            key = hashlib.blake2b(key, key=hashlib.blake2b(whose.encode()).digest(), digest_size=32).digest()
         while True:
             flight = here.flights.get(key)
             if flight is None:
@@ -130,10 +204,10 @@ class CachedModel:
     async def _lead(self, here: _Open, key: bytes, request: ChatRequest, on_delta: DeltaHandler | None) -> ChatReply:
         flight = here.flights[key] = _Flight()
         try:
-            kept = await self._get(here.store, key)
+            kept = await self._get(here.replies, key)
             flight.reply = kept or await ask(self.model, request, on_delta)
             if kept is None:
-                await self._put(here.store, key, flight.reply)
+                await self._put(here.replies, key, flight.reply)
                 return flight.reply
             return _served(kept, on_delta)
         except CallError as error:
@@ -143,21 +217,21 @@ class CachedModel:
             del here.flights[key]
             flight.landed.set()
 
-    async def _get(self, store: ResponseStore | None, key: bytes) -> ChatReply | None:
+    async def _get(self, replies: Replies | None, key: bytes) -> ChatReply | None:
         try:
-            return None if store is None else await _in_thread(lambda: store.get(key))
+            return None if replies is None else await replies.get(key)
         except UNUSABLE as error:
-            self._warn(f"response cache {self.path} could not be read: {error}")
+            self._warn(f"{self.replies.where} could not be read: {error}")
             return None
 
-    async def _put(self, store: ResponseStore | None, key: bytes, reply: ChatReply) -> None:
+    async def _put(self, replies: Replies | None, key: bytes, reply: ChatReply) -> None:
         # A cancellation that comes now must not throw away an answer that has been paid for.
         with anyio.CancelScope(shield=True):
             try:
-                if store is not None:
-                    await _in_thread(lambda: store.put(key, reply))
+                if replies is not None:
+                    await replies.put(key, reply)
             except UNUSABLE as error:
-                self._warn(f"response cache {self.path} could not be written: {error}")
+                self._warn(f"{self.replies.where} could not be written: {error}")
 
     def _warn(self, problem: str) -> None:
         if not self._warned:
@@ -172,7 +246,8 @@ async def _in_thread(work: Callable[[], T]) -> T:
 
 def _served(reply: ChatReply, on_delta: DeltaHandler | None) -> ChatReply:
     if on_delta is not None:
-        on_delta(reply.text)
+        for delta in (Delta(text=reply.text),) if reply.verbatim is None else deltas(reply):
+            on_delta(delta)
     return replace(reply, cached=True, learned=())
 
 

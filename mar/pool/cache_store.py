@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,19 @@ from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
-from mar.cachefile import FAILURES, open_private
-from mar.environment import CACHE_VARIABLE
+from mar.cachefile import FAILURES, open_private, write_ahead
+from mar.environment import CACHE_VARIABLE, DAYS_KEPT
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
 from mar.reading import refusal
-from mar.types import ChatReply, ChatRequest
+from mar.types import ChatReply, ChatRequest, Message
 
 RESPONSES = "responses.sqlite"  # in the cache folder
 SCHEMA_VERSION = 1
+DAY_S = 86_400.0
 
 _REPLY: TypeAdapter[ChatReply] = TypeAdapter(ChatReply)
+_BY_AGE = "CREATE INDEX IF NOT EXISTS replies_by_age ON replies (created)"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key BLOB PRIMARY KEY,
@@ -41,7 +43,16 @@ CREATE TABLE IF NOT EXISTS replies (
 # What a card says that has no bearing on an answer, or is in the request.
 _NO_BEARING = frozenset(
     {"name", "description", "price_in", "price_out", "price_gpu_second", "context_tokens", "key_env"}
-    | {"concurrency", "requests_per_minute", "timeout_s", "tags", "base_url", "served_name", "max_output_tokens"}
+    | {
+        "concurrency",
+        "requests_per_minute",
+        "timeout_s",
+        "hedge_s",
+        "tags",
+        "base_url",
+        "served_name",
+        "max_output_tokens",
+    }
 )
 
 
@@ -76,16 +87,28 @@ def cache_key(request: ChatRequest, card: ModelCard | None = None) -> bytes:
     """
     determining = {
         "model": request.model if card is None else who_answers(card),
-        "messages": [[m.speaker, m.text] for m in request.messages],
+        "messages": [_message(m) for m in request.messages],
         "max_tokens": card.max_output_tokens if card and request.max_tokens is None else request.max_tokens,
         "temperature": None if request.temperature is None else float(request.temperature),
         "top_p": None if request.top_p is None else float(request.top_p),
         "stop": list(request.stop),
         "logprobs": request.logprobs,
         "sample": request.sample,
+        **({"tools": [[t.name, t.description, t.parameters] for t in request.tools]} if request.tools else {}),
+        **({} if request.verbatim is None else {"verbatim": _determining(request.verbatim)}),
     }
     canonical = json.dumps(determining, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.blake2b(canonical.encode(), digest_size=32).digest()
+
+
+def _message(message: Message) -> list[Any]:
+    calls = [[[c.id, c.name, c.arguments] for c in message.calls]] if message.calls else []
+    return [message.speaker, message.text, *([message.call_id] if message.call_id else []), *calls]
+
+
+def _determining(verbatim: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a client's own request determines the answer: not the name that the client has for the model."""
+    return {name: value for name, value in verbatim.items() if name not in ("model", "stream", "stream_options")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +138,16 @@ class CacheStats:
 class ResponseStore:
     """Replies by key, on disk. Its methods block; threads of one process may share it.
 
+    Args:
+        path: The file. Replies that are too old are dropped from it when it is opened.
+        days: For how long a reply is given; None: for ever.
+
     Raises:
         ConfigError: The file cannot be opened as a response cache.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, days: float | None = DAYS_KEPT) -> None:
+        self.path, self._days = path, days
         self._lock = threading.Lock()
         with self._sqlite_errors():
             self._db = open_private(path)
@@ -140,7 +167,7 @@ class ResponseStore:
 
     def _prepare(self) -> None:
         # WAL lets readers go on while one process writes; NORMAL loses nothing but the last writes on a power cut.
-        self._db.execute("PRAGMA journal_mode=WAL")
+        write_ahead(self._db)
         self._db.execute("PRAGMA synchronous=NORMAL")
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version not in (0, SCHEMA_VERSION):
@@ -148,7 +175,14 @@ class ResponseStore:
                 f"response cache {self.path}: schema version {version}, expected {SCHEMA_VERSION}; move it away"
             )
         self._db.execute(_SCHEMA)
+        self._db.execute(_BY_AGE)
+        self._db.execute("DELETE FROM replies WHERE created < ?", (self._oldest,))
         self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    @property
+    def _oldest(self) -> float:
+        """When a reply may have been given at the earliest, in seconds since 1970."""
+        return 0.0 if self._days is None else time.time() - DAY_S * self._days
 
     def close(self) -> None:
         """Close the file."""
@@ -158,7 +192,8 @@ class ResponseStore:
     def get(self, key: bytes) -> ChatReply | None:
         """The reply kept under a key, as it was first given."""
         with self._lock:
-            row = self._db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+            kept = "SELECT reply FROM replies WHERE key = ? AND created >= ?"
+            row = self._db.execute(kept, (key, self._oldest)).fetchone()
         return None if row is None else _REPLY.validate_json(row[0])
 
     def put(self, key: bytes, reply: ChatReply) -> None:
@@ -166,6 +201,7 @@ class ResponseStore:
         text = _REPLY.dump_json(reply).decode()
         row = (key, reply.model, time.time(), reply.prompt_tokens, reply.completion_tokens, text)
         with self._lock:
+            self._db.execute("DELETE FROM replies WHERE key = ? AND created < ?", (key, self._oldest))
             self._db.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def stats(self) -> CacheStats:

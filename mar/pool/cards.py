@@ -36,6 +36,8 @@ class ModelCard(BaseModel):
     concurrency: int = Field(default=16, gt=0)  # calls under way at once
     requests_per_minute: Positive | None = None
     timeout_s: Positive = 120.0  # of one try
+    hedge_s: Positive | None = None  # a call that takes longer is made a second time; None: never
+    embeddings: bool = False  # it makes vectors of texts, and no answers: no plan gets it
     tags: tuple[str, ...] = ()
     dialect: Dialect = Dialect()  # what its server takes, as far as that is known beforehand
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None  # of every call, whatever is asked for

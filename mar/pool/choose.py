@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from mar.errors import ConfigError
+from mar.pool.breaker import BreakerPolicy
 from mar.pool.pool import Pool
 from mar.pool.recording_table import RecordingTable, load_table
 from mar.pool.settings import pool_from_env
@@ -24,13 +25,15 @@ AUTO = "auto"
 REPLAY = "replay:"
 
 
-def configured_pool(choice: str) -> Pool | None:
+def configured_pool(choice: str, *, cache: bool = False, breaker: BreakerPolicy | None = None) -> Pool | None:
     """The live pool that a `--pool` option means, or None for a simulated one.
 
     Args:
         choice: "auto" (what the environment configures, else simulated), "simulated" (well-known models),
             "simulated-vllm" (five open-weight models on two GPUs), "simulated-specialists" (three made-up ones), or a
             pool file.
+        cache: Whether answers are kept in the response cache: for trainings and batches, which ask the same again.
+        breaker: When a server that is ill is left alone for a while; None: never.
 
     Raises:
         ConfigError: The file or the environment cannot be used.
@@ -43,14 +46,14 @@ def configured_pool(choice: str) -> Pool | None:
             "answers are replayed by the experiments' run_*.py of a benchmark and by mar train"
         )
     if choice == AUTO:
-        return pool_from_env()
+        return pool_from_env(cache=cache, breaker=breaker)
     if not Path(choice).is_file():
         what = "a folder" if Path(choice).is_dir() else "no file that exists"
         raise ConfigError(
             f"--pool is {choice!r}, {what}; expected auto, {', '.join(CATALOGUES)}, a pool file, or in run_*.py and "
             f"mar train {REPLAY}TABLE"
         )
-    return pool_from_env(Path(choice))
+    return pool_from_env(Path(choice), cache=cache, breaker=breaker)
 
 
 def recorded_table(choice: str) -> RecordingTable | None:
@@ -63,24 +66,24 @@ def recorded_table(choice: str) -> RecordingTable | None:
 
 
 async def choose_pool(choice: str, world: Callable[[], Awaitable[World]], *, effects: float = 1.0) -> Pool:
-    """The pool that a `--pool` option means; the world is only built when it is a simulated one.
+    """The pool of a batch that a `--pool` option means; the world is only built when it is a simulated one.
 
     Args:
         choice: As for `configured_pool`.
         world: Builds what the simulated pool knows.
         effects: Factor on the simulated pool's assumed effects of peers, roles, strategies and feedback.
     """
-    return configured_pool(choice) or _simulated(choice, await world(), effects)
+    return configured_pool(choice, cache=True) or _simulated(choice, await world(), effects)
 
 
-def empty_pool(choice: str) -> Pool:
-    """The pool that a `--pool` option means; a simulated one knows no item."""
-    return configured_pool(choice) or _simulated(choice, EMPTY_WORLD, 1.0)
+def empty_pool(choice: str, *, cache: bool = False, breaker: BreakerPolicy | None = None) -> Pool:
+    """The pool that a `--pool` option means, arguments as for `configured_pool`; a simulated one knows no item."""
+    return configured_pool(choice, cache=cache, breaker=breaker) or _simulated(choice, EMPTY_WORLD, 1.0)
 
 
-def default_pool(*, pool_file: str | Path | None = None, env_file: str | Path = ".env") -> Pool:
+def default_pool(*, pool_file: str | Path | None = None, env_file: str | Path = ".env", cache: bool = False) -> Pool:
     """The live pool that is configured, or a simulated one that knows no item."""
-    return pool_from_env(pool_file, env_file=env_file) or simulated_pool(EMPTY_WORLD)
+    return pool_from_env(pool_file, env_file=env_file, cache=cache) or simulated_pool(EMPTY_WORLD)
 
 
 def _simulated(choice: str, world: World, effects: float) -> Pool:

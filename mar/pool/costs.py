@@ -6,27 +6,67 @@ The yardstick is what a provider charges for. A try that brought no usable answe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mar.errors import Charge
 from mar.pool.cards import ModelCard
-from mar.types import ZERO_USAGE, ChatReply, ChatRequest, Message, Usage
+from mar.pool.decoded import items, mapping
+from mar.pool.openai_verbatim import asked_limit
+from mar.types import ZERO_USAGE, ChatReply, ChatRequest, Message, ToolSpec, Usage
 
+TOOLS_PREAMBLE = 512  # tokens at the most: how chat templates tell a model to call tools takes 50 to 400
+IMAGE_TOKENS = 50_000  # of one at the most: gpt-4o-mini takes 48,169 for the largest, other models far fewer
 BELIEVABLE = 16  # how many times its stated context a card may understate; a count beyond that is no count
 
 
-def most_tokens(messages: Sequence[Message]) -> int:
-    """More tokens than a prompt can have: a token stands for at least one byte, and each message has a frame."""
-    return sum(len(m.text.encode(errors="surrogatepass")) + 16 for m in messages)
+def most_tokens(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> int:
+    """More tokens than a prompt can have: a token stands for at least one byte, and each message has a frame.
+
+    Tools are told in a preamble, where servers lay their schemas out with white space of their own.
+    """
+    said = sum(len(m.written.encode(errors="surrogatepass")) + 16 * (1 + len(m.calls)) for m in messages)
+    told = sum(2 * len(t.written.encode(errors="surrogatepass")) for t in tools)
+    return said + (told + TOOLS_PREAMBLE if tools else 0)
+
+
+def most_tokens_verbatim(body: Mapping[str, Any]) -> int:
+    """The same of a client's own request: each of its bytes may be a token, and an image is many."""
+    images, rest = 0, list[object]()
+    for message in items(body.get("messages")):
+        parts = items(mapping(message).get("content"))
+        others = [part for part in parts if "image" not in str(mapping(part).get("type"))]
+        images += len(parts) - len(others)
+        rest.append({**mapping(message), "content": others} if len(others) < len(parts) else message)
+    size = _written({**body, "messages": rest}) + 16 * len(rest) + IMAGE_TOKENS * images
+    return size + (_written(body["tools"]) + TOOLS_PREAMBLE if body.get("tools") else 0)
+
+
+def _written(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False, default=str).encode(errors="surrogatepass"))
 
 
 def worst_cost(request: ChatRequest, card: ModelCard) -> float | None:
     """USD that one try costs at the most; None when its price is unknown."""
-    return card.cost_usd(
-        prompt_tokens=most_tokens(request.messages),
-        completion_tokens=card.max_output_tokens if request.max_tokens is None else request.max_tokens,
-        seconds=request.timeout_s or card.timeout_s,
-    )
+    body, limit = request.verbatim, request.max_tokens
+    if body is None:
+        prompt = most_tokens(request.messages, request.tools)
+        completion = card.max_output_tokens if limit is None else limit
+    else:
+        asked = asked_limit(request)
+        completion = _answers(body) * min(n for n in (asked, card.max_output_tokens) if n is not None)
+        prompt = most_tokens_verbatim(body)
+    seconds = request.timeout_s or card.timeout_s
+    return card.cost_usd(prompt_tokens=prompt, completion_tokens=completion, seconds=seconds)
+
+
+def _answers(body: Mapping[str, Any]) -> int:
+    """How many answers a client's own request has generated; servers take numbers as texts, too."""
+    counts = (str(body.get(name, 1)) for name in ("n", "best_of"))
+    return max(1, *(math.ceil(float(n)) for n in counts if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", n)))
 
 
 def reply_usage(reply: ChatReply, card: ModelCard) -> Usage:

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 LimitName = Literal["max_tokens", "max_completion_tokens"]
-Optional = Literal["temperature", "top_p", "stop", "logprobs", "priority", "stream_options"]
-OPTIONAL: tuple[Optional, ...] = ("temperature", "top_p", "stop", "logprobs", "priority", "stream_options")
+Optional = Literal["temperature", "top_p", "stop", "logprobs", "priority", "stream_options", "tools"]
+OPTIONAL: tuple[Optional, ...] = ("temperature", "top_p", "stop", "logprobs", "priority", "stream_options", "tools")
 
 
 class Dialect(BaseModel):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from mar.errors import (
     BadKey,
@@ -120,6 +120,24 @@ class Where:
     def free_of_key(self, text: str) -> str:
         """An answer, which is kept, without the key; one too short to be secret may be a word of the answer."""
         return text if len(self.key) < SECRET_CHARS else scrub(text, self.key)
+
+    def free_of_key_within(self, value: object, text: str) -> object:
+        """The same of decoded JSON.
+
+        Args:
+            value: What was decoded.
+            text: What it was decoded from: where that is free of the key, so is all in it.
+        """
+        return value if self.free_of_key(text) == text else self._walked(value)
+
+    def _walked(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.free_of_key(value)
+        if isinstance(value, list):
+            return [self._walked(item) for item in cast("list[object]", value)]
+        if isinstance(value, dict):
+            return {self.free_of_key(k): self._walked(v) for k, v in cast("dict[str, object]", value).items()}
+        return value
 
     def quote(self, text: str) -> str:
         """Words of others in one short line without control characters, free of the key and of what looks like one."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from mar.errors import ConfigError, DataError
 from mar.pool.cards import ModelCard
+from mar.pool.listed import read_list
 from mar.pool.network import http_client
-from mar.reading import decoded, parse_json, validated
 
 if TYPE_CHECKING:  # imported where it is used: a simulated pool has no servers
     import httpx
@@ -27,14 +27,6 @@ class Health:
 
     ok: bool
     text: str  # a few words for people
-
-
-class _Listed(BaseModel):
-    id: str
-
-
-class _ModelList(BaseModel):
-    data: tuple[_Listed, ...]
 
 
 async def check_health(
@@ -86,8 +78,7 @@ def _judge(response: httpx.Response, card: ModelCard, seconds: float) -> Health:
     if response.status_code != 200:
         return Health(ok=True, text=f"answers, but lists no models ({response.status_code})")
     try:
-        body = parse_json(decoded(response.content, "the list of models"), "the list of models")
-        listed = {model.id for model in validated(_ModelList, body, "the list of models").data}
+        listed = {model.id for model in read_list(response.content)}
     except DataError:
         return Health(ok=True, text="answers, but lists no models")
     name = card.served_name or card.name

@@ -1,4 +1,4 @@
-"""Hosted models: where well-known vendors are reached, and what a pool holds when only URL and KEY are given."""
+"""Hosted models: where well-known vendors are reached, and cards of some small ones, for servers that list them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ VENDOR_URLS: Mapping[str, str] = {
 }
 
 
-def default_hosted_cards() -> tuple[ModelCard, ...]:
-    """Small hosted models that most OpenAI-compatible gateways offer.
+def hosted_cards() -> tuple[ModelCard, ...]:
+    """Small hosted models that many OpenAI-compatible gateways offer.
 
     Prices are their makers' list prices in USD per million tokens; what a gateway charges may differ, so a pool file
     with its own prices is the better choice for anything that is reported.

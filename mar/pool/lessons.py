@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mar.pool.dialect import OPTIONAL, Dialect, LimitName
+from mar.pool.decoded import items, mapping
+from mar.pool.dialect import OPTIONAL, Dialect, LimitName, Optional
 from mar.pool.server_words import Said
 
 LEAST_ROOM = 64  # tokens: with less room than this an answer is of no use, and the prompt has to be trimmed
@@ -41,6 +42,11 @@ _ROLES = _any(
     r"\bsystem\b.{0,30}\brole", r"only user(?:,| and) .{0,40}roles", r"roles must alternate", r"should be 'user'",
     r"must be one of .{0,20}'user'",
 )  # fmt: skip
+# Of tools, servers speak under many names: "... does not support tools", "No endpoints found that support tool use",
+# '"auto" tool choice requires --enable-auto-tool-choice', "tools param requires --jinja flag".
+_TOOLS = _any(r"\btools?\b", r"\bfunction[ -]?call(?:s|ing)?\b")
+_TOOLS_REFUSED = _any(r"requires? --", r"no endpoints? found that support")
+_SCHEMA = _any(r"schema", r"\btools?[.\[]\d", r"'tools'.{0,3}\d")  # what is wrong with one tool says nothing of all
 _LIMIT_WORDS = _any(r"max_(?:completion_|new_|output_)?tokens", r"maxOutputTokens", r"(?:completion|output) tokens")
 _CONTEXT_WORDS = _any(r"context", r"max_new_tokens", r"max_model_len", r"total (?:number of )?tokens")
 _NUMBER = re.compile(r"(?<![\w.-])\d{1,9}(?![\w.]*\w)")
@@ -69,12 +75,27 @@ def learn(said: Said, body: Mapping[str, Any], dialect: Dialect) -> Lesson | Non
     """
     if said.status not in TEACHING or said.generated or said.page:
         return None
-    return _room(said, body, dialect) or _roles(said, body, dialect) or _parameter(said, body, dialect)
+    return (
+        _room(said, body, dialect)
+        or _roles(said, body, dialect)
+        or _tools(said, body, dialect)
+        or _parameter(said, body, dialect)
+    )
+
+
+def _tools(said: Said, body: Mapping[str, Any], dialect: Dialect) -> Lesson | None:
+    if "tools" not in body or not _TOOLS.search(said.everything) or _SCHEMA.search(said.everything):
+        return None
+    if _OUT_OF_RANGE.search(said.words) or not (_TOOLS_REFUSED.search(said.words) or _REFUSES.search(_refusal(said))):
+        return None
+    return _without("tools", dialect)
 
 
 def _roles(said: Said, body: Mapping[str, Any], dialect: Dialect) -> Lesson | None:
-    speakers = [message["role"] for message in body["messages"]]
-    if "system" not in speakers or not (_ROLES.search(said.words) and _REFUSES.search(_refusal(said))):
+    speakers = [mapping(message).get("role") for message in items(body.get("messages"))]
+    if "system" not in speakers and "developer" not in speakers:
+        return None
+    if not (_ROLES.search(said.words) and _REFUSES.search(_refusal(said))):
         return None
     return Lesson(dialect=dialect.changed(system_role=False), text="no system messages: their text goes to the user's")
 
@@ -83,14 +104,18 @@ def _parameter(said: Said, body: Mapping[str, Any], dialect: Dialect) -> Lesson 
     if not _REFUSES.search(_refusal(said)) or _OUT_OF_RANGE.search(said.words):
         return None
     for name in ("top_p", *OPTIONAL):  # of two that exclude each other the less usual one goes
-        if name in body and _named(name, said):
-            leave_out = tuple(n for n in OPTIONAL if n in dialect.leave_out or n == name)
-            return Lesson(dialect=dialect.changed(leave_out=leave_out), text=f"no `{name}`: it is left out")
+        if name != "tools" and name in body and _named(name, said):
+            return _without(name, dialect)
     for name, other in (LIMITS, LIMITS[::-1]):
         if name in body and _named(name, said):
             text = f"no `{name}`: the limit is sent as `{other}`"
             return Lesson(dialect=dialect.changed(output_limit=other), text=text)
     return None
+
+
+def _without(name: Optional, dialect: Dialect) -> Lesson:
+    leave_out = tuple(n for n in OPTIONAL if n in dialect.leave_out or n == name)
+    return Lesson(dialect=dialect.changed(leave_out=leave_out), text=f"no `{name}`: it is left out")
 
 
 def _refusal(said: Said) -> str:
@@ -116,7 +141,9 @@ def _named(name: str, said: Said) -> bool:
 
 def _room(said: Said, body: Mapping[str, Any], dialect: Dialect) -> Lesson | None:
     """Less output: as much as this prompt leaves room for, or as much as the server takes at all."""
-    sent, words = body[dialect.output_limit], _THOUSANDS.sub("", said.words)
+    sent, words = body.get(dialect.output_limit), _THOUSANDS.sub("", said.words)
+    if sent is None:
+        return None
     if _CONTEXT_WORDS.search(words) and (room := _context_room(words, sent)) is not None:
         text = f"this prompt leaves room for {room} tokens of output instead of {sent}"
         return Lesson(dialect=dialect, room=room, text=text) if min(LEAST_ROOM, sent) <= room < sent else None

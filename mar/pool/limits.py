@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import anyio
 
+from mar.clock import now
 from mar.types import ModelTelemetry
 
 
@@ -29,6 +30,83 @@ class CallTiming:
     queue_s: float  # waiting for this pool's own limits
     ttft_s: float | None = None  # only of streamed calls
     inter_token_s: float | None = None  # only of streamed calls with more than one token
+
+
+class _Mean:
+    """A mean of numbers that come and go, in constant time.
+
+    They are summed as whole numbers, exactly: what has gone leaves nothing behind.
+    """
+
+    SCALE = 2.0**80  # with which every double from 2**-28 on is a whole number
+    __slots__ = ("_count", "_total")
+
+    def __init__(self) -> None:
+        self._total = self._count = 0
+
+    def add(self, number: float | None) -> None:
+        if number is not None:
+            self._total += int(number * self.SCALE)
+            self._count += 1
+
+    def without(self, gone: _Mean) -> None:
+        self._total -= gone._total
+        self._count -= gone._count
+
+    @property
+    def value(self) -> float | None:
+        return self._total / self._count / self.SCALE if self._count else None
+
+
+class _Means:
+    """What some calls took on average."""
+
+    __slots__ = ("e2e_s", "inter_token_s", "queue_s", "ttft_s")
+
+    def __init__(self) -> None:
+        self.e2e_s, self.queue_s, self.ttft_s, self.inter_token_s = _Mean(), _Mean(), _Mean(), _Mean()
+
+    def add(self, timing: CallTiming) -> None:
+        self.e2e_s.add(timing.e2e_s)
+        self.queue_s.add(timing.queue_s)
+        self.ttft_s.add(timing.ttft_s)
+        self.inter_token_s.add(timing.inter_token_s)
+
+    def without(self, gone: _Means) -> None:
+        self.e2e_s.without(gone.e2e_s)
+        self.queue_s.without(gone.queue_s)
+        self.ttft_s.without(gone.ttft_s)
+        self.inter_token_s.without(gone.inter_token_s)
+
+
+class _Recent(_Means):
+    """The calls of a window and what they took on average.
+
+    They are let go of a hundredth of the window at a time: a busy gateway makes tens of thousands of calls in one.
+    """
+
+    PARTS = 100
+    __slots__ = ("_part_s", "_parts", "last_at")
+
+    def __init__(self, window_s: float) -> None:
+        super().__init__()
+        self.last_at = 0.0  # when the latest call ended; 0 when there is none
+        self._part_s = window_s / self.PARTS
+        self._parts: deque[tuple[int, _Means]] = deque()  # each with its number
+
+    def add(self, timing: CallTiming) -> None:
+        super().add(timing)
+        self.last_at, number = timing.at, int(timing.at // self._part_s)
+        if not self._parts or self._parts[-1][0] != number:
+            self._parts.append((number, _Means()))
+            self.forget(timing.at)
+        self._parts[-1][1].add(timing)
+
+    def forget(self, now: float) -> None:
+        """Let go of what lies before the window. Each part is let go of once."""
+        oldest = now // self._part_s - self.PARTS
+        while self._parts and self._parts[0][0] < oldest:
+            self.without(self._parts.popleft()[1])
 
 
 # Header names of the common APIs; the first that is there counts.
@@ -74,9 +152,9 @@ class RateLimit:
         async with self._turn:
             if len(self._starts) == self._capacity:
                 free_at = self._starts[0] + self._window_s
-                await anyio.sleep(max(0.0, free_at - anyio.current_time()))
+                await anyio.sleep(max(0.0, free_at - now()))
                 self._starts.popleft()
-            self._starts.append(anyio.current_time())
+            self._starts.append(now())
 
 
 class ModelLimits:
@@ -99,31 +177,39 @@ class ModelLimits:
         self._slots = anyio.CapacityLimiter(concurrency)
         self._rate = None if requests_per_minute is None else RateLimit(requests_per_minute)
         self._window_s = window_s
-        self._timings: deque[CallTiming] = deque()
+        self._recent = _Recent(window_s)
         self._allowance: Allowance | None = None
         self._failed_at: float | None = None  # when the latest try failed; None: it did not
+
+    @property
+    def spare(self) -> bool:
+        """Whether one more call would run at once."""
+        return self.waiting == 0 and self._slots.available_tokens > 0
 
     @asynccontextmanager
     async def slot(self) -> AsyncGenerator[float]:
         """Hold one of the model's slots; gives the seconds that were waited for it."""
-        began = anyio.current_time()
-        async with self._queued():
-            await self._slots.acquire_on_behalf_of(token := object())
+        began, token = now(), object()
+        try:
+            self._slots.acquire_on_behalf_of_nowait(token)
+        except anyio.WouldBlock:
+            with self._queued():
+                await self._slots.acquire_on_behalf_of(token)
         try:
             if self._rate is not None:
-                async with self._queued():
+                with self._queued():
                     await self._rate.wait()
             self.running += 1
             self.most_running = max(self.most_running, self.running)
             try:
-                yield anyio.current_time() - began
+                yield now() - began
             finally:
                 self.running -= 1
         finally:
             self._slots.release_on_behalf_of(token)
 
-    @asynccontextmanager
-    async def _queued(self) -> AsyncGenerator[None]:
+    @contextmanager
+    def _queued(self) -> Generator[None]:
         self.waiting += 1
         try:
             yield
@@ -132,49 +218,39 @@ class ModelLimits:
 
     def record(self, timing: CallTiming) -> None:
         """Count an answered call."""
-        self._timings.append(timing)
+        self._recent.add(timing)
         self._failed_at = None
-        self._forget(timing.at)
 
     def record_failure(self) -> None:
         """Count a try that the server did not answer. Until one is answered it does not look idle."""
-        self._failed_at = anyio.current_time()
+        self._failed_at = now()
 
     def record_headers(self, headers: Mapping[str, str]) -> None:
         """Take note of what a reply's headers say about the API's own limits."""
-        self._allowance = Allowance.read(headers, anyio.current_time()) or self._allowance
+        self._allowance = Allowance.read(headers, now()) or self._allowance
 
     def telemetry(self) -> ModelTelemetry:
         """Load at this moment and means over the recent calls."""
-        now = self._now()
-        self._forget(now)
-        recent = self._timings
-        allowance = self._allowance if self._allowance and self._allowance.at > now - self._window_s else None
+        at = self._now()
+        recent = self._recent
+        recent.forget(at)
+        allowance = self._allowance if self._allowance and self._allowance.at > at - self._window_s else None
         return ModelTelemetry(
             model=self.model,
             running=self.running,
             waiting=self.waiting,
-            ttft_s=_mean(t.ttft_s for t in recent),
-            inter_token_s=_mean(t.inter_token_s for t in recent),
-            e2e_s=_mean(t.e2e_s for t in recent),
-            queue_s=_mean(t.queue_s for t in recent),
+            ttft_s=recent.ttft_s.value,
+            inter_token_s=recent.inter_token_s.value,
+            e2e_s=recent.e2e_s.value,
+            queue_s=recent.queue_s.value,
             requests_left=None if allowance is None else allowance.requests_left,
             tokens_left=None if allowance is None else allowance.tokens_left,
             # Only for a while: nobody would ever find out that the server is back.
-            stale=self._failed_at is not None and self._failed_at > now - self._window_s,
+            stale=self._failed_at is not None and self._failed_at > at - self._window_s,
         )
 
     def _now(self) -> float:
         try:
-            return anyio.current_time()
+            return now()
         except RuntimeError:  # outside any event loop: as things stood after the last call
-            return self._timings[-1].at if self._timings else 0.0
-
-    def _forget(self, now: float) -> None:
-        while self._timings and self._timings[0].at < now - self._window_s:
-            self._timings.popleft()
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known else None
+            return self._recent.last_at

@@ -11,9 +11,12 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+
+import certifi
 
 from mar.errors import ConfigError
 
@@ -21,8 +24,30 @@ ClientT = TypeVar("ClientT")
 SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """How an address is reached."""
+
+    proxy: str | None  # None: directly
+    certificates: ssl.SSLContext | bool  # that count; True where there is no TLS
+
+    @property
+    def socks(self) -> bool:
+        """Whether the proxy speaks SOCKS."""
+        return self.proxy is not None and self.proxy.lower().startswith("socks5")
+
+
+def route_to(url: str) -> Route:
+    """How the environment wants an address to be reached.
+
+    Raises:
+        ConfigError: It names a proxy or certificates that cannot be used.
+    """
+    return Route(proxy=proxy_of(url), certificates=_certificates(url))
+
+
 def http_client(make: Callable[..., ClientT], url: str, **options: Any) -> ClientT:
-    """An HTTP client that reaches an address, and others with the same `proxy_of`.
+    """An HTTP client of httpx's that reaches an address.
 
     Args:
         make: The client's class.
@@ -32,22 +57,15 @@ def http_client(make: Callable[..., ClientT], url: str, **options: Any) -> Clien
     Raises:
         ConfigError: The environment names a proxy or certificates that cannot be used.
     """
-    proxy = proxy_of(url)
-    try:
-        _ = urlsplit(proxy or "").port  # reading it checks it
-        return make(proxy=proxy, verify=_certificates(url), trust_env=False, **options)
-    except ValueError:
-        pass
-    # Raised out here, and the value not quoted: it may hold a password.
-    problem = "is no address; expected such as http://host:port or socks5://host:port"
-    raise ConfigError(f"the proxy that the environment names for {_host(url)} {problem}")
+    route = route_to(url)
+    return make(proxy=route.proxy, verify=route.certificates, trust_env=False, **options)
 
 
 def proxy_of(url: str) -> str | None:
     """The proxy that the environment names for an address; None: it is reached directly, as this machine always is.
 
     Raises:
-        ConfigError: The proxy is of a kind that is not known.
+        ConfigError: It is no address, or of a kind that is not known. It is not quoted: it may hold a password.
     """
     host, found = _host(url), getproxies()
     proxy = found.get(urlsplit(url).scheme) or found.get("all")
@@ -58,7 +76,18 @@ def proxy_of(url: str) -> str | None:
     if proxy.partition("://")[0].lower() not in SCHEMES:
         expected = ", ".join(SCHEMES)
         raise ConfigError(f"the proxy that the environment names for {host} is of no known kind; expected {expected}")
+    if not _is_address(proxy):
+        problem = "is no address; expected such as http://host:port or socks5://host:port"
+        raise ConfigError(f"the proxy that the environment names for {host} {problem}")
     return proxy
+
+
+def _is_address(proxy: str) -> bool:
+    try:
+        parts = urlsplit(proxy)
+        return bool(parts.hostname) and parts.port != 0  # reading the port checks it
+    except ValueError:
+        return False
 
 
 def _host(url: str) -> str:
@@ -93,11 +122,12 @@ def _covers(entry: str, host: str) -> bool:
 
 
 def _certificates(url: str) -> ssl.SSLContext | bool:
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    if not url.startswith("https:") or not (file or folder):
+    """Those that the environment names, else Mozilla's: the machine itself may have none."""
+    if not url.lower().startswith("https:"):
         return True
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     try:
-        return ssl.create_default_context(cafile=file or None, capath=folder or None)
+        return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder or None)
     except OSError as error:
         names = " and ".join(name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name))
         raise ConfigError(f"{names}: no certificates can be read there ({error.strerror or error})") from None

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
 from mar.errors import BadReply, Charge, Refused, ServerFault
+from mar.pool.decoded import items, mapping, mend
 from mar.pool.faults import Where
+from mar.pool.openai_calls import CallPieces
+from mar.pool.openai_form import Joined, chunks
 from mar.pool.reasoning import Splitter
 from mar.pool.server_words import Said, decode, error_in, read_error
-from mar.types import ChatReply, DeltaHandler
+from mar.types import ChatReply, Delta, DeltaHandler
 
 MOST_TOKENS = 2**53  # beyond which a count is no count
 MOST_DEPTH = 6  # of parts within parts
@@ -29,6 +32,8 @@ LENGTH = ("length", "max_tokens", "max_output_tokens", "max_new_tokens", "max_le
 FILTERED = ("content_filter", "content-filter", "content_filtered", "safety", "recitation", "blocklist", "spii",
             "prohibited_content", "sensitive", "refusal", "guardrail_intervened")  # fmt: skip
 TOOLS = ("tool_calls", "tool_call", "tool_use", "function_call")
+BROKEN = ("error", "abort", "aborted", "failed")
+ENDINGS = (("tool_calls", TOOLS), ("content_filter", FILTERED))  # which only a verbatim reply has
 
 TEXT_PARTS = ("text", "output_text", "")
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
@@ -45,21 +50,11 @@ class Hopeless(BadReply):
     retryable: ClassVar[bool] = False
 
 
-def mapping(value: object) -> dict[str, Any]:
-    """A JSON object; empty for anything else."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
 def read_count(value: object) -> int | None:
     """A count of tokens; None for what can be none: negative, fractional, absurdly high, or no number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value < MOST_TOKENS and value == int(value) else None
-
-
-def mend(text: str) -> str:
-    """A text whose halves of surrogate pairs are joined, and replaced by U+FFFD where the other half is missing."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +91,25 @@ class ReplyBuilder:
     """Gathers a reply from one completion or from the chunks of a stream."""
 
     on_delta: DeltaHandler | None = None
+    verbatim: bool = False  # whether all that comes is passed on as it is
     splitter: Splitter = field(default_factory=Splitter)
     thinking: list[str] = field(default_factory=list[str])  # reasoning reported apart from the text
-    refusal: str = ""
-    called_tool: bool = False
+    refusal: list[str] = field(default_factory=list[str])
+    offered: bool = False  # whether tools were: else a call of one is no answer
+    calls: CallPieces = field(default_factory=CallPieces)
     finish: str | None = None  # as the server calls it
     logprobs: list[float] = field(default_factory=list[float])
     tokens: Tokens = field(default_factory=Tokens)
     error: Said | None = None  # that came in the place of an answer, or in the middle of it
-    has_text: bool = False  # whether any text has arrived, reasoning included
+    has_text: bool = False  # whether any text has arrived, reasoning and calls included
     has_choice: bool = False
+    begun: bool = False  # whether part of a verbatim reply has been passed on
     unopened: bool = False  # once built: whether reasoning was closed that nothing had opened
     _half: str = ""  # a high surrogate whose other half may come with the next piece
+    _text: str = ""  # of the part under way, to be handed on
+    _thought: str = ""  # reasoning of the part under way, to be handed on
+    _whole: Mapping[str, Any] | None = None  # a verbatim reply that came as one
+    _joined: Joined = field(default_factory=Joined)  # one that came in chunks
 
     def add_whole(self, body: object) -> None:
         """Take the body of a whole reply: decoded, or as text where the server did not call it JSON.
@@ -131,23 +133,49 @@ class ReplyBuilder:
 
     def add(self, part: Mapping[str, Any]) -> None:
         """Take one completion or chunk."""
-        choices = part.get("choices")
-        choice = mapping(cast("list[object]", choices)[0]) if isinstance(choices, list) and choices else {}
-        self.has_choice = self.has_choice or bool(choice)
+        choice = self._choice(part)
         for usage in (part.get("usage"), choice.get("usage"), mapping(part.get("x_groq")).get("usage")):
             self.tokens = self.tokens.updated(Tokens.read(usage))
         if isinstance(finish := choice.get("finish_reason"), str) and finish:
             self.finish = finish
         self.logprobs += _logprobs(choice.get("logprobs"))
         said = mapping(choice.get("message") or choice.get("delta"))
+        self.has_text = self.calls.take(said, whole=bool(choice.get("message"))) or self.has_text
         self._take(said or {"content": choice.get("text")})
         error = error_in(part) or (error_in({"error": choice["error"]}) if choice.get("error") else None)
         if error is not None:
             self.error = self.error or replace(error, generated=self.has_text)
+        if not self.verbatim:
+            self._flush()
+        elif error is None:
+            self._pass_on(part, whole=isinstance(choice.get("message"), dict))
+
+    def _choice(self, part: Mapping[str, Any]) -> dict[str, Any]:
+        """The first of its choices; a client's own request may have asked for several."""
+        choices = [mapping(choice) for choice in items(part.get("choices"))]
+        self.has_choice = self.has_choice or any(choices)
+        if self.verbatim:
+            choices = [choice for choice in choices if choice.get("index") in (0, None)]
+        return choices[0] if choices else {}
+
+    def _pass_on(self, part: Mapping[str, Any], *, whole: bool) -> None:
+        if whole:
+            self._whole = part
+        else:
+            self._joined.add(part)
+        if self.on_delta is not None:
+            self.begun = True
+            for chunk in chunks(part) if whole else (part,):
+                self._flush(chunk)
+
+    def _flush(self, chunk: Mapping[str, Any] | None = None) -> None:
+        text, thought = self._text, self._thought
+        self._text = self._thought = ""
+        if self.on_delta is not None and (text or thought or chunk is not None):
+            self.on_delta(Delta(text=text, reasoning=thought, chunk=chunk))
 
     def _take(self, message: Mapping[str, Any]) -> None:
-        self.called_tool = self.called_tool or bool(message.get("tool_calls") or message.get("function_call"))
-        self.refusal += "".join(_texts(message.get("refusal")))
+        self.refusal += _texts(message.get("refusal"))
         self._think(_first_texts(message, REASONING_FIELDS))
         content = message.get("content")
         for item in cast("list[object]", content) if isinstance(content, list) else [content]:
@@ -161,13 +189,14 @@ class ReplyBuilder:
         elif "reason" in kind or "think" in kind:
             self._think(_texts(fields))
         elif kind == "refusal":
-            self.refusal += "".join(_texts(fields.get("refusal")))
+            self.refusal += _texts(fields.get("refusal"))
         elif kind in TEXT_PARTS:
             self._say("".join(_texts(fields.get("text"))))
 
     def _think(self, texts: Iterable[str]) -> None:
         for text in texts:
             self.thinking.append(text)
+            self._thought += mend(text)
             self.has_text = True
 
     def _say(self, text: str) -> None:
@@ -176,11 +205,9 @@ class ReplyBuilder:
         self.has_text = True
         text = self._half + text
         self._half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
-        self._hand_on(self.splitter.feed(mend(text.removesuffix(self._half) if self._half else text)))
-
-    def _hand_on(self, piece: str) -> None:
-        if piece and self.on_delta is not None:
-            self.on_delta(piece)
+        text = mend(text.removesuffix(self._half) if self._half else text)
+        answer = self.splitter.feed(text)
+        self._text += text if self.verbatim else answer
 
     @property
     def charge(self) -> Charge:
@@ -200,31 +227,45 @@ class ReplyBuilder:
             ServerFault: The server says that it broke off.
         """
         if self._half:
-            self._hand_on(self.splitter.feed("\ufffd"))
+            self._text += self.splitter.feed("\ufffd")
         said, rest = self.splitter.finish()
         finish = (self.finish or "stop").lower()
         reasoning = "\n".join(filter(None, (mend("".join(self.thinking)), said.reasoning)))
+        calls = self.calls.build(where) if self.offered or self.verbatim else ()
         self._check(where, said.answer, reasoning, finish)
-        self._hand_on(rest)
+        self._text += rest
+        if not self.verbatim:  # whose chunks are out
+            self._flush()
         self.unopened = said.unopened
         return ChatReply(
-            text=said.answer,
+            text=where.free_of_key(said.answer),
             model=model,
-            reasoning=reasoning,
+            reasoning=where.free_of_key(reasoning),
             prompt_tokens=self.tokens.prompt,
             completion_tokens=self.tokens.completion,
-            finish_reason="length" if finish in LENGTH else "stop",
+            finish_reason="tool_calls" if calls else self._why_ended(finish),
+            calls=calls,
+            verbatim=(self._whole or self._joined.whole()) if self.verbatim else None,
             mean_logprob=sum(self.logprobs) / len(self.logprobs) if self.logprobs else None,
             latency_s=latency_s,
             ttft_s=ttft_s,
         )
 
+    def _why_ended(self, finish: str) -> str:
+        if self.verbatim and (other := next((name for name, names in ENDINGS if finish in names), None)):
+            return other
+        return "length" if finish in LENGTH else "stop"
+
     def _check(self, where: Where, answer: str, reasoning: str, finish: str) -> None:
         if not self.has_choice:
             raise BadReply(f"{where}: the reply holds no choice", charge=self.charge)
+        if self.verbatim and finish not in BROKEN:
+            return  # a client's own request is answered by whatever the server says to it
         if finish in FILTERED or (self.refusal and not answer):
             raise Refused(f"{where}: the content filter refused to answer", charge=self.charge)
-        if finish in TOOLS and (self.called_tool or not answer.strip()):
+        if self.offered and self.calls:
+            return
+        if finish in TOOLS and (self.calls or not answer.strip()):
             raise BadReply(f"{where}: the model called a tool instead of answering", charge=self.charge)
         if finish not in (*STOP, *LENGTH, *TOOLS):
             reason = f"the server broke the answer off (finish_reason {where.quote(finish)[:40]!r})"
@@ -236,7 +277,7 @@ class ReplyBuilder:
             raise Hopeless(f"{where}: {reason}", charge=self.charge)
         if reasoning.strip():
             raise Hopeless(f"{where}: only reasoning came and no answer after it", charge=self.charge)
-        if self.called_tool:
+        if self.calls:
             raise BadReply(f"{where}: the model called a tool instead of answering", charge=self.charge)
         raise BadReply(f"{where}: the answer is empty", charge=self.charge)
 

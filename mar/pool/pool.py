@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import ClassVar, Literal, Protocol, Self
 
 from mar.errors import ConfigError
+from mar.pool.asking import RecordsTimes, ReportsTelemetry, StatesCosts, ask, embed
 from mar.pool.cards import ModelCard
 from mar.pool.costs import reply_usage
+from mar.pool.openai_form import in_form
 from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry, Usage
 
 PoolKind = Literal["live", "simulated", "replay", "scripted"]
@@ -24,54 +25,23 @@ Reach = Literal[
 """What a pool can answer; plans are cut to it (`mar.controllers.base.PlanSpace`)."""
 
 
-@runtime_checkable
-class ReportsTelemetry(Protocol):
-    """A chat model that knows the load of its models."""
+class FindsPool(Protocol):
+    """Finds the pool that is configured."""
 
-    def telemetry(self) -> Mapping[str, ModelTelemetry]:
-        """The latest figures of every model, by name."""
+    def __call__(
+        self, pool_file: str | Path | None = None, *, env_file: str | Path = ".env", cache: bool = False
+    ) -> Pool:
+        """The pool that a pool file, .env or the environment configure; when nothing does, the simulated one.
+
+        Args:
+            pool_file: A pool file; None: the usual places.
+            env_file: File of variables beside the process's own.
+            cache: Whether a request that was answered before is answered from the response cache (docs/money.md).
+
+        Raises:
+            ConfigError: A file, a variable or one of their values cannot be used.
+        """
         ...
-
-
-@runtime_checkable
-class StatesCosts(Protocol):
-    """A chat model whose replies carry their own cost, so that no price is needed."""
-
-    def stated_costs(self) -> frozenset[str]:
-        """Names of the models whose every reply has `cost_usd`."""
-        ...
-
-
-@runtime_checkable
-class RecordsCosts(Protocol):
-    """A chat model that can say before a request is answered what its answer costs."""
-
-    def recorded_cost(self, request: ChatRequest) -> float | None:
-        """USD; None: not recorded."""
-        ...
-
-
-@runtime_checkable
-class RecordsTimes(Protocol):
-    """A chat model that may not know how long answers took."""
-
-    timed: bool  # whether it knows of all of them
-
-
-@runtime_checkable
-class BooksTries(Protocol):
-    """A chat model that may make several tries for one answer, and takes each of them through the request's meter."""
-
-    books_tries: ClassVar[bool]
-
-
-async def ask(model: ChatModel, request: ChatRequest, on_delta: DeltaHandler | None) -> ChatReply:
-    """Ask a model; what it does is one try for the request's meter, unless it books its tries itself."""
-    if request.meter is None or isinstance(model, BooksTries):
-        return await model.chat(request, on_delta)
-    recorded = model.recorded_cost(request) if isinstance(model, RecordsCosts) else None
-    attempt = partial(model.chat, replace(request, meter=None), on_delta)
-    return await request.meter(request, attempt, worst_usd=recorded)
 
 
 class Pool:
@@ -79,8 +49,11 @@ class Pool:
 
     Use it as an asynchronous context manager: `async with pool:` opens what its chat model needs (connections, a
     scheduler) in the running event loop and closes it again; a model has its own in each loop, so threads may share a
-    pool. `kind` says where answers come from and stands in every table made with it, `reach` what can be asked.
+    pool. `kind` says where answers come from and stands in every table made with it, `reach` what can be asked. Models
+    that make vectors of texts are no part of `cards`, which plans are made of, but of `embedders`.
     """
+
+    from_env: ClassVar[FindsPool]  # set by `mar.pool`: what finds pools is built on this class
 
     def __init__(
         self,
@@ -92,10 +65,11 @@ class Pool:
         reach: Reach = "anything",
     ) -> None:
         self.cards: dict[str, ModelCard] = {}
+        self.embedders: dict[str, ModelCard] = {}
         for card in cards:
-            if card.name in self.cards:
+            if card.name in self.cards or card.name in self.embedders:
                 raise ConfigError(f"the pool names model {card.name!r} twice; names must differ")
-            self.cards[card.name] = card
+            (self.embedders if card.embeddings else self.cards)[card.name] = card
         if not self.cards:
             raise ConfigError("the pool has no models; at least one is needed")
         self.model = model
@@ -103,17 +77,6 @@ class Pool:
         self.virtual_time = virtual_time
         self.reach: Reach = reach
         self._reports = model if isinstance(model, ReportsTelemetry) else None  # asked once: the check is slow
-
-    @classmethod
-    def from_env(cls, pool_file: str | Path | None = None, *, env_file: str | Path = ".env") -> Pool:
-        """The pool that a pool file, .env or the environment configure; when nothing does, the simulated one.
-
-        Raises:
-            ConfigError: A file, a variable or one of their values cannot be used.
-        """
-        from mar.pool.choose import default_pool  # the pools build on this class
-
-        return default_pool(pool_file=pool_file, env_file=env_file)
 
     @property
     def simulated(self) -> bool:
@@ -160,7 +123,13 @@ class Pool:
         denied = {self.card(name).name for name in deny}
         allowed = set(self.cards) if allow is None else {self.card(name).name for name in allow}
         keep = [card for name, card in self.cards.items() if name in allowed - denied]
-        return Pool(keep, self.model, kind=self.kind, virtual_time=self.virtual_time, reach=self.reach)
+        return Pool(
+            [*keep, *self.embedders.values()],
+            self.model,
+            kind=self.kind,
+            virtual_time=self.virtual_time,
+            reach=self.reach,
+        )
 
     async def __aenter__(self) -> Self:
         if isinstance(self.model, AbstractAsyncContextManager):
@@ -182,11 +151,27 @@ class Pool:
             LimitReached: The request's meter allows no further try.
         """
         self.card(request.model)
-        return await ask(self.model, request, on_delta)
+        if request.verbatim is None:
+            return await ask(self.model, request, on_delta)
+        return await in_form(partial(ask, self.model, request), on_delta, request.model)
+
+    async def embed(self, request: ChatRequest) -> ChatReply:
+        """Pass a client's own request for vectors of texts, its `verbatim`, on; the reply's is the server's own.
+
+        Raises:
+            ConfigError: The pool has no such model, or it makes no vectors.
+            CallError: The call failed for good.
+            LimitReached: The request's meter allows no further try.
+        """
+        if request.model not in self.embedders:
+            offered = ", ".join(self.embedders) or "none"
+            raise ConfigError(f"model {request.model!r} makes no vectors of texts; of this pool do: {offered}")
+        return await embed(self.model, request)
 
     def usage(self, reply: ChatReply) -> Usage:
         """What one answer used and cost, the failed tries before it included."""
-        return reply_usage(reply, self.card(reply.model)) + reply.lost
+        card = self.embedders.get(reply.model) or self.card(reply.model)
+        return reply_usage(reply, card) + reply.lost
 
     def telemetry(self) -> Mapping[str, ModelTelemetry]:
         """The latest figures of every model; unknown where the chat model does not report them."""

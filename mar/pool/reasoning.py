@@ -36,6 +36,7 @@ TAGS = {
 LONGEST_TAG = max(map(len, TAGS))
 NEAR = 40  # characters of a line around a tag that are looked at
 LOOK_CHARS = 2 * LONGEST_TAG
+MOST_LOOKS = 64  # at a text that is still open, before it must have grown by as small a part of it
 _OPENER = re.compile("|".join(map(re.escape, TAGS)), re.IGNORECASE)
 _CLOSER = re.compile("|".join(map(re.escape, TAGS.values())), re.IGNORECASE)
 _TAG = re.compile(f"{_OPENER.pattern}|{_CLOSER.pattern}", re.IGNORECASE)
@@ -92,8 +93,11 @@ class Splitter:
 
     def __init__(self, *, unopened: bool = False) -> None:
         self._unopened = unopened
-        self._text = ""
+        self._parts: list[str] = []  # of what came before the answer began
+        self._size = 0  # characters of them
         self._look_until = LOOK_CHARS
+        self._looks = 0
+        self._looked_at = 0  # characters at the latest look
         self._answering = False
         self._rest: list[str] = []  # what came after the answer had begun
 
@@ -105,18 +109,29 @@ class Splitter:
         # Looking costs a pass over the text, so it is done where something may have changed: at the beginning, and
         # for a while behind anything that may end a tag.
         if any(end in piece for end in _ENDS) or piece.isspace():
-            self._look_until = len(self._text) + len(piece) + LOOK_CHARS
-        look = len(self._text) <= self._look_until
-        self._text += piece
-        begin = _answer_begin(self._text, unopened=self._unopened) if look else None
+            self._look_until = self._size + len(piece) + LOOK_CHARS
+        look = self._size <= self._look_until and self._may_look()
+        self._parts.append(piece)
+        self._size += len(piece)
+        if not look:
+            return ""
+        text = "".join(self._parts)
+        self._parts, self._looks, self._looked_at = [text], self._looks + 1, self._size
+        begin = _answer_begin(text, unopened=self._unopened)
         if begin is None:
             return ""
         self._answering = True
-        return self._text[begin:]
+        return text[begin:]
+
+    def _may_look(self) -> bool:
+        """After many looks, only where there is a good part more to see: a stream of nothing but ends of tags would
+        have the whole of it looked at for every piece.
+        """
+        return self._looks < MOST_LOOKS or self._size > self._looked_at + self._looked_at // MOST_LOOKS
 
     def finish(self) -> tuple[Split, str]:
         """The text is over: the whole of it taken apart, and the answer if nothing of it was handed on yet."""
-        whole = split(self._text + "".join(self._rest))
+        whole = split("".join((*self._parts, *self._rest)))
         return whole, "" if self._answering else whole.answer
 
 

@@ -15,7 +15,7 @@ from mar.clock import ticks
 from mar.errors import NoRecording
 from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool, Reach
-from mar.types import CallContext, ChatReply, ChatRequest, DeltaHandler
+from mar.types import CallContext, ChatReply, ChatRequest, Delta, DeltaHandler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class ReplayModel:
         recording = self._find(request)
         await anyio.sleep(ticks(recording.latency_s or 0.0))
         if on_delta is not None:
-            on_delta(recording.text)
+            on_delta(Delta(text=recording.text))
         return ChatReply(
             text=recording.text,
             model=request.model,
@@ -87,6 +87,8 @@ class ReplayModel:
                 f"{request.model}: item {context.item!r}, {context.kind} call of round {context.round} that reads "
                 f"{len(context.read)} messages; recordings answer an agent's first call that reads none"
             )
+        if request.tools:
+            raise NoRecording(f"{request.model}: item {context.item!r}; recordings are of answers without tools")
         recording = self._recordings.get(RecordingKey(item=context.item, model=request.model))
         if recording is None:
             raise NoRecording(f"{request.model}: no recorded answer to item {context.item!r}")

@@ -10,7 +10,7 @@ import anyio
 from mar.clock import ticks
 from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
-from mar.types import ChatReply, ChatRequest, DeltaHandler
+from mar.types import ChatReply, ChatRequest, Delta, DeltaHandler
 
 Script = Callable[[ChatRequest], str | ChatReply | Awaitable[str | ChatReply]]
 
@@ -46,7 +46,7 @@ class ScriptedModel:
             answer = await answer
         reply = self._reply(request, answer) if isinstance(answer, str) else answer
         if on_delta is not None:
-            on_delta(reply.text)
+            on_delta(Delta(text=reply.text))
         return reply
 
     def _reply(self, request: ChatRequest, text: str) -> ChatReply:

@@ -275,7 +275,7 @@ def _wait(servers: Sequence[Server], key: Key | None, timeout_s: float, watch: W
     try:
         # All are asked directly: they run on this machine.
         with httpx.Client(headers=headers, timeout=timeout_s, trust_env=False) as client:
-            _wait_with(threads, servers, partial(_ready, client), timeout_s, watch)
+            _wait_with(threads, servers, partial(answers, client), timeout_s, watch)
     finally:  # a request under way is not waited for: it ends when its server does
         threads.shutdown(wait=False, cancel_futures=True)
 
@@ -308,7 +308,7 @@ def _wait_with(
         time.sleep(POLL_S if waiting else 0)
 
 
-def _ready(client: httpx.Client, server: Server) -> bool:
+def answers(client: httpx.Client, server: Server) -> bool:
     """Whether a server is healthy and has answered: its first answer is slow, so it is not left to a user."""
     import httpx
 

@@ -33,6 +33,7 @@ class ServerSpec:
     command: tuple[str, ...]
     environment: Mapping[str, str]  # variables beside this process's own; no key among them
     gpus: tuple[int, ...]  # by number; empty on a processor
+    gpu_share: float  # GPUs that it takes of a node, whichever they are: a part of one, or several
 
     @property
     def digest(self) -> str:
@@ -130,6 +131,7 @@ def _spec(card: PoolModel, serve: ServeSettings, device: Device, host: str, pyth
         command=(*words, *more, *serve.flags),
         environment={"VLLM_NO_USAGE_STATS": "1", **environment},
         gpus=() if device == "cpu" else serve.devices or (0,),
+        gpu_share=0 if device == "cpu" else float(len(serve.devices)) if len(serve.devices) > 1 else serve.memory or 1,
     )
 
 

@@ -9,28 +9,30 @@ Where a model is reached is looked up in this order, the first that knows the mo
 5. the variables URL and KEY.
 
 Which models there are is said by the pool file; without one, by the first of the others that names any; with URL and
-KEY alone, by a small list of hosted models. A key goes only where it was given for: the key of a source to that
-source's addresses, KEY to URL (and to MODEL_BASE_URLS where these are on the same host, or no URL is set), and the
-variable that a card names in `key_env` to that card's model.
+KEY alone, by the server, which is asked for its list. A key goes only where it was given for: the key of a source to
+that source's addresses, KEY to URL (and to MODEL_BASE_URLS where these are on the same host, or no URL is set), and
+the variable that a card names in `key_env` to that card's model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from mar.environment import DEFAULT_ENV_FILE, Environment, Setting, cache_folder, read_environment
+from mar.environment import DEFAULT_ENV_FILE, Environment, Setting, cache_folder, days_kept, read_environment
 from mar.errors import ConfigError
-from mar.pool.cache import CachedModel
+from mar.pool.breaker import BreakerPolicy
+from mar.pool.cache import CachedModel, FileReplies
 from mar.pool.cache_store import RESPONSES
 from mar.pool.cards import ModelCard
 from mar.pool.files import VLLM_TAG, Source, check_url, parse_source, read_source
-from mar.pool.hosted import default_hosted_cards
+from mar.pool.hosted import hosted_cards
 from mar.pool.keys import clean_key, shown_variable
+from mar.pool.listed import listed_cards
 from mar.pool.pool import Pool
 from mar.pool.watcher import TelemetryWatcher, WatchedModel
 from mar.types import ChatModel
@@ -48,6 +50,7 @@ class PoolConfig:
     keys: Mapping[str, SecretStr]  # by model name; a model that is called without a key has none
     missing_keys: Mapping[str, str]  # variable that a card names and that is not set, by model name
     found: tuple[str, ...]  # where it was found, in words
+    guessed: bool = False  # only an address is configured: which models its server has, it has not been asked
 
     def require_keys(self) -> None:
         """Check that every named key variable is set.
@@ -63,37 +66,58 @@ class PoolConfig:
 
 
 def pool_from_env(
-    path: str | Path | None = None, *, env_file: str | Path | None = DEFAULT_ENV_FILE, cache: bool | None = None
+    path: str | Path | None = None,
+    *,
+    env_file: str | Path | None = DEFAULT_ENV_FILE,
+    cache: bool = False,
+    breaker: BreakerPolicy | None = None,
 ) -> Pool | None:
     """The live pool that is configured, or None when nothing is.
 
     Args:
         path: A pool file; None: the usual places.
         env_file: File of variables beside the process's own; None: none.
-        cache: Whether answers are kept in the response cache; None: yes.
+        cache: Whether answers are kept in the response cache.
+        breaker: When a server that is ill is left alone for a while; None: never.
 
     Raises:
         ConfigError: Something that is configured cannot be used.
     """
-    config = find_pool_config(path, env_file=env_file)
+    config = pool_config(path, env_file=env_file)
     if config is None:
         return None
     config.require_keys()
-    from mar.pool.openai_client import OpenAIModel  # its SDK takes a second to load, and `mar --help` needs none of it
+    from mar.pool.openai_client import OpenAIModel
 
-    model: ChatModel = OpenAIModel(config.cards, config.keys)
+    model: ChatModel = OpenAIModel(config.cards, config.keys, breaker=breaker)
     served = [card for card in config.cards if VLLM_TAG in card.tags]
     if served:
         model = WatchedModel(model, TelemetryWatcher(served, config.keys))
-    if cache is False:
-        return Pool(config.cards, model, kind="live")
-    return Pool(config.cards, CachedModel(model, cache_folder(env_file) / RESPONSES, cards=config.cards), kind="live")
+    if cache:
+        replies = FileReplies(cache_folder(env_file) / RESPONSES, days=days_kept(env_file))
+        model = CachedModel(model, replies, cards=config.cards)
+    return Pool(config.cards, model, kind="live")
+
+
+def pool_config(path: str | Path | None = None, *, env_file: str | Path | None = DEFAULT_ENV_FILE) -> PoolConfig | None:
+    """The configuration of the live pool; where only an address is configured, its server is asked for its models.
+
+    Raises:
+        ConfigError: Something that is configured cannot be used, or the server does not say which models it has.
+    """
+    config = find_pool_config(path, env_file=env_file)
+    if config is None or not config.guessed:
+        return config
+    url, key = config.cards[0].base_url or "", next(iter(config.keys.values()), None)
+    cards = tuple(c.model_copy(update={"base_url": url}) for c in listed_cards(url, key, config.found[0]))
+    keys = {} if key is None else {card.name: key for card in cards}
+    return PoolConfig(cards=cards, keys=keys, missing_keys={}, found=config.found)
 
 
 def find_pool_config(
     path: str | Path | None = None, *, env_file: str | Path | None = DEFAULT_ENV_FILE
 ) -> PoolConfig | None:
-    """Look up the configuration of the live pool; None when nothing is configured.
+    """Look up the configuration of the live pool; None when nothing is configured. Nobody is asked.
 
     Raises:
         ConfigError: Something that is configured cannot be used.
@@ -109,8 +133,8 @@ def find_pool_config(
     chosen = pool_file or next((s for s in sources if s.cards), None)
     if chosen is None and fallback is None:
         return None
-    cards = default_hosted_cards() if chosen is None else chosen.cards
-    return _resolve(cards, chosen, sources, fallback, environment)
+    cards = hosted_cards() if chosen is None else chosen.cards
+    return replace(_resolve(cards, chosen, sources, fallback, environment), guessed=chosen is None)
 
 
 def _resolve(

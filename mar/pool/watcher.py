@@ -11,19 +11,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import anyio
 from pydantic import SecretStr
 
-from mar.concurrency import PerLoop, task_group
+from mar.concurrency import OpensPerLoop, task_group
 from mar.errors import BadReply
+from mar.pool.asking import ReportsTelemetry, StatesCosts, ask, embed
 from mar.pool.cards import ModelCard
 from mar.pool.metrics import ServerMetrics, read_metrics
 from mar.pool.network import http_client
-from mar.pool.pool import ReportsTelemetry, StatesCosts, ask
 from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
 
 if TYPE_CHECKING:  # imported where it is used: who only plans talks to no server
@@ -88,7 +87,7 @@ class Watched:
         )
 
 
-class TelemetryWatcher:
+class TelemetryWatcher(OpensPerLoop[dict[str, Watched]]):
     """Polls the servers of some models for as long as it is open: `async with watcher:`.
 
     Args:
@@ -107,16 +106,7 @@ class TelemetryWatcher:
         self.cards = {card.name: card for card in cards}
         self.settings = settings or WatchSettings()
         self._keys = dict(keys or {})
-        self._here = PerLoop("telemetry watcher", self._open)
-
-    async def __aenter__(self) -> Self:
-        await self._here.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._here.__aexit__(kind, error, trace)
+        super().__init__("telemetry watcher")
 
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[dict[str, Watched]]:
@@ -203,7 +193,7 @@ def _has_no_metrics(error: Exception, *, answered_before: bool) -> bool:
     return isinstance(error, httpx.TooManyRedirects) or (isinstance(error, BadReply) and not answered_before)
 
 
-class WatchedModel:
+class WatchedModel(OpensPerLoop[None]):
     """A chat model whose servers are watched: their own figures where they report any, else the client's estimates.
 
     Args:
@@ -216,16 +206,7 @@ class WatchedModel:
     def __init__(self, model: ChatModel, watcher: TelemetryWatcher) -> None:
         self.model = model
         self.watcher = watcher
-        self._here = PerLoop("watched model", self._open)
-
-    async def __aenter__(self) -> Self:
-        await self._here.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._here.__aexit__(kind, error, trace)
+        super().__init__("watched model")
 
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[None]:
@@ -238,11 +219,21 @@ class WatchedModel:
     def telemetry(self) -> Mapping[str, ModelTelemetry]:
         """The latest figures of every model; a server's own hold all its clients' requests, so they come first."""
         estimates = self.model.telemetry() if isinstance(self.model, ReportsTelemetry) else dict[str, ModelTelemetry]()
-        return {**estimates, **self.watcher.snapshot()}
+        seen = self.watcher.snapshot()
+        circuits = {name: estimate.circuit for name, estimate in estimates.items() if estimate.circuit != "closed"}
+        return {**estimates, **seen, **{n: replace(seen[n], circuit=c) for n, c in circuits.items() if n in seen}}
 
     def stated_costs(self) -> frozenset[str]:
         """Models whose replies carry their own cost, as the wrapped model says."""
         return self.model.stated_costs() if isinstance(self.model, StatesCosts) else frozenset()
+
+    async def embed(self, request: ChatRequest) -> ChatReply:
+        """Vectors of texts, from the wrapped model.
+
+        Raises:
+            CallError: The call failed for good.
+        """
+        return await embed(self.model, request)
 
     async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
         """Answer one request.

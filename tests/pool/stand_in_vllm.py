@@ -51,4 +51,5 @@ if __name__ == "__main__":
     if "--stand-in-fails-at-length" in sys.argv:
         cause = "(engine) ValueError: No memory is left for the cache"
         sys.exit("\n".join([cause, *["waited in vain"] * 29, "RuntimeError: the engine did not start"]))
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()
+    host, port = (sys.argv[sys.argv.index(name) + 1] for name in ("--host", "--port"))
+    ThreadingHTTPServer((host, int(port)), Handler).serve_forever()

@@ -94,7 +94,7 @@ def test_a_key_from_any_source_is_checked(tmp_path, monkeypatch):
     (tmp_path / "pool.json").write_text(json.dumps({"key": "sk canary", "model_base_urls": {"m": "http://h/v1"}}))
     with pytest.raises(ConfigError, match=r"pool\.json: the key holds a blank"):
         find_pool_config()
-    (tmp_path / "pool.json").unlink()
+    (tmp_path / "pool.json").write_text(json.dumps({"models": [{"name": "m"}]}))
     (tmp_path / ".env").write_text('URL=http://h/v1\nKEY="sk-canary\n"\n')
     config = find_pool_config()
     assert config is not None

@@ -16,6 +16,7 @@ BODY = {
     "logprobs": True,
     "priority": 2,
     "stream_options": {"include_usage": True},
+    "tools": [{"type": "function", "function": {"name": "f"}}],
 }
 
 
@@ -59,6 +60,37 @@ def test_a_server_without_a_system_role_is_given_none(words):
 )
 def test_a_parameter_that_is_refused_by_name_is_left_out(words, name):
     assert taught(words).dialect == Dialect(leave_out=(name,))
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set', 400),  # vLLM
+        ("registry.ollama.ai/library/gemma:2b does not support tools", 400),  # Ollama
+        ("tools param requires --jinja flag", 500),  # llama.cpp
+        ("No endpoints found that support tool use. Try disabling the tools.", 404),  # OpenRouter
+        ("`tool calling` is not supported with this model", 400),  # Groq
+        ("deepseek-reasoner does not support Function Calling", 400),
+        ("Function calling is not enabled for models/gemma-3-27b-it", 400),
+        ("Unsupported parameter: 'tools' is not supported with this model.", 400),
+    ],
+)
+def test_a_server_that_refuses_tools_is_sent_none(words, status):
+    assert taught(words, status=status).dialect == Dialect(leave_out=("tools",))
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        ("Invalid schema for function 'f': 'x' is not valid", {"param": "tools[0].function.parameters"}),
+        ("Invalid 'tools': array too long. Expected an array with maximum length 128", {}),
+        ("Failed to call a function. Please adjust your prompt.", {}),  # Groq, of one answer
+        ("does not support tools", {"status": 429}),
+        ("does not support tools", {"body": {"messages": [], "max_tokens": 100}}),  # nobody sent any
+    ],
+)
+def test_what_is_wrong_with_one_tool_or_one_answer_says_nothing_of_all(words, more):
+    assert taught(words, **more) is None
 
 
 def test_what_was_left_out_before_stays_out():

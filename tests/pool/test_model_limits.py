@@ -1,3 +1,6 @@
+import math
+import tracemalloc
+
 import anyio
 import pytest
 
@@ -94,3 +97,37 @@ def test_a_cancelled_wait_gives_its_place_back():
 
     assert clock.run(main, virtual=True) == 0
     assert limits.waiting == 0
+
+
+def test_a_mean_is_that_of_the_window_whatever_has_passed_through_it():
+    limits = ModelLimits("m", concurrency=1, window_s=100)
+    values = [10.0 ** (i % 9 - 4) for i in range(10_000)]  # 0.1 ms to 3 h: sums of floats would lose the small ones
+
+    def took(i):
+        return CallTiming(at=float(i), e2e_s=values[i], queue_s=0.1, ttft_s=values[i] if i % 2 else None)
+
+    for i in range(10_000):
+        limits.record(took(i))
+    seen = limits.telemetry()  # outside any event loop: as of the last call, at 9,999 s
+    recent = range(9899, 10_000)  # 101 calls: from 9,899 s on
+    assert seen.e2e_s == pytest.approx(math.fsum(values[i] for i in recent) / 101, rel=1e-15)
+    assert seen.ttft_s == pytest.approx(math.fsum(values[i] for i in recent if i % 2) / 51, rel=1e-15)
+    assert seen.queue_s == 0.1
+
+
+def test_what_a_single_call_took_is_said_to_the_last_bit():
+    limits = ModelLimits("m", concurrency=1)
+    limits.record(CallTiming(at=0.0, e2e_s=0.1 + 0.2, queue_s=1e-7))
+    assert (limits.telemetry().e2e_s, limits.telemetry().queue_s) == (0.1 + 0.2, 1e-7)
+
+
+def test_what_is_remembered_of_recent_calls_does_not_grow_with_their_number():
+    limits, size = ModelLimits("m", concurrency=1, window_s=60), 0
+    tracemalloc.start()
+    for i in range(20_000):
+        limits.record(CallTiming(at=i / 1000, e2e_s=0.1, queue_s=0.1, ttft_s=0.1))
+        if i == 100:
+            size = tracemalloc.get_traced_memory()[0]
+    grown = tracemalloc.get_traced_memory()[0] - size
+    tracemalloc.stop()
+    assert grown < 100_000  # bytes: a hundred sums, not 20,000 records

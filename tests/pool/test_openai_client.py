@@ -4,7 +4,6 @@ from dataclasses import replace
 import anyio
 import pytest
 from pydantic import SecretStr
-from tenacity import RetryCallState
 
 from mar.errors import (
     BadKey,
@@ -26,7 +25,7 @@ from mar.pool import ModelCard, Pool
 from mar.pool.dialect import Dialect
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.testing import FAULTS, ChatServer, ServedAnswer, evenly
-from mar.types import CallContext, ChatRequest, Message
+from mar.types import CallContext, ChatReply, ChatRequest, Message, ToolCall, ToolSpec
 
 pytestmark = pytest.mark.anyio
 QUICK = RetryPolicy(first_wait_s=0.001)
@@ -60,7 +59,7 @@ async def test_a_streamed_reply_is_the_same_and_its_first_token_is_timed():
     heard = []
     async with ChatServer(piece_delay_s=0.02) as server, client(server) as model:
         plain = await model.chat(ask())
-        reply = await model.chat(ask(), heard.append)
+        reply = await model.chat(ask(), lambda delta: heard.append(delta.text))
         seen = model.telemetry()["m"]
     assert "".join(heard) == reply.text == plain.text
     assert len(heard) > 1
@@ -197,15 +196,15 @@ async def test_reasoning_that_nothing_opened_is_corrected_at_first_and_held_back
     async with ChatServer(answer=lambda _: answer) as server, client(server, ONCE) as model:
         replies = [await model.chat(ask(), heard.append) for heard in (first, second)]
     assert [(r.text, r.reasoning) for r in replies] == [("It is 42", "6 * 7 = 42")] * 2
-    assert "".join(first) == answer.text  # nobody could know
-    assert "".join(second) == "It is 42"
+    assert "".join(d.text for d in first) == answer.text  # nobody could know
+    assert "".join(d.text for d in second) == "It is 42"
     assert (len(replies[0].learned), replies[1].learned) == (1, ())
 
 
 async def test_a_server_that_does_not_stream_is_heard_all_the_same():
     heard = []
     async with ChatServer(streams=False) as server, client(server, ONCE) as model:
-        reply = await model.chat(ask(), heard.append)
+        reply = await model.chat(ask(), lambda delta: heard.append(delta.text))
     assert "".join(heard) == reply.text == "answer to why"
 
 
@@ -293,13 +292,10 @@ async def test_a_rate_limit_is_given_twice_as_many_pauses_as_a_fault():
 @pytest.mark.parametrize("error", [RateLimited("no"), ModelLoading("no")], ids=["rate limit", "loading"])
 async def test_a_rate_limit_that_states_no_wait_is_outlasted_for_more_than_a_minute(error):
     policy, waited, tries = RetryPolicy(), 0.0, 1
-    state = RetryCallState(policy.retrying(), None, (), {})
-    state.set_exception((type(error), error, None))
-    while not policy.stop(state):
-        pauses = [policy.wait(state) for _ in range(20)]
+    while not policy.stop(error, tries):
+        pauses = [policy.pause(error, tries) for _ in range(20)]
         waited, tries = waited + min(pauses), tries + 1
         assert max(pauses) <= 30
-        state.attempt_number += 1
     assert (waited > 75, tries) == (True, 9)  # at the least 1 + 2 + 4 + 8 + 15 + 15 + 15 + 15 s
 
 
@@ -483,16 +479,21 @@ async def test_misuse_is_said_in_words():
         await model.chat(ask())
 
 
-async def test_a_long_pause_is_said_and_a_short_one_is_not(caplog):
-    state = RetryCallState(RetryPolicy().retrying(), None, (), {})
-    error = RateLimited("m at host: wait")
-    state.set_exception((RateLimited, error, None))
-    state.upcoming_sleep = 0.5
-    RetryPolicy().say(state)
-    assert caplog.text == ""
-    state.upcoming_sleep = 20.0
-    RetryPolicy().say(state)
-    assert "m at host: wait; asked again in 20 s (try 2)" in caplog.text
+@pytest.mark.parametrize(("asked_s", "said"), [(0.5, ""), (20.0, "m at host: wait; asked again in 20 s (try 2)")])
+async def test_a_long_pause_is_said_and_a_short_one_is_not(caplog, monkeypatch, asked_s, said):
+    async def at_once(seconds):
+        assert seconds == asked_s
+
+    async def attempt():
+        if errors:
+            raise errors.pop()
+        return ChatReply(text="x", model="m")
+
+    errors = [RateLimited("m at host: wait", retry_after_s=asked_s)]
+    monkeypatch.setattr("mar.pool.retry.anyio.sleep", at_once)
+    reply = await RetryPolicy(stretch=0.0).tried(attempt)
+    assert reply.attempts == 2
+    assert said in caplog.text if said else not caplog.text
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -512,3 +513,67 @@ async def test_what_a_card_says_of_headers_and_version_is_sent_to_its_server_alo
     assert with_both.path.endswith("?api-version=2026-01-01")
     assert not {"x-team", "api-key"} & set(plain.headers)
     assert "?" not in plain.path
+
+
+ADD = ToolSpec(name="add", description="Adds.", parameters={"type": "object", "properties": {"a": {"type": "number"}}})
+CALLS = (
+    ToolCall(id="c1", name="add", arguments='{"a": 1, "b": 2}'),
+    ToolCall(id="c2", name="add", arguments='{"a": 3, "b": 4}'),
+)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_calls_of_tools_come_through_whole_and_streamed_and_their_results_are_heard(stream):
+    def answer(served):
+        results = [m["content"] for m in served.body["messages"] if m["role"] == "tool"]
+        return f"sums: {', '.join(results)}" if results else ServedAnswer(text="", calls=CALLS)
+
+    on_delta = (lambda _: None) if stream else None
+    async with ChatServer(answer=answer) as server, client(server) as model:
+        reply = await model.chat(ask(tools=(ADD,)), on_delta)
+        results = [Message(speaker="tool", text=t, call_id=c.id) for t, c in zip("37", reply.calls, strict=True)]
+        said = Message(speaker="assistant", text=reply.text, calls=reply.calls)
+        asked = ask(tools=(ADD,))
+        last = await model.chat(replace(asked, messages=(*asked.messages, said, *results)), on_delta)
+    assert (reply.calls, reply.finish_reason, reply.text) == (CALLS, "tool_calls", "")
+    assert (last.text, last.calls, last.finish_reason) == ("sums: 3, 7", (), "stop")
+
+
+async def test_a_server_that_refuses_tools_is_asked_without_from_then_on_and_that_is_said_once():
+    def refuse(served):
+        return "this model does not support tools" if "tools" in served.body else None
+
+    async with ChatServer(refuse=refuse) as server, client(server) as model:
+        first, second = await model.chat(ask(tools=(ADD,))), await model.chat(ask(tools=(ADD,)))
+        assert ["tools" in served.body for served in server.requests] == [True, False, False]
+    assert (first.text, first.learned) == ("answer to why", ("no `tools`: it is left out",))
+    assert (second.text, second.learned) == ("answer to why", ())
+
+
+async def test_a_call_of_a_tool_that_was_not_offered_is_a_bad_reply():
+    async with ChatServer(answer=lambda _: ServedAnswer(text="", calls=CALLS)) as server, client(server, ONCE) as model:
+        with pytest.raises(BadReply, match="called a tool"):
+            await model.chat(ask())
+
+
+@pytest.mark.parametrize(
+    ("fault", "retry_after_s", "longest_wait_s", "tries"),
+    [
+        ("rate_limited_with_wait", 30, 1.0, 1),  # the caller has others to ask
+        ("rate_limited_with_wait", 0.01, 1.0, 2),
+        ("rate_limited", 0, 0.0001, 1),  # our own pause would be longer
+        ("server_error", 0, 1.0, 2),
+        ("rate_limited_with_wait", 0.01, None, 2),
+    ],
+)
+async def test_a_call_that_would_be_put_off_for_too_long_fails_at_once(fault, retry_after_s, longest_wait_s, tries):
+    server = ChatServer(next_faults=deque([fault]), retry_after_s=retry_after_s)
+    async with server, client(server) as model:
+        with anyio.fail_after(5):
+            if tries == 1:
+                with pytest.raises(RateLimited) as caught:
+                    await model.chat(ask(longest_wait_s=longest_wait_s))
+                assert caught.value.attempts == 1
+            else:
+                assert (await model.chat(ask(longest_wait_s=longest_wait_s))).attempts == tries
+    assert len(server.requests) == tries

@@ -1,12 +1,14 @@
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mar.errors import BadReply, CallError, Charge, Refused, ServerFault
+from mar.pool.decoded import mend
 from mar.pool.faults import Where
-from mar.pool.openai_reply import FILTERED, LENGTH, STOP, Hopeless, NoCompletion, ReplyBuilder, mend
+from mar.pool.openai_reply import FILTERED, LENGTH, STOP, Hopeless, NoCompletion, ReplyBuilder
 
 WHERE = Where(model="m", host="h")
 
@@ -114,7 +116,7 @@ def test_an_answer_of_no_use_carries_what_was_charged_for_it(body):
 def test_pieces_of_answer_are_handed_on_and_reasoning_is_not():
     heard = []
     parts = [{"choices": [{"delta": {"content": p}}]} for p in ("<thi", "nk>no</think> y", "es")]
-    reply = build(*parts, on_delta=heard.append)
+    reply = build(*parts, on_delta=lambda delta: heard.append(delta.text))
     assert (heard, reply.text) == (["y", "es"], "yes")
 
 
@@ -203,7 +205,7 @@ def test_halves_of_surrogate_pairs_are_joined_or_replaced():
     assert mend("\ud83d\ude00 \ud83d") == "\U0001f600 \ufffd"
     heard = []
     pieces = [{"choices": [{"delta": {"content": p}}]} for p in ("a \ud83d", "\ude00", " b", "\ud83d")]
-    reply = build(*pieces, on_delta=heard.append)
+    reply = build(*pieces, on_delta=lambda delta: heard.append(delta.text))
     assert reply.text == "".join(heard) == "a \U0001f600 b\ufffd"
 
 
@@ -288,12 +290,32 @@ def test_no_value_of_any_other_field_makes_an_answer_unreadable(data):
 
 
 @settings(max_examples=200)
-@given(JSON)
-def test_any_json_is_a_reply_or_one_named_failure(payload):
-    builder = ReplyBuilder()
+@given(JSON, st.booleans())
+def test_any_json_is_a_reply_or_one_named_failure(payload, offered):
+    builder = ReplyBuilder(offered=offered)
     try:
         builder.add_whole(payload)
         builder.add({"choices": [{"message": payload, "delta": payload}]})
         builder.build(model="m", where=WHERE, latency_s=1.0, ttft_s=None)
     except (CallError, NoCompletion):
         pass
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        {"content": "<think>"},
+        {"refusal": "no"},
+        {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "abc"}}]},
+    ],
+)
+def test_a_stream_of_tiny_pieces_takes_time_in_proportion(piece):
+    def took(pieces):
+        builder = ReplyBuilder(on_delta=lambda _: None, offered=True)
+        builder.add({"choices": [{"delta": {"content": "<think>"}}]})
+        began = time.process_time()
+        for _ in range(pieces):
+            builder.add({"choices": [{"delta": piece}]})
+        return time.process_time() - began
+
+    assert took(60_000) < 12 * max(took(15_000), 0.05)  # four times as many; by copying all each time it were sixteen

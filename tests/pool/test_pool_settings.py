@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mar.environment import cache_folder
+from mar.environment import cache_folder, days_kept
 from mar.errors import ConfigError
-from mar.pool import CachedModel, WatchedModel, find_pool_config, pool_from_env
+from mar.pool import CachedModel, WatchedModel, pool_config, pool_from_env
+from mar.pool.choose import configured_pool
 from mar.pool.files import check_url, parse_source, read_pool_file
-from mar.pool.hosted import default_hosted_cards
+from mar.pool.listed import Listed, _card
 from mar.pool.openai_client import OpenAIModel
+from tests.served import served
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = ("URL", "KEY", "MODEL_BASE_URLS", "MAR_CACHE", "OPENAI_API_KEY", "GEMINI_API_KEY", "OTHER_KEY")
@@ -47,20 +49,59 @@ def test_nothing_configured_is_none():
     assert pool_from_env() is None
 
 
-def test_url_and_key_alone_give_the_default_hosted_models(empty_folder):
-    write(empty_folder / ".env", "URL=https://host/v1/\nKEY=k\n")
-    config = find_pool_config()
-    assert set(urls(config).values()) == {"https://host/v1"}
-    assert [c.name for c in config.cards] == [c.name for c in default_hosted_cards()]
+def test_url_and_key_alone_give_the_models_that_the_server_lists(empty_folder):
+    with served(models=("own/model-7b", "gpt-4o-mini"), key="k") as server:
+        write(empty_folder / ".env", f"URL={server.base_url}/\nKEY=k\n")
+        config = pool_config()
+        assert urls(config) == dict.fromkeys(("own/model-7b", "gpt-4o-mini"), server.base_url)
+    assert [c.price_in for c in config.cards] == [None, 0.15]  # unknown but of a well-known model
     assert set(keys(config).values()) == {"k"}
     assert config.found == ("URL in .env line 1",)
 
 
+@pytest.mark.parametrize(
+    ("server", "message"),
+    [
+        ({"models": ()}, "lists no models; say in pool.toml which models there are, or give --pool"),
+        ({"models": ("a",), "key": "other"}, r"refuses the KEY \(401\); set KEY beside URL"),
+        ({"models": [f"m{i}" for i in range(25)]}, "lists 25 models, too many to take all; say in pool.toml"),
+    ],
+)
+def test_a_server_that_lists_no_models_to_take_is_one_line_that_says_what_to_set(empty_folder, server, message):
+    with served(**server) as running:
+        write(empty_folder / ".env", f"URL={running.base_url}\nKEY=k\n")
+        with pytest.raises(ConfigError, match=rf"^URL in \.env line 1: {running.base_url} {message}") as caught:
+            pool_config()
+    assert "\n" not in str(caught.value)
+
+
+def test_of_a_long_list_the_models_with_a_known_price_are_taken(empty_folder):
+    with served(models=[*(f"m{i}" for i in range(30)), "deepseek-chat"]) as server:
+        write(empty_folder / ".env", f"URL={server.base_url}\n")
+        assert [c.name for c in pool_config().cards] == ["deepseek-chat"]
+
+
+def test_a_server_without_such_a_list_or_none_at_all_is_one_line(empty_folder):
+    with served(models=("a",)) as server:
+        write(empty_folder / ".env", f"URL={server.base_url}/elsewhere\n")
+        with pytest.raises(ConfigError, match=r"lists no models \(404 for /models\); say in pool.toml"):
+            pool_config()
+        write(empty_folder / ".env", f"URL={server.base_url}\n")
+    with pytest.raises(ConfigError, match=r"cannot be reached \(ConnectError\); start the server, or say in pool.toml"):
+        pool_config()
+
+
+def test_a_vllm_server_states_how_much_its_model_can_read():
+    entry = Listed(id="own/model-7b", max_model_len=1500)
+    assert (_card("own/model-7b", entry).context_tokens, _card("own/model-7b", entry).max_output_tokens) == (1500, 750)
+
+
 def test_the_shells_variables_win_over_the_file(empty_folder, monkeypatch):
-    write(empty_folder / ".env", "URL=https://file/v1\n")
-    monkeypatch.setenv("URL", "https://shell/v1")
-    config = find_pool_config()
-    assert set(urls(config).values()) == {"https://shell/v1"}
+    with served(models=("a",)) as server:
+        write(empty_folder / ".env", "URL=http://127.0.0.1:9/v1\n")
+        monkeypatch.setenv("URL", server.base_url)
+        config = pool_config()
+        assert set(urls(config).values()) == {server.base_url}
     assert config.found == ("URL in the environment",)
 
 
@@ -78,7 +119,7 @@ def test_endpoints_are_looked_up_in_the_documented_order(empty_folder):
     )
     write(empty_folder / "logs/vllm/model_base_urls.json", dict.fromkeys(names[:4], "http://vllm/v1"))
     write(empty_folder / ".env", 'URL=http://url/v1\nKEY=k\nMODEL_BASE_URLS={"env": "http://env/v1"}\n')
-    config = find_pool_config()
+    config = pool_config()
     assert urls(config) == {
         "env": "http://env/v1",
         "test": "http://test/v1",
@@ -92,16 +133,16 @@ def test_endpoints_are_looked_up_in_the_documented_order(empty_folder):
 
 def test_without_a_pool_file_the_first_source_names_the_models(empty_folder):
     write(empty_folder / "logs/vllm/model_base_urls.json", {"v": "http://vllm/v1"})
-    config = find_pool_config()
+    config = pool_config()
     assert (urls(config), config.cards[0].tags) == ({"v": "http://vllm/v1"}, ("vllm",))
     write(empty_folder / "config_test.json", {"model_base_urls": {"t": "http://test/v1"}})
-    assert urls(find_pool_config()) == {"t": "http://test/v1"}
+    assert urls(pool_config()) == {"t": "http://test/v1"}
 
 
 def test_model_base_urls_may_be_a_path_and_takes_key(empty_folder):
     write(empty_folder / "urls.json", {"a": "http://x/v1"})
     write(empty_folder / ".env", "MODEL_BASE_URLS=urls.json\nKEY=k\n")
-    config = find_pool_config()
+    config = pool_config()
     assert (urls(config), keys(config)) == ({"a": "http://x/v1"}, {"a": "k"})
 
 
@@ -122,7 +163,7 @@ def test_profiles_of_served_models_become_cards(empty_folder):
             "model_base_urls": {"Qwen/Q": "http://127.0.0.1:8001/v1"},
         },
     )
-    (card,) = find_pool_config().cards
+    (card,) = pool_config().cards
     assert (card.description, card.context_tokens, card.max_output_tokens) == ("small", 4096, 512)
     assert (card.base_url, card.tags) == ("http://127.0.0.1:8001/v1", ("vllm",))
 
@@ -131,7 +172,7 @@ def test_a_model_that_a_pool_file_serves_has_its_servers_address_and_is_watched(
     serve = {"model": "org/a", "port": 8001}
     models = [{"name": "a", "vllm": serve}, {"name": "b", "vllm": serve | {"port": 2}, "base_url": "http://host:3/v1"}]
     path = write(empty_folder / "pool.json", {"models": models})
-    config = find_pool_config(path)
+    config = pool_config(path)
     assert urls(config) == {"a": "http://127.0.0.1:8001/v1", "b": "http://host:3/v1"}
     assert [c.tags for c in config.cards] == [("vllm",), ("vllm",)]
     watched = pool_from_env(path, cache=False).model
@@ -144,9 +185,9 @@ def test_addresses_may_name_the_variable_of_their_key(empty_folder, monkeypatch)
         empty_folder / "logs/vllm/model_base_urls.json",
         {"key_env": "OTHER_KEY", "model_base_urls": {"a": "http://a/v1"}},
     )
-    assert find_pool_config().missing_keys == {"a": "OTHER_KEY"}
+    assert pool_config().missing_keys == {"a": "OTHER_KEY"}
     monkeypatch.setenv("OTHER_KEY", "k")
-    assert keys(find_pool_config()) == {"a": "k"}
+    assert keys(pool_config()) == {"a": "k"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts" / "vllm").glob("*.toml")), ids=lambda p: p.stem)
@@ -165,19 +206,29 @@ def test_a_named_key_goes_to_its_model_alone_and_knows_its_vendor(empty_folder):
     text += '[[models]]\nname = "own"\nbase_url = "http://own/v1"\n'
     write(empty_folder / "pool.toml", text)
     write(empty_folder / ".env", "GEMINI_API_KEY=g\nURL=http://url/v1\nKEY=k\n")
-    config = find_pool_config()
+    config = pool_config()
     assert urls(config)["gemini"].startswith("https://generativelanguage.googleapis.com/")
     assert keys(config) == {"gemini": "g"}
 
 
-def test_live_pools_are_cached_unless_told_otherwise(empty_folder):
+def test_answers_are_kept_where_that_is_asked_for_and_nowhere_else(empty_folder):
     write(empty_folder / "pool.json", {"models": [{"name": "a", "base_url": "http://pool:1/v1"}]})
     write(empty_folder / ".env", "MAR_CACHE=here\n")
-    pool = pool_from_env()
+    pool = pool_from_env(cache=True)
     assert isinstance(pool.model, CachedModel)
-    assert str(pool.model.path) == str(cache_folder() / "responses.sqlite") == "here/responses.sqlite"
+    assert str(pool.model.replies.path) == str(cache_folder() / "responses.sqlite") == "here/responses.sqlite"
     assert pool.kind == "live"
-    assert isinstance(pool_from_env(cache=False).model, OpenAIModel)
+    assert isinstance(pool_from_env().model, OpenAIModel)
+    assert isinstance(configured_pool("auto").model, OpenAIModel)
+    assert isinstance(configured_pool("auto", cache=True).model, CachedModel)
+
+
+def test_how_long_answers_are_kept_is_a_number_of_days(empty_folder, monkeypatch):
+    write(empty_folder / ".env", "MAR_CACHE_DAYS=0.5\n")
+    assert days_kept() == 0.5
+    monkeypatch.setenv("MAR_CACHE_DAYS", "0")
+    with pytest.raises(ConfigError, match="MAR_CACHE_DAYS in the environment: expected the number of days"):
+        days_kept()
 
 
 BAD_POOLS = [

@@ -7,7 +7,7 @@ from mar import clock
 from mar.errors import LimitReached, NoRecording
 from mar.pool import Recording, RecordingKey, replay_pool
 from mar.runtime import Ledger, Meter, Spent
-from mar.types import CallContext, ChatRequest, Message
+from mar.types import CallContext, ChatRequest, Message, ToolSpec
 
 CONTEXT = CallContext(item="i1", message_id="x")
 ASK = ChatRequest(model="m", messages=(Message(speaker="user", text="q"),), context=CONTEXT)
@@ -32,7 +32,7 @@ def replay(request, on_delta=None):
 
 def test_a_recorded_answer_comes_back_with_its_cost_and_latency():
     heard = []
-    reply, took, usage = replay(ASK, heard.append)
+    reply, took, usage = replay(ASK, lambda delta: heard.append(delta.text))
     assert (reply.text, reply.latency_s, took, heard) == ("four", 100.0, 100.0, ["four"])
     assert usage.cost_usd == 0.25
     assert usage.prompt_tokens is None
@@ -52,8 +52,9 @@ def test_a_cost_that_nobody_recorded_is_unknown():
         replace(ASK, context=replace(CONTEXT, kind="decider")),
         replace(ASK, context=replace(CONTEXT, kind="revise")),
         replace(ASK, context=replace(CONTEXT, read=("y",))),
+        replace(ASK, tools=(ToolSpec(name="f", description="", parameters={}),)),
     ],
-    ids=["no context", "unknown item", "later round", "decider", "revision", "read something"],
+    ids=["no context", "unknown item", "later round", "decider", "revision", "read something", "tools"],
 )
 def test_what_nobody_recorded_is_a_final_failure(request_):
     with pytest.raises(NoRecording) as caught:

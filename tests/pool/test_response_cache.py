@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from mar import clock
 from mar.cachefile import open_private
 from mar.errors import ConfigError, ServerFault
-from mar.pool import CachedModel, Pool, ResponseStore, ScriptedModel, cache_key
+from mar.pool import CachedModel, FileReplies, Pool, ResponseStore, ScriptedModel, cache_key
 from mar.pool.cards import ModelCard
-from mar.types import CallContext, ChatReply, ChatRequest, Message
+from mar.types import CallContext, ChatReply, ChatRequest, Message, ToolCall, ToolSpec
 
 HELLO = ChatRequest(model="m", messages=(Message(speaker="user", text="hello"),), sample="s1")
 
 
 def cached(tmp_path, fn=lambda _: "hi", **kwargs):
-    return CachedModel(ScriptedModel(fn, **kwargs), tmp_path / "c.sqlite")
+    return CachedModel(ScriptedModel(fn, **kwargs), FileReplies(tmp_path / "c.sqlite"))
 
 
 def run(main, *, virtual=False):
@@ -47,7 +47,7 @@ def test_a_cached_reply_is_streamed_as_one_piece(tmp_path):
         heard = []
         async with cached(tmp_path, lambda _: "a whole text") as model:
             await model.chat(HELLO)
-            await model.chat(HELLO, heard.append)
+            await model.chat(HELLO, lambda delta: heard.append(delta.text))
         return heard
 
     assert run(main) == ["a whole text"]
@@ -140,12 +140,36 @@ OTHER_VALUES = {
     "stop": ("x",),
     "logprobs": True,
     "sample": "s2",
+    "tools": (ToolSpec(name="f", description="", parameters={}),),
 }
+TOOL = ToolSpec(name="f", description="d", parameters={"type": "object"})
+CALL = ToolCall(id="1", name="f", arguments="{}")
 
 
 @pytest.mark.parametrize("name", OTHER_VALUES)
 def test_the_key_depends_on_all_that_determines_the_answer(name):
     assert cache_key(replace(HELLO, **{name: OTHER_VALUES[name]})) != cache_key(HELLO)
+
+
+def test_the_key_depends_on_all_of_a_tool_and_of_its_calls():
+    asked = replace(HELLO, tools=(TOOL,), messages=(Message(speaker="assistant", text="", calls=(CALL,)),))
+    others = [replace(asked, tools=(replace(TOOL, **{n: v}),)) for n, v in
+              (("name", "g"), ("description", "e"), ("parameters", {}))]  # fmt: skip
+    others += [replace(asked, messages=(Message(speaker="assistant", text="", calls=(replace(CALL, **{n: "2"}),)),))
+               for n in ("id", "name", "arguments")]  # fmt: skip
+    others += [replace(asked, messages=(Message(speaker="tool", text="", call_id=id),)) for id in ("1", "2")]
+    assert len({cache_key(request) for request in (asked, *others)}) == 1 + len(others)
+
+
+def test_a_reply_that_calls_tools_is_kept_with_its_calls(tmp_path):
+    async def main():
+        reply = ChatReply(text="", model="m", finish_reason="tool_calls", calls=(CALL,))
+        async with cached(tmp_path, lambda _: reply) as model:
+            await model.chat(HELLO)
+            return await model.chat(HELLO)
+
+    again = run(main)
+    assert (again.calls, again.finish_reason, again.cached) == ((CALL,), "tool_calls", True)
 
 
 def test_the_key_depends_on_nothing_else():
@@ -158,8 +182,16 @@ requests = st.builds(
     ChatRequest,
     model=st.text(max_size=3),
     messages=st.lists(
-        st.builds(Message, speaker=st.sampled_from(["system", "user"]), text=st.text(max_size=4)), max_size=3
+        st.builds(
+            Message,
+            speaker=st.sampled_from(["system", "user"]),
+            text=st.text(max_size=4),
+            call_id=st.sampled_from(["", "1"]),
+            calls=st.sampled_from([(), (CALL,)]),
+        ),
+        max_size=3,
     ).map(tuple),
+    tools=st.sampled_from([(), (TOOL,)]),
     max_tokens=st.none() | st.integers(1, 3),
     temperature=st.sampled_from([0.0, 0.5]),
     top_p=st.sampled_from([0.5, 1.0]),
@@ -223,7 +255,7 @@ def test_a_cache_that_cannot_be_used_is_said_once_and_gone_on_without(tmp_path, 
         path = tmp_path / "file" / "c.sqlite"
 
     async def main():
-        async with CachedModel(ScriptedModel(lambda _: "hi"), path) as model:
+        async with CachedModel(ScriptedModel(lambda _: "hi"), FileReplies(path)) as model:
             return [(await model.chat(HELLO)).text for _ in range(2)]
 
     assert run(main) == ["hi", "hi"]
@@ -235,7 +267,7 @@ def test_a_cache_that_cannot_be_used_is_said_once_and_gone_on_without(tmp_path, 
 def test_a_reply_that_cannot_be_kept_is_an_answer_all_the_same(tmp_path, caplog, reply):
     async def main():
         answer = ChatReply(**({"text": "hi", "model": "m"} | reply))
-        async with CachedModel(ScriptedModel(lambda _: answer), tmp_path / "c.sqlite") as model:
+        async with CachedModel(ScriptedModel(lambda _: answer), FileReplies(tmp_path / "c.sqlite")) as model:
             return [await model.chat(HELLO) for _ in range(2)]
 
     first, again = run(main)
@@ -268,6 +300,38 @@ def test_only_the_owner_may_read_what_is_kept(tmp_path):
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
 
 
+def aged(path, days):
+    """Make all that a cache holds older."""
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE replies SET created = created - ?", (days * 86_400,))
+
+
+def test_an_answer_that_is_too_old_is_asked_for_again_and_replaced(tmp_path):
+    texts = iter(["old", "new"])
+    model = CachedModel(ScriptedModel(lambda _: next(texts)), FileReplies(tmp_path / "c.sqlite", days=2))
+
+    async def main():
+        async with model:
+            first = await model.chat(HELLO)
+            aged(model.replies.path, 1.9)
+            again = await model.chat(HELLO)
+            aged(model.replies.path, 0.2)
+            return first, again, await model.chat(HELLO), await model.chat(HELLO)
+
+    assert [(r.text, r.cached) for r in run(main)] == [("old", False), ("old", True), ("new", False), ("new", True)]
+
+
+def test_what_is_too_old_is_dropped_when_the_cache_is_opened(tmp_path):
+    path = tmp_path / "c.sqlite"
+    store = ResponseStore(path)
+    for key in (b"a", b"b"):
+        store.put(key, ChatReply(text="hi", model="m"))
+    store.close()
+    aged(path, 40)
+    assert ResponseStore(path, days=None).stats().entries == 2
+    assert ResponseStore(path, days=30).stats().entries == 0
+
+
 CARD = ModelCard(name="m", base_url="https://Host.org:443/v1/", max_output_tokens=100)
 
 
@@ -281,6 +345,11 @@ CARD = ModelCard(name="m", base_url="https://Host.org:443/v1/", max_output_token
         ({"base_url": "http://host.org:443/v1"}, False),
         ({"served_name": "m2"}, False),
         ({"revision": "2"}, False),
+        ({"temperature": 0.0}, False),
+        ({"reasoning_effort": "low"}, False),
+        ({"api_version": "2025-01-01"}, False),
+        ({"headers": {"X-Route": "b"}}, False),
+        ({"extra_body": {"top_k": 1}}, False),
         ({"max_output_tokens": 99}, False),  # it is what is sent when a request states no limit
     ],
 )
@@ -320,7 +389,7 @@ def test_two_that_enter_at_once_open_the_cache_once(tmp_path):
             entered.append(-1)
 
     async def main():
-        model = CachedModel(Inner(lambda request: "x"), tmp_path / "c.sqlite")
+        model = CachedModel(Inner(lambda request: "x"), FileReplies(tmp_path / "c.sqlite"))
 
         async def use():
             async with model:

@@ -42,7 +42,7 @@ def test_errors_of_the_function_are_the_calls():
 
 def test_a_fixed_latency_passes_on_the_loops_clock_and_text_is_streamed():
     heard = []
-    reply, _ = chat(lambda _: "x", heard.append, latency_s=3600)
+    reply, _ = chat(lambda _: "x", lambda delta: heard.append(delta.text), latency_s=3600)
     assert (reply.latency_s, heard) == (3600, ["x"])
 
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from mar.environment import read_environment
 from mar.errors import CallError, ConfigError
-from mar.pool import CachedModel, ModelCard, find_pool_config, pool_from_env
+from mar.pool import CachedModel, FileReplies, ModelCard, find_pool_config, pool_from_env
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.testing import FAULTS, ChatServer
 from mar.types import ChatRequest, Message
@@ -48,7 +48,7 @@ async def test_a_call_leaves_no_key_behind(fault, stream, tmp_path, caplog):
         url = "http://127.0.0.1:9/v1" if fault == "no server" else server.base_url
         card = ModelCard(name="m", base_url=url, timeout_s=0.3 if fault == "hang" else 10)
         live = OpenAIModel([card], {"m": SecretStr(CANARY)}, retry=RetryPolicy(attempts=1))
-        async with CachedModel(live, tmp_path / "c.sqlite") as model:
+        async with CachedModel(live, FileReplies(tmp_path / "c.sqlite")) as model:
             seen = [repr(model), repr(live), repr(live.__dict__), repr(card)]
             try:
                 seen.append(repr(await model.chat(ASK, (lambda _: None) if stream else None)))
@@ -80,7 +80,7 @@ def test_configuration_errors_quote_no_key(env, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text(env)
     with pytest.raises(ConfigError) as caught:
-        pool_from_env()
+        pool_from_env(cache=True)
     assert "canary" not in everything(caught.value) + caplog.text
 
 
@@ -89,14 +89,15 @@ def test_a_key_written_into_a_pool_file_is_not_quoted(field, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pool.toml").write_text(f'[[models]]\nname = "a"\n{field} = "{CANARY}"\n')
     with pytest.raises(ConfigError) as caught:
-        pool_from_env()
+        pool_from_env(cache=True)
     assert "canary" not in everything(caught.value)
 
 
 def test_a_good_configuration_prints_no_key(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text(f"URL=https://host/v1\nKEY={CANARY}\n")
-    pool = pool_from_env()
+    (tmp_path / "pool.toml").write_text('[[models]]\nname = "a"\n')
+    pool = pool_from_env(cache=True)
     texts = [repr(find_pool_config()), repr(read_environment()), repr(pool.model.__dict__), repr(pool.cards)]
     assert "canary" not in "\n".join(texts)
     assert b"canary" not in pickle.dumps(list(pool.cards.values()))

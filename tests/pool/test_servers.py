@@ -19,19 +19,13 @@ from mar.cli.main import app
 from mar.errors import ConfigError, ServerNotStarted
 from mar.pool.servers import Key, State, Watch, born_of, start, stop
 from mar.pool.serving import server_specs
-
-STAND_IN = Path(__file__).with_name("stand_in_vllm.py")
+from tests.serving import free_port, stand_in_vllm
 
 
 @pytest.fixture(autouse=True)
 def environment(tmp_path, monkeypatch):
-    """An environment whose Python runs the stand-in, whatever it is told to run."""
-    folder = tmp_path / "env" / "bin"
-    folder.mkdir(parents=True)
-    (folder / "vllm").touch()
-    (folder / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -S -B {STAND_IN} "$@"\n')
-    (folder / "python").chmod(0o755)
-    monkeypatch.setenv("MAR_VLLM_ENV", str(tmp_path / "env"))
+    """An environment whose Python runs the stand-in."""
+    stand_in_vllm(tmp_path, monkeypatch)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 
@@ -41,12 +35,6 @@ def state(tmp_path):
     state = State(tmp_path / "logs")
     yield state
     stop(state)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def pool_file(folder, *models, **more):

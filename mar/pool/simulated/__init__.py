@@ -1,10 +1,8 @@
 """Simulated models: how well language models answer and how fast they are served, labelled simulated everywhere."""
 
 from mar.pool.simulated.assumptions import DEFAULT, FALSE_PASS, MBPP_RHO, VERSION, Assumptions
-from mar.pool.simulated.author import UNKNOWN_REASON
 from mar.pool.simulated.catalogue import CATALOGUES, ModelProfile, Serving, SimulatedPoolName, simulated_cards
 from mar.pool.simulated.model import SimulatedModel, simulated_pool
-from mar.pool.simulated.topics import with_topics
 from mar.pool.simulated.world import (
     EMPTY_WORLD,
     AnswerForm,
@@ -21,7 +19,6 @@ __all__ = [
     "EMPTY_WORLD",
     "FALSE_PASS",
     "MBPP_RHO",
-    "UNKNOWN_REASON",
     "VERSION",
     "AnswerForm",
     "Assumptions",
@@ -36,5 +33,4 @@ __all__ = [
     "program_complexity",
     "simulated_cards",
     "simulated_pool",
-    "with_topics",
 ]

@@ -1,9 +1,9 @@
 """Every constant of the simulator that is not a property of one model, with its source.
 
 Two kinds stand here. *Fitted* constants come from recorded outcomes of real LLMs; `benchmarks/fit_simulator.py` fits
-them again and prints them. *Assumed* effects (peers, roles, strategies, feedback) were set from cited figures before
-anything was trained; since we chose them, `Assumptions.scaled` halves or doubles them and headline results are shown
-at all three. A change of any constant needs a new VERSION and regenerates every table made with the simulator.
+them again and prints them. *Assumed* effects (peers, roles, tools, strategies, feedback) were set from cited figures
+before anything was trained; since we chose them, `Assumptions.scaled` halves or doubles them and headline results are
+shown at all three. A change of any constant needs a new VERSION and regenerates every table made with the simulator.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ class Assumptions:
     peers: PeerEffects = field(default_factory=PeerEffects)
     revision: RevisionEffects = field(default_factory=RevisionEffects)
     roles: Mapping[Domain, Mapping[str, float]] = field(default_factory=dict[Domain, Mapping[str, float]])  # logits
+    tools: Mapping[Domain, Mapping[str, float]] = field(default_factory=dict[Domain, Mapping[str, float]])  # logits
     voices: Mapping[str, float] = field(default_factory=dict[str, float])  # weight of a role's message; others 1
     strategies: Mapping[str, StrategyEffect] = field(default_factory=dict[str, StrategyEffect])
     modes: Mapping[str, StrategyEffect] = field(default_factory=dict[str, StrategyEffect])
@@ -124,7 +125,7 @@ class Assumptions:
         return self.spreads.get(benchmark) or replace(self.spreads[FIRST_BENCHMARK[domain]], mislabelled=0.0)
 
     def scaled(self, factor: float) -> Assumptions:
-        """The same simulator with peer, role, strategy, mode and feedback effects (all in logits) times `factor`.
+        """The same simulator with peer, role, tool, strategy, mode and feedback effects (in logits) times `factor`.
 
         Token lengths, probabilities of copying and keeping, and everything fitted to recorded data stay.
         """
@@ -141,6 +142,7 @@ class Assumptions:
             peers=peers,
             revision=revision,
             roles={domain: _times(effects, factor) for domain, effects in self.roles.items()},
+            tools={domain: _times(effects, factor) for domain, effects in self.tools.items()},
             voices={role: 1 + (weight - 1) * factor for role, weight in self.voices.items()},
             strategies={name: _scaled_strategy(effect, factor) for name, effect in self.strategies.items()},
             modes={name: _scaled_strategy(effect, factor) for name, effect in self.modes.items()},
@@ -220,6 +222,15 @@ DEFAULT = Assumptions(
             "Economist": -0.05,
         },
     },
+    # What the result of a tool is worth to whoever called it, at the accuracies where that was seen. A calculator:
+    # 46.9 to 49.6 on GSM8K (Wei et al. 2022, table 1, GPT-3). Python in mathematics: 65.6 to 72.0 on GSM8K (Gao et al.
+    # 2022, quoted from memory). A reference: 68.3 to 71.8 on MMLU (Shi et al. 2023, Codex with REPLUG). Running one's
+    # own program without tests to pass is assumed to be worth less than failed tests are.
+    tools={
+        "Math": {"calculator": 0.25, "python": 0.7},
+        "Commonsense": {"lookup": 0.45},
+        "Code": {"python": 0.3},
+    },
     # Assumed: what analysts and critics say weighs more with those who read it than what a manager says.
     voices={
         "TestAnalyst": 1.4,
@@ -248,6 +259,7 @@ DEFAULT = Assumptions(
         "answer": LengthModel(median=200, sigma=0.55),
         "text": LengthModel(median=220, sigma=0.4),
         "final": LengthModel(median=180, sigma=0.45),
+        "tool": LengthModel(median=60, sigma=0.5),
     },
 )
 

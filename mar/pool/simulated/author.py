@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mar.errors import ContextOverflow
 from mar.pool.cards import ModelCard
@@ -17,9 +18,8 @@ from mar.pool.simulated.memory import Memory, Remembered
 from mar.pool.simulated.outcome import Outcome, Reading, decide
 from mar.pool.simulated.skill import Skills
 from mar.pool.simulated.world import SimItem, World
-from mar.types import CallContext, ChatRequest
+from mar.types import SIMULATED_UNKNOWN, TOOL_FAILED, CallContext, ChatRequest, ToolCall
 
-UNKNOWN_REASON = "simulated_unknown"
 _NO_CONTEXT = CallContext(item="", message_id="")
 
 
@@ -31,10 +31,11 @@ class Draft:
     text: str
     prompt_tokens: int
     completion_tokens: int
-    finish_reason: str  # "stop", "length" or "simulated_unknown"
+    finish_reason: str  # "stop", "length", "tool_calls" or "simulated_unknown"
     chance: float  # a draw in (0, 1): the call fails when it is below the fault rate
     mean_logprob: float | None = None
-    remembered: Remembered | None = None  # None for an unknown item
+    calls: tuple[ToolCall, ...] = ()  # of a tool, before there is an answer
+    remembered: Remembered | None = None  # None for an unknown item, and for what is no answer yet
 
 
 class Author:
@@ -74,8 +75,15 @@ class Author:
         if item is None:
             return _unknown(context, prompt, limit, drawn)
         item, mind = self._skills.meets(request.model, context.item, item)
+        worth = self._rules.tools.get(item.domain, {})
+        wanted = fitting_tool(request, worth)
+        helped = [wanted] if wanted else tools_that_helped(request)
+        if gain := max((worth.get(name, 0.0) for name in helped), default=0.0):
+            mind = replace(mind, skill=mind.skill + gain)
         outcome = decide(item, mind, context, Reading.of(context, read), drawn, request.model, self._rules)
         verbosity = self._profiles[request.model].verbosity
+        if wanted:
+            return self._calling(wanted, context, item, outcome, prompt, limit, drawn)
         length = completion_length(context, limit, verbosity, drawn.length, self._rules)
         return self._written(request, context, item, outcome, length, drawn, prompt)
 
@@ -119,6 +127,30 @@ class Author:
             remembered=remembered,
         )
 
+    def _calling(
+        self,
+        tool: str,
+        context: CallContext,
+        item: SimItem,
+        outcome: Outcome,
+        prompt: int,
+        limit: int,
+        drawn: Draws,
+    ) -> Draft:
+        """A call of a tool, with what its writer is about to answer as far as the tool can take that."""
+        arguments = json.dumps(texts.tool_arguments(tool, item, _answer(item, outcome)))
+        shape = replace(context, kind="agent", output="tool", strategy=None, mode="")
+        length = completion_length(shape, limit, 1.0, drawn.length, self._rules)
+        return Draft(
+            message_id=context.message_id,
+            chance=drawn.phrase,
+            text="",
+            calls=(ToolCall(id=f"call{int(drawn.pick * 1e5):05}", name=tool, arguments=arguments),),
+            prompt_tokens=prompt,
+            completion_tokens=min(limit, max(length.tokens, text_tokens(len(arguments)))),
+            finish_reason="tool_calls",
+        )
+
     def _confidence(self, model: str, outcome: Outcome, drawn: Draws) -> float:
         """Mean log-probability in nats per token: who knows is surer than who does not, with the model's AUC."""
         apart = math.sqrt(2) * to_normal(self._profiles[model].confidence_auc)
@@ -140,15 +172,38 @@ def _unknown(context: CallContext, prompt: int, limit: int, drawn: Draws) -> Dra
         text=texts.UNKNOWN,
         prompt_tokens=prompt,
         completion_tokens=min(text_tokens(len(texts.UNKNOWN)), limit),
-        finish_reason=UNKNOWN_REASON,
+        finish_reason=SIMULATED_UNKNOWN,
         chance=drawn.phrase,
     )
 
 
+def fitting_tool(request: ChatRequest, worth: Mapping[str, float]) -> str | None:
+    """The tool that a simulated model calls before it answers: of those offered, the one that is worth most to it.
+
+    Args:
+        request: What is asked. Where a tool has been called already, no other is.
+        worth: What each tool is worth in the item's domain.
+    """
+    if not request.tools or any(m.speaker == "tool" for m in request.messages):
+        return None
+    return max((t.name for t in request.tools if worth.get(t.name, 0.0) > 0), key=lambda n: worth[n], default=None)
+
+
+def tools_that_helped(request: ChatRequest) -> list[str]:
+    """Tools that were called and found something."""
+    names = {call.id: call.name for message in request.messages for call in message.calls}
+    results = [m for m in request.messages if m.speaker == "tool" and not m.text.startswith(TOOL_FAILED)]
+    return [names[m.call_id] for m in results if m.call_id in names]
+
+
+def _answer(item: SimItem, outcome: Outcome) -> str | None:
+    return None if outcome.answer < 0 else (item.right if outcome.correct else item.wrong)[outcome.answer]
+
+
 def _text(item: SimItem, context: CallContext, outcome: Outcome, phrase: float) -> str:
-    if outcome.answer < 0:
+    answer = _answer(item, outcome)
+    if answer is None:
         return texts.silence(item, phrase)
-    answer = (item.right if outcome.correct else item.wrong)[outcome.answer]
     if context.kind == "decider":
         return texts.final_answer(item, answer, phrase)
     if context.output == "text":

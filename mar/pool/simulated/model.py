@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Self
 
 import anyio
 
 from mar.clock import ticks
-from mar.concurrency import PerLoop, task_group
+from mar.concurrency import OpensPerLoop, beside
 from mar.errors import CallTimeout, Charge, ConfigError, ServerFault
 from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
@@ -25,12 +23,12 @@ from mar.pool.simulated.catalogue import ModelProfile, profiles_of, simulated_ca
 from mar.pool.simulated.scheduler import Scheduler, Ticket
 from mar.pool.simulated.serving import Job
 from mar.pool.simulated.world import World
-from mar.types import ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
+from mar.types import ChatReply, ChatRequest, Delta, DeltaHandler, ModelTelemetry
 
 _PIECES = 4  # parts of a streamed reply
 
 
-class SimulatedModel:
+class SimulatedModel(OpensPerLoop[Scheduler]):
     """Answers for every model of a pool, simulated.
 
     Use it inside `async with` (a `Pool` does): its scheduler lives in a task group of its own.
@@ -65,27 +63,14 @@ class SimulatedModel:
         if missing:
             raise ConfigError(f"no profile (skills and speeds) for simulated model {missing[0]!r}")
         self._author = Author(world, self.cards, self._profiles, assumptions, seed)
-        self._here = PerLoop("simulated servers", self._open)
-
-    async def __aenter__(self) -> Self:
-        await self._here.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._here.__aexit__(kind, error, trace)
+        super().__init__("simulated servers")
 
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[Scheduler]:
         speeds = {name: self._profiles[name].serving for name in self.cards}
         scheduler = Scheduler(speeds, contention=self.assumptions.gpu_contention)
-        async with task_group() as tasks:
-            tasks.start_soon(scheduler.run, name="simulated serving")
-            try:
-                yield scheduler
-            finally:
-                tasks.cancel_scope.cancel()
+        async with beside(scheduler.run):
+            yield scheduler
 
     async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
         """Answer one request.
@@ -166,6 +151,7 @@ class SimulatedModel:
             prompt_tokens=draft.prompt_tokens,
             completion_tokens=draft.completion_tokens,
             finish_reason=draft.finish_reason,
+            calls=draft.calls,
             mean_logprob=draft.mean_logprob,
             latency_s=job.finish - job.arrival + overhead,
             ttft_s=job.first - job.arrival + overhead if streamed else None,
@@ -184,7 +170,7 @@ async def _receive(ticket: Ticket, text: str, on_delta: DeltaHandler | None) -> 
             return
         ready = len(parts) if ticket.pieces == ticket.job.pieces else min(ticket.pieces, len(parts))
         for part in parts[shown:ready]:
-            on_delta(part)
+            on_delta(Delta(text=part))
         shown = max(shown, ready)
 
 

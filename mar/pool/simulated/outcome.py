@@ -1,11 +1,12 @@
 """From log-odds to an outcome: roles, strategies, what was read, and the draws of one call decide.
 
-    logit = skill + role + strategy + mode
+    logit = skill + role + strategy + mode + tool
             + beta_right * log(1 + R) - beta_wrong * (1 - discernment * logistic(skill)) * log(1 + W)
             + gain_failed [tests failed]  - loss_blind [a revision without feedback or peers]
     knows the answer  <=>  luck < logistic(logit)
 
-R and W are the weights of the right and wrong messages read that others wrote; right is what those who know give (see
+What a tool's result is worth (`author`) is part of the skill that comes here. R and W are the weights of the right and
+wrong messages read that others wrote; right is what those who know give (see
 `mistakes`). A revision shares the luck of the message that it revises (with probability keep_luck), so it changes its
 mind only as far as the log-odds move: a monotone coupling, under which effects of zero leave every outcome as it was.
 Who does not know takes over a wrong answer that was read, or makes a mistake of its own, and a guess may be right.

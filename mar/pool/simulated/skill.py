@@ -18,7 +18,7 @@ from mar.pool.simulated.assumptions import Assumptions
 from mar.pool.simulated.catalogue import ModelProfile, score_of
 from mar.pool.simulated.draws import normal
 from mar.pool.simulated.logits import logistic
-from mar.pool.simulated.mistakes import SharedMistakes, solve_theta
+from mar.pool.simulated.mistakes import SharedMistakes
 from mar.pool.simulated.world import SimItem
 
 
@@ -72,6 +72,8 @@ class Skills:
         options = len(item.right) + len(item.wrong) if item.form == "choice" else 0
         key = (model, item.benchmark, options)
         if key not in self._thetas:
+            from mar.pool.simulated.accuracy import solve_theta
+
             spread = self._assumptions.spread(item.benchmark, item.domain)
             accuracy = score_of(self._profiles, model, item.benchmark, item.domain).accuracy
             silence = self.silence(model, item)

@@ -75,6 +75,19 @@ def final_answer(item: SimItem, answer: str, phrase: float) -> str:
     return f"{_pick(_OPENINGS[item.domain], phrase)} {_pick(_BODIES, phrase * 7 % 1)}\n\n{_closing(item.form, answer)}"
 
 
+def tool_arguments(tool: str, item: SimItem, answer: str | None) -> dict[str, str]:
+    """What a simulated model gives a tool of mar: its own answer as far as the tool takes such.
+
+    Whoever looks something up is not told what the question is, so the benchmark's name stands for it.
+    """
+    if tool == "calculator":
+        number = "" if answer is None else _literal(answer)
+        return {"expression": "1 + 1" if number[:1] in ("", "'", '"') else f"{number} + 0"}
+    if tool == "python":
+        return {"code": answer if item.form == "code" and answer else f"print({_literal(answer or '')})"}
+    return {"words": item.benchmark}
+
+
 def silence(item: SimItem, phrase: float) -> str:
     """An answer that gives none."""
     return f"{_pick(_OPENINGS[item.domain], phrase)} What is given does not settle it, so no answer can be stood by."

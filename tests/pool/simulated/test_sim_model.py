@@ -9,8 +9,8 @@ from sim_worlds import MAX, SUM, code_item, number_item, pool, profile, request,
 
 from mar import clock
 from mar.errors import CallTimeout, ConfigError, ContextOverflow, ServerFault
-from mar.pool.simulated import DEFAULT, EMPTY_WORLD, UNKNOWN_REASON, SimItem, World, simulated_pool
-from mar.types import ChatReply, ChatRequest
+from mar.pool.simulated import DEFAULT, EMPTY_WORLD, SimItem, World, simulated_pool
+from mar.types import SIMULATED_UNKNOWN, ChatReply, ChatRequest
 
 ONE = {"m": profile()}
 FIXED = replace(DEFAULT, lengths={"code": replace(DEFAULT.lengths["code"], median=100, sigma=0.0)})
@@ -100,7 +100,7 @@ def test_wall_clock_and_virtual_time_agree():
 
 def test_an_unknown_item_gets_a_text_that_says_so():
     for reply in (*in_turn([request("?")], world=EMPTY_WORLD), *in_turn([replace(request(), context=None)])):
-        assert reply.finish_reason == UNKNOWN_REASON
+        assert reply.finish_reason == SIMULATED_UNKNOWN
         assert "simulated" in reply.text
         assert "knows nothing about this question" in reply.text
 
@@ -282,7 +282,7 @@ def test_a_streamed_reply_comes_in_pieces_over_time():
 
     async def main() -> ChatReply:
         async with pool(spread_world(40), ONE, assumptions=FIXED) as here:
-            return await here.chat(request(), lambda piece: pieces.append((anyio.current_time(), piece)))
+            return await here.chat(request(), lambda piece: pieces.append((anyio.current_time(), piece.text)))
 
     reply = clock.run(main, virtual=True)
     assert "".join(piece for _, piece in pieces) == reply.text

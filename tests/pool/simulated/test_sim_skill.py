@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sim_worlds import model, number_item, profile, request, spread_world
 
 from mar.pool.simulated import DEFAULT, simulated_cards
+from mar.pool.simulated.accuracy import mean_accuracy, solve_theta
 from mar.pool.simulated.assumptions import PeerEffects, Spread
 from mar.pool.simulated.catalogue import CATALOGUES, catalogue, profiles_all, profiles_of, score_of
 from mar.pool.simulated.draws import draws
 from mar.pool.simulated.logits import logistic
 from mar.pool.simulated.memory import Memory, Remembered
-from mar.pool.simulated.mistakes import mean_accuracy, solve_theta
 from mar.pool.simulated.outcome import Reading, chance, decide
 from mar.pool.simulated.skill import Mind, Skills
 from mar.types import CallContext

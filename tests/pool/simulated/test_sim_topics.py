@@ -11,9 +11,9 @@ from mar.controllers.embeddings import HashEncoder
 from mar.errors import InternalError
 from mar.evaluation.session import Session
 from mar.learning.progress import Progress
-from mar.pool.simulated import DEFAULT, SimulatedModel, World, with_topics
+from mar.pool.simulated import DEFAULT, SimulatedModel, World
 from mar.pool.simulated.skill import Skills
-from mar.pool.simulated.topics import ENCODER, topic_maps
+from mar.pool.simulated.topics import ENCODER, topic_maps, with_topics
 from mar.tasks.registry import load_task
 
 
