@@ -9,7 +9,7 @@ power cut may lose the last seconds.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +60,7 @@ class _Line:
 
 
 _LINE = TypeAdapter(_Line)
+_FIELDS = tuple(f.name for f in fields(Spent))
 
 
 class Account:
@@ -106,7 +107,8 @@ class Account:
 
 
 def _text(number: int, spent: Spent) -> str:
-    return json.dumps({"number": number, "spent": asdict(spent)}) + "\n"
+    values = {name: getattr(spent, name) for name in _FIELDS}  # `asdict` copies deeply: half of what a try cost
+    return json.dumps({"number": number, "spent": values}) + "\n"
 
 
 def _read(path: Path) -> Spent:

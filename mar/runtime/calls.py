@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Generic, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
 
 from mar.errors import CallError, ContextOverflow, LimitReached
-from mar.pool.simulated import UNKNOWN_REASON
 from mar.runtime.ledger import Meter, estimate_tokens
 from mar.runtime.prompts import AgentAsk, DecideAsk, Role
 from mar.runtime.state import EpisodeState
-from mar.runtime.tools import ToolReport
+from mar.runtime.tool_use import ToolUse
+from mar.runtime.toolkit import ToolReport
 from mar.types import (
+    SIMULATED_UNKNOWN,
     ZERO_USAGE,
     Binding,
     CallAnswered,
@@ -23,12 +24,15 @@ from mar.types import (
     CallKind,
     ChatReply,
     ChatRequest,
+    Delta,
+    DeltaHandler,
     Failure,
     FailureKind,
     Feedback,
     Message,
     Move,
     PromptTrimmed,
+    Query,
     Said,
     ServerAdapted,
     Usage,
@@ -41,7 +45,12 @@ Ask = TypeVar("Ask", AgentAsk, DecideAsk)
 
 def as_failure(error: CallError, *, prefix: str = "") -> Failure:
     """A failed call as data."""
-    return Failure(kind=cast(FailureKind, error.kind), reason=prefix + str(error), attempts=error.attempts)
+    return Failure(
+        kind=cast(FailureKind, error.kind),
+        reason=prefix + str(error),
+        attempts=error.attempts,
+        retry_after_s=error.retry_after_s,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +68,15 @@ class Heard:
 
     feedback: Feedback
     read: tuple[str, ...]  # ids of the messages read; the one that the feedback is about stands last
+
+
+def spoken(query: Query) -> tuple[Message, ...]:
+    """The texts of a conversation as messages, with nothing of ours."""
+    system = (Message(speaker="system", text=query.instructions),) if query.instructions else ()
+    turns = (
+        (Message(speaker="user", text=t.query), Message(speaker="assistant", text=t.answer)) for t in query.history
+    )
+    return (*system, *(message for turn in turns for message in turn), Message(speaker="user", text=query.text))
 
 
 def ids(said: Sequence[Said]) -> tuple[str, ...]:
@@ -88,7 +106,20 @@ class Calls:
     state: EpisodeState
     move: Move
     role: Role
+    revised: bool = False  # whether a revise call may follow the first
     usage: Usage = ZERO_USAGE  # of the calls so far, failed ones included
+    _samples: dict[CallKind, str] = field(default_factory=dict["CallKind", str])
+
+    async def forward(self, binding: Binding) -> ChatReply:
+        """Send the client's own request on, to be answered as it is.
+
+        Raises:
+            CallError: The call failed for good.
+            LimitReached: A limit in USD forbids the call.
+        """
+        query = self.state.query
+        asked = self._request("agent", binding, spoken(query), Heard("", ()), verbatim=query.verbatim)
+        return await self._send("agent", asked, final=True)
 
     async def say(
         self,
@@ -114,7 +145,7 @@ class Calls:
             fitted = self._fit(ask, read, limit, render)
             final = not left or not fitted.ask.peers
             try:
-                return fitted, await self._call(kind, binding, fitted.messages, hear(fitted.read), final=final)
+                return fitted, await self._answer(kind, binding, fitted.messages, hear(fitted.read), final=final)
             except ContextOverflow:
                 if final:
                     raise
@@ -146,49 +177,96 @@ class Calls:
             )
         return Fitted(ask=ask, messages=messages, read=read[dropped:])
 
-    async def _call(
+    async def _answer(
         self, kind: CallKind, binding: Binding, messages: tuple[Message, ...], known: Heard, *, final: bool
     ) -> ChatReply:
+        """Ask until the model answers, with what the tools found that it has called.
+
+        All calls of one message share its draw, so it is the same draw with tools and without.
+        """
+        use = ToolUse(state=self.state, move=self.move, names=self.role.tools)
+        request = use.begin(self._request(kind, binding, messages, known))
+        while True:
+            try:
+                reply = await self._send(kind, request, final=final and not use.can_shorten)
+            except ContextOverflow:
+                if not use.can_shorten:
+                    raise
+                request = use.shortened(request)
+                continue
+            if not (reply.calls and request.tools):
+                return reply
+            if not self.state.afford():
+                raise LimitReached(f"the episode's budget of {self.state.over} is spent")
+            request = await use.carry_out(request, reply, self.usage.cost_usd)
+
+    async def _send(self, kind: CallKind, request: ChatRequest, *, final: bool) -> ChatReply:
         """One call. A prompt that does not fit is no failure unless this was the `final` form of it."""
         pool = self.state.means.pool
-        request = self._request(kind, binding, messages, known)
-        meter = Meter(pool.card(binding.model), self.state.ledger)
+        meter = Meter(pool.card(request.model), self.state.ledger)
         began = self.now()
         try:
-            reply = await pool.chat(replace(request, meter=meter))
+            reply = await pool.chat(replace(request, meter=meter), self._shown(kind, request, meter))
         except CallError as error:
+            error.attempts = meter.tries  # those that were made: a server that is left alone was not asked
             if final or not isinstance(error, ContextOverflow):
-                self._failed(kind, binding, as_failure(error), began, meter.lost)
+                self._failed(kind, request.model, as_failure(error), began, meter.lost)
             raise
         except LimitReached:
             if meter.lost != ZERO_USAGE:
                 refused = Failure(kind="limit", reason="no money is left for another try", attempts=meter.tries)
-                self._failed(kind, binding, refused, began, meter.lost)
+                self._failed(kind, request.model, refused, began, meter.lost)
             raise
         except anyio.get_cancelled_exc_class():
-            self._failed(kind, binding, self._cut(max(meter.tries, 1)), began, meter.lost)
+            self._failed(kind, request.model, self._cut(meter.tries), began, meter.lost)
             raise
-        self._answered(kind, request, reply, pool.usage(reply))
+        tries = meter.tries or reply.attempts  # of what nobody was asked for now, as many as it took then
+        self._answered(kind, request, reply, pool.usage(reply), tries)
         return reply
+
+    def _shown(self, kind: CallKind, request: ChatRequest, meter: Meter) -> DeltaHandler | None:
+        """Who is shown the reply while it is written: only where it is certain to be the answer."""
+        show = self.state.on_delta
+        if show is None or not self.move.final or (kind == "agent" and self.revised) or request.tools:
+            return None
+
+        def shown(delta: Delta) -> None:
+            meter.shown = True
+            show(delta)
+
+        return shown
 
     def _cut(self, tries: int) -> Failure:
         if self.state.settled:
             return Failure(kind="called_off", reason="the answer was settled without it", attempts=tries)
         return Failure(kind="limit", reason="cut off while under way", attempts=tries)
 
-    def _request(self, kind: CallKind, binding: Binding, messages: tuple[Message, ...], known: Heard) -> ChatRequest:
+    def _request(
+        self,
+        kind: CallKind,
+        binding: Binding,
+        messages: tuple[Message, ...],
+        known: Heard,
+        *,
+        verbatim: Mapping[str, Any] | None = None,
+    ) -> ChatRequest:
         means, move = self.state.means, self.move
         strategy = means.prompts.strategies.get(binding.strategy or "")
-        limits = (means.max_tokens, None if strategy is None else strategy.max_tokens)
+        client = self.state.query.verbatim or {}  # whose wishes hold where its request is not sent on, too
+        wished = client.get("max_completion_tokens") or client.get("max_tokens") if move.final else None
+        limits = (means.max_tokens, None if strategy is None else strategy.max_tokens, wished)
         return ChatRequest(
             model=binding.model,
             messages=messages,
             max_tokens=min((n for n in limits if n is not None), default=None),
-            temperature=means.temperature,
+            temperature=means.temperature if (wanted := client.get("temperature")) is None else wanted,
+            top_p=client.get("top_p"),
             logprobs=move.logprobs,
             priority=binding.priority,
             timeout_s=means.request_timeout_s,
+            longest_wait_s=means.longest_wait_s,
             sample=self.sample(kind),
+            verbatim=verbatim,
             context=CallContext(
                 item=self.state.query.id,
                 message_id=self.message_id(kind),
@@ -212,10 +290,10 @@ class Calls:
 
     # Records ---------------------------------------------------------------------------------------------------
 
-    def _answered(self, kind: CallKind, request: ChatRequest, reply: ChatReply, usage: Usage) -> None:
+    def _answered(self, kind: CallKind, request: ChatRequest, reply: ChatReply, usage: Usage, tries: int) -> None:
         state, move = self.state, self.move
         self._count(usage, cached=reply.cached)
-        if reply.finish_reason == UNKNOWN_REASON:
+        if reply.finish_reason == SIMULATED_UNKNOWN:
             reason = "the simulated pool knows nothing about this query"
             state.unknown_item = Failure(kind="simulated", reason=reason)
         if reply.learned:
@@ -240,13 +318,14 @@ class Calls:
                 ttft_s=reply.ttft_s,
                 mean_logprob=reply.mean_logprob,
                 finish_reason=reply.finish_reason,
-                attempts=reply.attempts,
+                attempts=tries,
                 cached=reply.cached,
                 read=() if request.context is None else request.context.read,
+                calls=reply.calls,
             )
         )
 
-    def _failed(self, kind: CallKind, binding: Binding, failure: Failure, began: float, lost: Usage) -> None:
+    def _failed(self, kind: CallKind, model: str, failure: Failure, began: float, lost: Usage) -> None:
         self._count(lost, cached=False)
         self.state.recorder.add(
             CallFailed(
@@ -254,7 +333,7 @@ class Calls:
                 index=self.move.index,
                 round=self.move.round,
                 call=kind,
-                model=binding.model,
+                model=model,
                 failure=failure,
                 latency_s=self.now() - began,
                 usage=lost,
@@ -271,7 +350,11 @@ class Calls:
 
     def sample(self, kind: CallKind) -> str:
         """Identity of a call's draw."""
-        return self.state.identity.sample(self.state.query.id, self.move.index, f"{self.move.round}.{kind}")
+        if kind not in self._samples:
+            move, again = self.move, f".{self.move.again}" if self.move.again else ""
+            call = f"{move.round}.{kind}{again}"
+            self._samples[kind] = self.state.identity.sample(self.state.query.id, move.index, call)
+        return self._samples[kind]
 
     def message_id(self, kind: CallKind) -> str:
         """Identity of the message that a call produces."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mar.types import AnswerFormat, Said, TieBreak
 
@@ -14,17 +14,19 @@ class Settled:
 
     text: str | None
     answer: str | None
+    said: Said | None = field(default=None, compare=False)  # who said it
 
 
 def vote(said: Sequence[Said], form: AnswerFormat, tie_break: TieBreak) -> Settled:
     """The answer that most agents give. A text without a readable answer does not vote."""
     camps = _camps(said, form)
     if not camps:
-        return Settled(text=said[-1].text if said else None, answer=None)
+        return Settled(text=said[-1].text, answer=None, said=said[-1]) if said else Settled(text=None, answer=None)
     most = max(len(c) for c in camps)
     tied = [c for c in camps if len(c) == most]
     winner = tied[0] if tie_break == "first" else max(tied, key=lambda camp: _confidence(camp, tie_break))
-    return Settled(text=winner[0][0].text, answer=winner[0][1])
+    first, answer = winner[0]
+    return Settled(text=first.text, answer=answer, said=first)
 
 
 def agreed(said: Sequence[Said], form: AnswerFormat) -> bool:
@@ -58,4 +60,4 @@ def last(said: Sequence[Said], form: AnswerFormat) -> Settled:
     """The answer of the last agent that said something."""
     if not said:
         return Settled(text=None, answer=None)
-    return Settled(text=said[-1].text, answer=form.extract(said[-1].text or ""))
+    return Settled(text=said[-1].text, answer=form.extract(said[-1].text or ""), said=said[-1])

@@ -6,21 +6,23 @@ episode with what it has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from mar.clock import ticks
+from mar.clock import now, ticks
 from mar.concurrency import task_group
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
 from mar.runtime.decide import Settled, last, vote
 from mar.runtime.identity import RunIdentity, digest, plan_digest
-from mar.runtime.ledger import Ledger
+from mar.runtime.ledger import Ledger, Purse, Purses
 from mar.runtime.modes import Bound, beyond_reach, get_mode, has_decider, plan_bound
 from mar.runtime.plan_policy import PlanPolicy
-from mar.runtime.prompts import PromptLibrary
+from mar.runtime.prompts import FINAL, PromptLibrary
 from mar.runtime.state import EpisodeState, Means, MoveKey
 from mar.runtime.tools import Tools
 from mar.runtime.trace import Recorder
@@ -31,8 +33,10 @@ from mar.types import (
     Considered,
     Decided,
     DecidedHow,
+    DeltaHandler,
     Episode,
     EpisodeStarted,
+    EventHandler,
     Failure,
     How,
     Move,
@@ -45,7 +49,6 @@ from mar.types import (
     Why,
 )
 
-FINAL = "Final"  # the folder of the deciders' roles
 MOST_MOVES = 10_000  # of one episode: a policy that makes more has lost its way
 
 
@@ -61,17 +64,21 @@ class Runtime:
         ledger: Ledger | None = None,
         temperature: float = 0.7,
         request_timeout_s: float | None = None,
+        longest_wait_s: float | None = None,
         max_tokens: int | None = None,
         keep_prompts: bool = True,
     ) -> None:
         self.pool = pool
         self.prompts = PromptLibrary.load() if prompts is None else prompts
         self.tools = Tools() if tools is None else tools
+        self.tools.kit.check(self.prompts)
         self.ledger = Ledger() if ledger is None else ledger
         self.temperature = temperature
         self.request_timeout_s = request_timeout_s
+        self.longest_wait_s = longest_wait_s  # that a call may be put off before it fails; None: as long as it takes
         self.max_tokens = max_tokens  # of any reply; None: as strategies and cards say
         self.keep_prompts = keep_prompts
+        self._checked = lru_cache(maxsize=1024)(self._check)  # few different plans are played, and each often
 
     def bound(self, plan: Plan) -> Bound:
         """Calls and sequential stages that a plan takes at the most, before it is run.
@@ -79,7 +86,15 @@ class Runtime:
         Raises:
             ConfigError: The plan names an unknown mode or role.
         """
-        return plan_bound(plan, [self._revises(plan, a) for a in plan.agents])
+        return plan_bound(plan, [self._revises(plan, a) for a in plan.agents], self._tool_calls(plan))
+
+    def _tool_calls(self, plan: Plan) -> list[int]:
+        """Calls of tools that one message of each agent, and of whichever decider, may be made with."""
+        deciders = self.prompts.roles.get(FINAL, {}).values()
+        named = [self.prompts.role(plan.domain, agent.role).tools for agent in plan.agents]
+        named.append(tuple(name for role in deciders for name in role.tools))
+        most = self.tools.kit.limits.calls if self.pool.reach == "anything" else 0
+        return [most if names else 0 for names in named]
 
     def _revises(self, plan: Plan, agent: AgentSpec) -> bool:
         """Whether an agent makes its role's revise call, which a pool of first answers has none for."""
@@ -90,7 +105,8 @@ class Runtime:
         decider = [AgentSpec(role="", model=plan.decider)] if has_decider(plan) else []
         rounds = get_mode(plan.mode).n_rounds(plan.mode)
         revises = [self._revises(plan, a) and get_mode(plan.mode).revises for a in plan.agents]
-        calls = [rounds * (1 + r) for r in revises] + [1] * len(decider)
+        *agents, last = [1 + n for n in self._tool_calls(plan)]
+        calls = [rounds * (1 + r) * n for r, n in zip(revises, agents, strict=True)] + [last] * len(decider)
         total = 0.0
         for agent, n in zip([*plan.agents, *decider], calls, strict=True):
             worst = self._worst_call(agent.model)
@@ -120,6 +136,9 @@ class Runtime:
         identity: RunIdentity | None = None,
         budget: Budget | None = None,
         deadline_s: float | None = None,
+        purse: Purse | None = None,
+        on_event: EventHandler | None = None,
+        on_delta: DeltaHandler | None = None,
     ) -> Episode:
         """Work on a query.
 
@@ -130,6 +149,10 @@ class Runtime:
             budget: What the episode may spend before it has to answer with what it has.
             deadline_s: Seconds after which the answer comes too late. Policies see it, nothing is stopped by it; by
                 default the budget's seconds.
+            purse: What the episode is paid from beside the run's ledger: of whoever asks.
+            on_event: Is given every event as it happens.
+            on_delta: Is given the answer while it is written, where a move is certain to give it (`Move.final`). Once
+                a piece has been given, a call that fails is not made again.
 
         Raises:
             ConfigError: The plan or a move names an unknown mode, role, model or strategy, or asks what the pool cannot
@@ -137,17 +160,24 @@ class Runtime:
         """
         policy = PlanPolicy(how) if isinstance(how, Plan) else how()
         plan = policy.plan
-        bound = None if plan is None else self._check(query, plan, open_models=not isinstance(how, Plan))
+        bound = None if plan is None else self._checked(plan, open_models=not isinstance(how, Plan))
+        if plan is not None and has_decider(plan):
+            self.prompts.decider(query.answer_format.final_role)
         state = EpisodeState(
             means=self._means,
             query=query,
             identity=identity or RunIdentity(),
             budget=budget or Budget(),
-            recorder=Recorder(),
+            recorder=Recorder(on_event),
             policy_id=digest(policy.name, size=6) if plan is None else plan_digest(plan),
-            started=anyio.current_time(),
-            ledger=Ledger(None if budget is None else budget.usd, of="the episode", within=self.ledger),
+            started=now(),
+            ledger=Ledger(
+                None if budget is None else budget.usd,
+                of="the episode",
+                within=self.ledger if purse is None else Purses(self.ledger, purse),
+            ),
             deadline_s=deadline_s,
+            on_delta=on_delta,
         )
         state.recorder.add(
             EpisodeStarted(
@@ -160,7 +190,8 @@ class Runtime:
                 stage_bound=None if bound is None else bound.stages,
             )
         )
-        failure = await _Run(state, policy).to_the_end()
+        run = _Run(state, policy)
+        failure = await run.to_the_end()
         return Episode(
             query_id=query.id,
             plan=plan,
@@ -168,6 +199,7 @@ class Runtime:
             events=state.recorder.events(),
             latency_s=state.recorder.now(),
             failure=state.unknown_item or failure,
+            verbatim=run.verbatim,
         )
 
     @property
@@ -178,12 +210,13 @@ class Runtime:
             tools=self.tools,
             temperature=self.temperature,
             request_timeout_s=self.request_timeout_s,
+            longest_wait_s=self.longest_wait_s,
             max_tokens=self.max_tokens,
             keep_prompts=self.keep_prompts,
         )
 
-    def _check(self, query: Query, plan: Plan, *, open_models: bool) -> Bound:
-        """Refuse before the first call what a plan names wrongly."""
+    def _check(self, plan: Plan, *, open_models: bool) -> Bound:
+        """Refuse before the first call what a plan names wrongly; gives its bound."""
         for agent in plan.agents:
             if agent.model is not None:
                 self.pool.card(agent.model)
@@ -196,10 +229,7 @@ class Runtime:
             self.pool.card(plan.decider)
         if (why := beyond_reach(plan, self.pool.reach)) is not None:
             raise ConfigError(f"the pool cannot answer this plan: it has {why}")
-        bound = self.bound(plan)
-        if has_decider(plan):
-            self.prompts.role(FINAL, query.answer_format.final_role)
-        return bound
+        return self.bound(plan)
 
 
 def _check_strategy(strategy: str | None, prompts: PromptLibrary) -> None:
@@ -216,14 +246,18 @@ class _Run:
         self._made: set[MoveKey] = set()
         self._ended: list[Said] = []  # moves that have ended since the policy was asked
         self._news = anyio.Event()  # set when a move has ended
+        self.verbatim: Mapping[str, Any] | None = None  # of the answer, once it is settled
 
     async def to_the_end(self) -> Failure | None:
         """Ask for moves and carry them out until the answer is settled. Returns why there is none."""
         seconds = self.state.budget.seconds
         settle: Settle | None = None
-        with anyio.move_on_after(None if seconds is None else ticks(seconds)) as scope:
+        if seconds is None:
             settle = await self._play()
-        if settle is None or scope.cancelled_caught:
+        else:
+            with anyio.move_on_after(ticks(seconds)):
+                settle = await self._play()
+        if settle is None:
             self.state.over = "seconds"
             self.state.under_way.clear()  # all was cut off
             wanted = await self._ask()
@@ -231,16 +265,23 @@ class _Run:
         return self._settle(settle)
 
     async def _play(self) -> Settle:
+        wanted = await self._ask()
+        while not isinstance(wanted, Settle) and len(wanted) == 1:  # nothing is under way beside it: no task is needed
+            await self._take(self._begun(wanted[0]))
+            wanted = await self._ask()
+        return wanted if isinstance(wanted, Settle) else await self._play_at_once(wanted)
+
+    async def _play_at_once(self, wanted: Sequence[Move] | Settle) -> Settle:
+        """Go on with moves beside each other."""
         async with task_group() as tasks:
-            while True:
-                wanted = await self._ask()
-                if isinstance(wanted, Settle):
-                    self.state.settled = True
-                    tasks.cancel_scope.cancel()
-                    return wanted
+            while not isinstance(wanted, Settle):
                 self._begin(wanted, tasks)
                 await self._news.wait()
                 self._news = anyio.Event()
+                wanted = await self._ask()
+            self.state.settled = True
+            tasks.cancel_scope.cancel()
+        return wanted
 
     async def _ask(self) -> Sequence[Move] | Settle:
         """What the policy wants now. What ended together is shown in the order of its rounds and agents."""
@@ -255,10 +296,13 @@ class _Run:
         if not moves and not self.state.under_way and not self._ended:  # while it thought, some may have ended
             raise self._wrong("it makes no move while none is under way; a move or Settle is expected")
         for move in moves:
-            turn = self._turn(move)
-            self._consider(move.why, move)
-            self.state.under_way[MoveKey.of(move)] = move
-            tasks.start_soon(self._take, turn)
+            tasks.start_soon(self._take, self._begun(move))
+
+    def _begun(self, move: Move) -> Turn:
+        turn = self._turn(move)
+        self._consider(move.why, move)
+        self.state.under_way[MoveKey.of(move)] = move
+        return turn
 
     def _turn(self, move: Move) -> Turn:
         """A move that can be made."""
@@ -283,7 +327,8 @@ class _Run:
             if self._said(identity).text is None:
                 raise self._wrong(f"a move reads {identity}, which says nothing")
         self._check_reach(move, read)
-        role = prompts.role(FINAL if move.kind == "decider" else move.domain, move.agent.role)
+        decides = move.kind == "decider"
+        role = prompts.decider(move.agent.role) if decides else prompts.role(move.domain, move.agent.role)
         wave = 1 + max((self._waves[i] for i in read), default=-1) if move.wave is None else move.wave
         return Turn(state=state, move=move, role=role, wave=wave)
 
@@ -335,6 +380,7 @@ class _Run:
             self._decided(Settled(text=None, answer=None), settle.how)
             return self._nothing_said(messages)
         settled = vote(said, form, settle.tie_break) if settle.how == "vote" else last(said, form)
+        self.verbatim = None if settled.said is None else settled.said.verbatim
         self._decided(settled, settle.how)
         if settled.answer is None:
             return Failure(kind="unreadable", reason="no answer could be read from the final text")
@@ -345,10 +391,9 @@ class _Run:
         recorder.add(Decided(t=recorder.now(), text=settled.text, answer=settled.answer, how=how))
 
     def _nothing_said(self, messages: Sequence[Said]) -> Failure:
-        over, ledger = self.state.over, self.state.ledger
+        over = self.state.over
         if over is not None:
-            why = ledger.reached or (ledger.within and ledger.within.reached) if over == "usd" else None
-            reason = why or f"the episode's budget of {over} was spent before anybody answered"
+            reason = self.state.refused or f"the episode's budget of {over} was spent before anybody answered"
             return Failure(kind="limit", reason=reason)
         failed = next((m.failure for m in reversed(messages) if m.failure is not None), None)
         return failed or Failure(kind="no_answer", reason="no agent produced anything")

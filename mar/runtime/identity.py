@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mar.types import Plan
 
@@ -27,6 +28,7 @@ class RunIdentity:
         return digest(self.seed, self.epoch, item, self.rollout, agent, call)
 
 
+@lru_cache(maxsize=1024)  # a gateway plays few different plans, and each often
 def plan_digest(plan: Plan) -> str:
     """Identity of a plan's content."""
     return digest(json.dumps(plan.to_json(), sort_keys=True), size=6)

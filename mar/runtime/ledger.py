@@ -12,27 +12,32 @@ clients make tries and know nothing of ledgers: they are handed the meter with t
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol, runtime_checkable
 
 import anyio
 
-from mar.errors import CallError, Charge, LimitReached, UserError
+from mar.clock import now
+from mar.errors import BrokenOff, CallError, Charge, LimitReached, UserError
 from mar.pool.cards import ModelCard
 from mar.pool.costs import lost_usage, reply_usage, worst_cost
 from mar.runtime.account import Account, Spent
-from mar.types import ZERO_USAGE, ChatReply, ChatRequest, Message, Usage
+from mar.types import ZERO_USAGE, ChatReply, ChatRequest, Message, ToolSpec, Usage
 
 # Cautious for every script: English has about 4 letters of a byte each in a token, code fewer; a Chinese, Japanese or
 # Korean character is about one token and three bytes.
 BYTES_PER_TOKEN = 3.0
+TOOLS_TOKENS = 200  # in which a chat template tells a model how to call tools
 
 
-def estimate_tokens(messages: Sequence[Message]) -> int:
-    """A cautious estimate of a prompt's tokens."""
-    size = sum(len(m.text.encode(errors="surrogatepass")) for m in messages)
-    return math.ceil(size / BYTES_PER_TOKEN) + 8 * len(messages)
+def estimate_tokens(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> int:
+    """A cautious estimate of a prompt's tokens, with the tools that are offered in it."""
+    written = [*(m.written for m in messages), *(t.written for t in tools)]
+    size = sum(len(text.encode(errors="surrogatepass")) for text in written)
+    return math.ceil(size / BYTES_PER_TOKEN) + 8 * len(messages) + (TOOLS_TOKENS if tools else 0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +56,65 @@ class Try:
         return Spent.of(usage.cost_usd, uncertain_usd=usage.uncertain_usd)
 
 
+class Purse(Protocol):
+    """Money that tries of calls are paid from."""
+
+    def hold(self, worst_usd: float | None, model: str) -> AbstractAsyncContextManager[Try]:
+        """Hold the most that a try can cost while it is under way, and book what it cost at the end.
+
+        Args:
+            worst_usd: The most that it can cost; None: nobody knows.
+            model: Which model is asked, for messages.
+
+        Raises:
+            LimitReached: The try could take the spending over a limit; it must not be made.
+        """
+        ...
+
+
+@runtime_checkable
+class SaysLeft(Protocol):
+    """A purse that can say what it has left; one whose counters others share may not."""
+
+    @property
+    def left_usd(self) -> float | None:
+        """USD that may still be spent beside the tries under way; None: no limit."""
+        ...
+
+
+class Purses:
+    """Several purses, each of which a try is paid from in full: the limits of a service and of who asks it."""
+
+    def __init__(self, *purses: Purse) -> None:
+        self.purses = purses
+
+    @property
+    def left_usd(self) -> float | None:
+        """What the one with the least has left, as far as they say; see `SaysLeft`."""
+        return _least(self.purses)
+
+    @asynccontextmanager
+    async def hold(self, worst_usd: float | None, model: str) -> AsyncGenerator[Try]:
+        """See `Purse`."""
+        one = Try(worst=Spent.of(worst_usd, uncertain_usd=worst_usd or 0.0), usage=ZERO_USAGE)
+        async with AsyncExitStack() as stack:
+            for purse in self.purses:
+                held = await stack.enter_async_context(purse.hold(worst_usd, model))
+                held.usage = ZERO_USAGE  # until it is made
+                stack.callback(_book, one, held)
+            one.usage = None
+            yield one
+
+
+def _least(purses: Iterable[Purse]) -> float | None:
+    left = (purse.left_usd for purse in purses if isinstance(purse, SaysLeft))
+    return min((usd for usd in left if usd is not None), default=None)
+
+
+def _book(one: Try, held: Try) -> None:
+    held.usage = one.usage
+
+
 class Ledger:
     """What has been paid, and how much may be.
 
@@ -66,7 +130,7 @@ class Ledger:
         limit_usd: float | None = None,
         *,
         of: str = "the run",
-        within: Ledger | None = None,
+        within: Purse | None = None,
         account: Account | None = None,
     ) -> None:
         self.limit_usd = limit_usd
@@ -76,7 +140,7 @@ class Ledger:
         self._of = of
         self._account = account
         self._reserved: list[float] = []  # the worst cost of each try under way
-        self._freed = anyio.Event()  # set when one of them has ended
+        self._freed: anyio.Event | None = None  # set when one of them has ended, for whoever waits for that
 
     @property
     def spent_usd(self) -> float:
@@ -88,8 +152,14 @@ class Ledger:
         """Tries whose cost is not known at all, for want of a price."""
         return self.spent.unknown_calls
 
-    @asynccontextmanager
-    async def hold(self, worst_usd: float | None, model: str) -> AsyncGenerator[Try]:
+    @property
+    def left_usd(self) -> float | None:
+        """USD that may still be spent beside the tries under way, here and in the ledgers around; None: no limit."""
+        here = None if self.limit_usd is None else self.limit_usd - self.spent.usd - sum(self._reserved)
+        around = _least([] if self.within is None else [self.within])
+        return here if around is None else around if here is None else min(here, around)
+
+    def hold(self, worst_usd: float | None, model: str) -> AbstractAsyncContextManager[Try]:
         """Hold the most that a try can cost while it is under way, and book what it cost at the end.
 
         A try waits for room here before it waits in the ledger around this one, so no two can wait for each other.
@@ -97,24 +167,24 @@ class Ledger:
         Raises:
             LimitReached: The try could take the spending over its limit, or cannot be written down.
         """
+        return _Hold(self, worst_usd, model)
+
+    async def begin(self, worst: Spent, model: str) -> int:
+        """Reserve the most that a try can cost, once there is room; gives its number, for `end`. See `hold`."""
         if self.limit_usd is not None:
-            await self._wait_for_room(self.limit_usd, math.inf if worst_usd is None else worst_usd, model)
-        one = Try(worst=Spent.of(worst_usd, uncertain_usd=worst_usd or 0.0), usage=ZERO_USAGE)
-        number = self._begin(one.worst)
-        self._reserved.append(one.worst.usd)
-        try:
-            async with AsyncExitStack() as stack:
-                if self.within is not None:
-                    outer = await stack.enter_async_context(self.within.hold(worst_usd, model))
-                    stack.callback(lambda: setattr(outer, "usage", one.usage))
-                one.usage = None  # from here on it is made
-                yield one
-        finally:
-            self._reserved.remove(one.worst.usd)
-            self.spent += one.spent
-            self._end(number, one.spent)
+            await self._wait_for_room(self.limit_usd, math.inf if worst.unknown_calls else worst.usd, model)
+        number = self._write_worst(worst)
+        self._reserved.append(worst.usd)
+        return number
+
+    def end(self, number: int, one: Try) -> None:
+        """Book a try that has ended."""
+        self._reserved.remove(one.worst.usd)
+        self.spent += one.spent
+        self._write_spent(number, one.spent)
+        if self._freed is not None:
             self._freed.set()
-            self._freed = anyio.Event()
+            self._freed = None
 
     async def _wait_for_room(self, limit: float, worst: float, model: str) -> None:
         while self.spent.usd + sum(self._reserved) + worst > limit:
@@ -124,9 +194,10 @@ class Ledger:
                     f"{self._of} may cost {limit:g} USD; {self.spent.usd:.6f} are spent, and the next call to {model} "
                     f"{next_call}"
                 )
+            self._freed = self._freed or anyio.Event()
             await self._freed.wait()
 
-    def _begin(self, worst: Spent) -> int:
+    def _write_worst(self, worst: Spent) -> int:
         if self._account is None:
             return 0
         try:
@@ -134,7 +205,7 @@ class Ledger:
         except OSError as error:
             raise self._refusal(f"{self._account.path}: what is paid cannot be written down: {error}") from None
 
-    def _end(self, number: int, spent: Spent) -> None:
+    def _write_spent(self, number: int, spent: Spent) -> None:
         if self._account is not None:
             with suppress(OSError):  # the line before the try stands, at its worst
                 self._account.end(number, spent)
@@ -144,14 +215,46 @@ class Ledger:
         return LimitReached(reason)
 
 
+class _Hold:
+    """A try in a ledger, see `Ledger.hold`. Every call passes here, and a generator would take longer."""
+
+    def __init__(self, ledger: Ledger, worst_usd: float | None, model: str) -> None:
+        self._ledger, self._model, self._number = ledger, model, 0
+        self._one = Try(worst=Spent.of(worst_usd, uncertain_usd=worst_usd or 0.0), usage=ZERO_USAGE)
+        self._around = None if ledger.within is None else ledger.within.hold(worst_usd, model)
+        self._theirs: Try | None = None  # in the purse around
+
+    async def __aenter__(self) -> Try:
+        self._number = await self._ledger.begin(self._one.worst, self._model)
+        try:
+            if self._around is not None:
+                self._theirs = await self._around.__aenter__()
+        except BaseException:
+            self._ledger.end(self._number, self._one)
+            raise
+        self._one.usage = None  # from here on it is made
+        return self._one
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._around is not None and self._theirs is not None:
+                self._theirs.usage = self._one.usage
+                await self._around.__aexit__(kind, error, trace)
+        finally:
+            self._ledger.end(self._number, self._one)
+
+
 class Meter:
     """Takes the tries of one call of a model through a ledger."""
 
-    def __init__(self, card: ModelCard, ledger: Ledger) -> None:
+    def __init__(self, card: ModelCard, ledger: Purse) -> None:
         self.card = card
         self.ledger = ledger
         self.lost = ZERO_USAGE  # what the tries without an answer used and cost so far
         self.tries = 0  # that were made so far
+        self.shown = False  # whether a part of what the try under way answers has been shown: there must be no other
 
     async def __call__(
         self, request: ChatRequest, attempt: Callable[[], Awaitable[ChatReply]], *, worst_usd: float | None = None
@@ -168,16 +271,24 @@ class Meter:
         """
         worst_usd = worst_cost(request, self.card) if worst_usd is None else worst_usd
         async with self.ledger.hold(worst_usd, self.card.name) as one:
-            began = anyio.current_time()
+            began = now()
             self.tries += 1
             try:
                 reply = await attempt()
             except BaseException as error:
-                one.usage = lost_usage(_charge(error), request, self.card, seconds=anyio.current_time() - began)
+                one.usage = lost_usage(_charge(error), request, self.card, seconds=now() - began)
                 self.lost += one.usage
+                if self.shown and isinstance(error, CallError):
+                    raise _broken_off(error, self.tries) from None
                 raise
             one.usage = ZERO_USAGE if reply.cached else reply_usage(reply, self.card)
         return reply if self.lost == ZERO_USAGE else replace(reply, lost=self.lost)
+
+
+def _broken_off(error: CallError, tries: int) -> BrokenOff:
+    broken = BrokenOff(f"the answer broke off: {error}", charge=error.charge)
+    broken.attempts = tries
+    return broken
 
 
 def _charge(error: BaseException) -> Charge:

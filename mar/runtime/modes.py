@@ -11,8 +11,10 @@ does), R rounds and D = 1 when a decider speaks at the end:
     calls  = R * sum(w) + D
     stages = R * S(w) + D        stages that must follow each other
 
-where S, the longest weighted path of one round, is stated by each mode below. Both are exact when nothing passes
-through (code that already passes the shown tests skips an agent's calls), and upper bounds otherwise.
+where S is the longest weighted path of one round's graph. Both are exact when nothing passes through (code that already
+passes the shown tests skips an agent's calls), and upper bounds otherwise.
+
+A mode of one's own is a `Mode` that is registered in `MODES` (docs/extending.md).
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from mar.errors import ConfigError
+from mar.extensions import Registry
 from mar.pool.pool import Reach
 from mar.types import Decision, ModeSpec, Plan
 
@@ -51,9 +55,8 @@ class Mode:
     """A collaboration mode."""
 
     name: str
-    reads: Callable[[int, ModeSpec], Reads]  # edges within a round, for a number of agents
-    stages: Callable[[Weights, ModeSpec], int]  # S(w): the longest weighted path of one round
-    first: str  # instruction of the first round
+    reads: Callable[[int, ModeSpec], Reads]  # for a number of agents, whom each reads: agents before it, ascending
+    first: str = "alone"  # instruction of the first round
     later: str = "reflect"  # instruction of later rounds
     rounds: int = 1
     remembers: Literal["own", "all"] = "own"
@@ -64,15 +67,37 @@ class Mode:
         """Rounds of a plan in this mode."""
         return self.rounds if spec.rounds is None else spec.rounds
 
+    def stages(self, weights: Weights, spec: ModeSpec) -> int:
+        """S(w): the longest weighted path of one round."""
+        finish: list[int] = []
+        first = self.graph(len(weights), spec)[0]
+        for weight, sources in zip(weights, first.reads_now, strict=True):
+            finish.append(weight + max((finish[j] for j in sources), default=0))
+        return max(finish)
+
     def graph(self, agents: int, spec: ModeSpec) -> tuple[Round, ...]:
-        """The rounds of the communication graph for a number of agents."""
-        reads = self.reads(agents, spec)
-        nothing: Reads = tuple(() for _ in range(agents))
-        everybody = tuple(range(agents))
-        before: Reads = tuple((i,) if self.remembers == "own" else everybody for i in range(agents))
-        first = Round(reads_now=reads, reads_before=nothing, instruction=self.first)
-        later = Round(reads_now=reads, reads_before=before, instruction=self.later)
-        return (first, *[later] * (self.n_rounds(spec) - 1))
+        """The rounds of the communication graph for a number of agents.
+
+        Raises:
+            ConfigError: The mode gives no graph of that many agents whose edges lead from lower to higher index.
+        """
+        return _rounds(self, agents, spec)
+
+
+@lru_cache(maxsize=1024)  # few different graphs are played, and each often
+def _rounds(mode: Mode, agents: int, spec: ModeSpec) -> tuple[Round, ...]:
+    reads = tuple(tuple(sources) for sources in mode.reads(agents, spec))
+    if len(reads) != agents or any(s != tuple(sorted({j for j in s if 0 <= j < i})) for i, s in enumerate(reads)):
+        raise ConfigError(
+            f"mode {mode.name}: for {agents} agents it gives {reads}; expected for each the agents before it that "
+            "it reads, in ascending order"
+        )
+    nothing: Reads = tuple(() for _ in range(agents))
+    everybody = tuple(range(agents))
+    before: Reads = tuple((i,) if mode.remembers == "own" else everybody for i in range(agents))
+    first = Round(reads_now=reads, reads_before=nothing, instruction=mode.first)
+    later = Round(reads_now=reads, reads_before=before, instruction=mode.later)
+    return (first, *[later] * (mode.n_rounds(spec) - 1))
 
 
 def _alone(n: int, _: ModeSpec) -> Reads:
@@ -119,65 +144,31 @@ def _random(n: int, spec: ModeSpec) -> Reads:
     return tuple(reads)
 
 
-def _tree_stages(w: Weights, spec: ModeSpec) -> int:
-    def below(i: int) -> int:
-        return w[i] + max((below(j) for j in reads[i]), default=0)
-
-    reads = _tree(len(w), spec)
-    return below(len(w) - 1)
-
-
-def _layered_stages(w: Weights, spec: ModeSpec) -> int:
-    width = _width(spec)
-    return sum(max(w[k : k + width]) for k in range(0, len(w), width))
-
-
-def _random_stages(w: Weights, spec: ModeSpec) -> int:
-    finish: list[int] = []
-    for i, sources in enumerate(_random(len(w), spec)):
-        finish.append(w[i] + max((finish[j] for j in sources), default=0))
-    return max(finish)
-
-
 _ALL = (
-    # S(w) = max(w): nobody waits for anybody.
-    Mode(name="IO", reads=_alone, stages=lambda w, _: max(w), first="alone"),
-    Mode(name="CoT", reads=_alone, stages=lambda w, _: max(w), first="step_by_step"),
-    Mode(name="Vote", reads=_alone, stages=lambda w, _: max(w), first="alone", votes=True),
-    # S(w) = sum(w): everybody waits for the one before.
-    Mode(name="Chain", reads=_chain, stages=lambda w, _: sum(w), first="build_on"),
-    Mode(name="FullConnected", reads=_complete, stages=lambda w, _: sum(w), first="build_on"),
-    # S(w) = max(w) in each round; later rounds read what everybody said before, oneself included.
-    Mode(
-        name="Debate",
-        reads=_alone,
-        stages=lambda w, _: max(w),
-        first="alone",
-        later="debate",
-        rounds=2,
-        remembers="all",
-    ),
-    Mode(
-        name="MoA",
-        reads=_alone,
-        stages=lambda w, _: max(w),
-        first="alone",
-        later="aggregate",
-        rounds=2,
-        remembers="all",
-    ),
-    # S(w) = 1: its second round is the revision, so roles make no revise call of their own.
-    Mode(name="Reflection", reads=_alone, stages=lambda w, _: max(w), first="alone", rounds=2, revises=False),
-    # S(w) = max(w of the leaves) + w of the hub, the last agent, which reads all leaves.
-    Mode(name="Star", reads=_star, stages=lambda w, _: max(w[:-1], default=0) + w[-1], first="build_on"),
-    # S(w) = the heaviest path from a leaf to the root, the last agent; every node has up to `width` children.
-    Mode(name="Tree", reads=_tree, stages=_tree_stages, first="build_on"),
-    # S(w) = the sum over layers of `width` agents of the heaviest agent in the layer.
-    Mode(name="Layered", reads=_layered, stages=_layered_stages, first="build_on"),
-    # S(w) = the heaviest path of the drawn graph: every pair i < j is connected with probability 1/2.
-    Mode(name="Random", reads=_random, stages=_random_stages, first="build_on"),
+    # Nobody waits for anybody: S(w) = max(w).
+    Mode(name="IO", reads=_alone, first="alone"),
+    Mode(name="CoT", reads=_alone, first="step_by_step"),
+    Mode(name="Vote", reads=_alone, first="alone", votes=True),
+    # Everybody waits for the one before: S(w) = sum(w).
+    Mode(name="Chain", reads=_chain, first="build_on"),
+    Mode(name="FullConnected", reads=_complete, first="build_on"),
+    # Later rounds read what everybody said before, oneself included.
+    Mode(name="Debate", reads=_alone, first="alone", later="debate", rounds=2, remembers="all"),
+    Mode(name="MoA", reads=_alone, first="alone", later="aggregate", rounds=2, remembers="all"),
+    # Its second round is the revision, so roles make no revise call of their own.
+    Mode(name="Reflection", reads=_alone, first="alone", rounds=2, revises=False),
+    Mode(name="Star", reads=_star, first="build_on"),  # the hub, the last agent, reads all leaves
+    Mode(name="Tree", reads=_tree, first="build_on"),  # the root is the last agent; a node has up to `width` children
+    Mode(name="Layered", reads=_layered, first="build_on"),  # layers of `width` agents
+    Mode(name="Random", reads=_random, first="build_on"),  # every pair i < j is connected with probability 1/2
 )
-MODES: dict[str, Mode] = {mode.name: mode for mode in _ALL}
+MODES = Registry[Mode](
+    "mode",
+    group="mar.modes",
+    fits=lambda thing: isinstance(thing, Mode),
+    expected="a mar.runtime.Mode",
+    own={mode.name: mode for mode in _ALL},
+)
 PUBLISHED_MODES = ("IO", "CoT", "Chain", "FullConnected", "Debate", "Reflection")
 
 
@@ -187,12 +178,22 @@ def get_mode(spec: ModeSpec) -> Mode:
     Raises:
         ConfigError: The mode is unknown or a parameter is out of range.
     """
-    if spec.name not in MODES:
-        raise ConfigError(f"unknown mode {spec.name!r}; there are: {', '.join(MODES)}")
+    mode = MODES.find(spec.name)
     for what, value in (("rounds", spec.rounds), ("width", spec.width)):
         if value is not None and value < 1:
             raise ConfigError(f"mode {spec.name}: {what} is {value}; at least 1 is expected")
-    return MODES[spec.name]
+    return mode
+
+
+def known_mode(name: str) -> str:
+    """The name of a mode that a person named; one named by its place is registered.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    mode = MODES.named(name)
+    MODES.register(mode.name, mode)
+    return mode.name
 
 
 DECIDERS: tuple[Decision, ...] = ("final", "agreed")
@@ -230,15 +231,18 @@ class Bound:
     stages: int  # calls that must follow each other
 
 
-def plan_bound(plan: Plan, revises: Sequence[bool]) -> Bound:
+def plan_bound(plan: Plan, revises: Sequence[bool], tools: Sequence[int] = ()) -> Bound:
     """Calls and stages of a plan.
 
     Args:
         plan: The plan.
         revises: For each agent whether its role has a revise call.
+        tools: For each agent, and then for the decider, calls of tools that one message may be made with: each may take
+            a call of the model's. None given: no tools.
     """
     mode = get_mode(plan.mode)
-    weights = [1 + (mode.revises and r) for r in revises]
+    *agents, last = [1 + n for n in tools] or [1] * (len(revises) + 1)
+    weights = [(1 + (mode.revises and r)) * n for r, n in zip(revises, agents, strict=True)]
     rounds = mode.n_rounds(plan.mode)
-    decider = int(has_decider(plan))
+    decider = last if has_decider(plan) else 0
     return Bound(calls=rounds * sum(weights) + decider, stages=rounds * mode.stages(weights, plan.mode) + decider)

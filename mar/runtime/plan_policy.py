@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mar.runtime.decide import agreed
 from mar.runtime.modes import DECIDERS, Round, decision_of, get_mode
-from mar.types import AgentSpec, Bind, Move, Plan, Said, Settle, View
+from mar.types import AgentSpec, Bind, Move, Plan, Said, Settle, View, Why
 
 
 class PlanPolicy:
@@ -22,11 +23,12 @@ class PlanPolicy:
         plan: The plan.
         bind: Chooses the model of every move, whatever the plan says; None: the plan names them all.
         name: What the policy is called.
+        why: Why this plan was chosen, told with its first move.
     """
 
-    def __init__(self, plan: Plan, *, bind: Bind | None = None, name: str = "plan") -> None:
+    def __init__(self, plan: Plan, *, bind: Bind | None = None, name: str = "plan", why: Why | None = None) -> None:
         self.plan, self.name = plan, name
-        self._bind = bind
+        self._bind, self._why = bind, why
         self._mode = get_mode(plan.mode)
         self._rounds = self._mode.graph(len(plan.agents), plan.mode)
         self._decision = decision_of(plan)
@@ -81,13 +83,17 @@ class PlanPolicy:
     def _due(self) -> list[Move]:
         ready = [i for i in self._idle if self._done.issuperset(self._graph.reads_now[i])]
         self._idle = [i for i in self._idle if i not in ready]
-        return [self._move(i) for i in ready]
+        moves = [self._move(i) for i in ready]
+        if moves and self._why is not None:
+            moves[0], self._why = replace(moves[0], why=self._why), None
+        return moves
 
     def _move(self, i: int) -> Move:
         plan, graph, before = self.plan, self._graph, self._before
         peers = [before[j] for j in graph.reads_before[i] if j != i] + [self._latest[j] for j in graph.reads_now[i]]
         own = before[i] if i in graph.reads_before[i] else None
-        last = i == len(plan.agents) - 1
+        last, alone = i == len(plan.agents) - 1, len(plan.agents) == 1
+        says_it = alone or (self._decision == "last" and last)
         return Move(
             agent=plan.agents[i],
             domain=plan.domain,
@@ -97,9 +103,8 @@ class PlanPolicy:
             own=None if own is None else own.id,
             instruction=graph.instruction,
             mode=plan.mode.name,
-            answers=len(plan.agents) == 1
-            or self._decision in ("vote", "agreed")
-            or (self._decision == "last" and last),
+            answers=says_it or self._decision in ("vote", "agreed"),
+            final=says_it and self._number + 1 == len(self._rounds),
             revises=self._mode.revises,
             logprobs=plan.tie_break != "first",
             wave=self._wave + self._waves[i],
@@ -122,6 +127,7 @@ class PlanPolicy:
             index=len(plan.agents),
             round=self._number,
             kind="decider",
+            final=True,
             reads=tuple(s.id for s in messages),
             mode=plan.mode.name,
             wave=self._wave + 1 + max(self._waves),

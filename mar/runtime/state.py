@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import anyio
-
+from mar.clock import now
 from mar.pool.pool import Pool
 from mar.runtime.account import Spent
 from mar.runtime.identity import RunIdentity
@@ -13,7 +12,7 @@ from mar.runtime.ledger import Ledger
 from mar.runtime.prompts import PromptLibrary
 from mar.runtime.tools import Tools
 from mar.runtime.trace import Recorder
-from mar.types import ZERO_USAGE, Budget, Failure, Move, MoveKind, Query, Said, SpentBudget, Usage, View
+from mar.types import ZERO_USAGE, Budget, DeltaHandler, Failure, Move, MoveKind, Query, Said, SpentBudget, Usage, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +24,7 @@ class Means:
     tools: Tools
     temperature: float
     request_timeout_s: float | None
+    longest_wait_s: float | None  # that a call may be put off
     max_tokens: int | None  # of any reply; None: as strategies and cards say
     keep_prompts: bool
 
@@ -36,11 +36,12 @@ class MoveKey:
     index: int
     round: int
     kind: MoveKind
+    again: int
 
     @classmethod
     def of(cls, move: Move) -> MoveKey:
         """The key of a move."""
-        return cls(move.index, move.round, move.kind)
+        return cls(move.index, move.round, move.kind, move.again)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,9 +57,11 @@ class EpisodeState:
     started: float  # on the event loop's clock
     ledger: Ledger  # what the episode has paid of its budget in USD
     deadline_s: float | None = None  # after `started`; what policies are told instead of the budget's seconds
+    on_delta: DeltaHandler | None = None  # is shown the final call's reply while it is written
     spent: Usage = ZERO_USAGE  # by all calls so far
     tokens: int = 0  # known tokens of the calls so far
     over: SpentBudget | None = None  # which budget has run out
+    refused: str = ""  # why a try was not made: a limit in USD, in words
     settled: bool = False  # moves under way are not needed any more
     unknown_item: Failure | None = None  # a simulated pool that knows nothing about this query
     said: dict[str, Said] = field(default_factory=dict[str, Said])  # moves that have ended, by id
@@ -75,16 +78,21 @@ class EpisodeState:
             remaining=self.remaining(),
             over=self.over,
             started=self.started,
-            now=anyio.current_time(),
+            now=now(),
             deadline=None if seconds is None else self.started + seconds,
             watch=self.means.pool.telemetry,
         )
+
+    def seconds_left(self) -> float | None:
+        """Until the budget of seconds is spent or the deadline has come, whichever is first; None: there is neither."""
+        limits = [s for s in (self.budget.seconds, self.deadline_s) if s is not None]
+        return self.started + min(limits) - now() if limits else None
 
     def remaining(self) -> Budget:
         """What is left of the budget."""
         limit = self.budget
         return Budget(
-            seconds=None if limit.seconds is None else self.started + limit.seconds - anyio.current_time(),
+            seconds=None if limit.seconds is None else self.started + limit.seconds - now(),
             usd=None if limit.usd is None else limit.usd - self.ledger.spent_usd,
             tokens=None if limit.tokens is None else limit.tokens - self.tokens,
         )

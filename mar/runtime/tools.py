@@ -1,30 +1,41 @@
-"""What is done with messages apart from calling a model: code is run, shown tests are run, things are looked up."""
+"""What is done with messages apart from calling a model: code is run, shown tests are run, things are looked up.
+
+That is what roles have done before and after their calls; tools that models call are in `mar.runtime.toolkit`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import anyio.to_thread
 
 from mar.clock import real_work
 from mar.errors import LookupUnavailable, OutsideError
+from mar.extensions import Registry
 from mar.runtime.code import extract_code
 from mar.runtime.lookup import Lookup, NoLookup
 from mar.runtime.sandbox import Sandbox, TestJob
-from mar.types import AnswerFormat, Failure, Feedback, Query
+from mar.runtime.toolkit.builtin import builtin_tools
+from mar.runtime.toolkit.kit import Toolkit
+from mar.runtime.toolkit.records import Tool, ToolReport
+from mar.types import AnswerFormat, Failure, Query
+
+Check = Callable[[str, Query], ToolReport | None]
+"""A check of one's own: what it finds out about a message, None: nothing. It is called in a thread."""
+OUR_CHECKS = ("run_code", "run_tests", "lookup")
+CHECKS = Registry[Check](
+    "check",
+    group="mar.checks",
+    fits=callable,
+    expected="a function of a text and a mar.Query that gives a mar.runtime.ToolReport or None",
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolReport:
-    """What a tool found out about one message."""
-
-    text: str  # for the prompt
-    ok: bool
-    feedback: Feedback = ""
-    failure: Failure | None = None  # why the tool itself could not do its work
-
-    @property
-    def summary(self) -> str:
-        """The first line, for the trace."""
-        return self.text.partition("\n")[0][:200]
+def check_names() -> tuple[str, ...]:
+    """Names of all checks, ours first."""
+    return (*OUR_CHECKS, *CHECKS.names())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +44,44 @@ class Tools:
 
     sandbox: Sandbox | None = None  # None: code is never run, and every attempt is a recorded Failure
     lookup: Lookup = field(default_factory=NoLookup)
+    kit: Toolkit = field(default_factory=Toolkit)  # what roles may name beside mar's own
     sandbox_charge_s: float = 0.05
     lookup_charge_s: float = 0.5
+
+    def offered(self, names: Sequence[str]) -> Mapping[str, Tool]:
+        """The tools that a role names, by what models call them; those that can be used now."""
+        if not names:
+            return {}
+        charges = {"sandbox_charge_s": self.sandbox_charge_s, "lookup_charge_s": self.lookup_charge_s}
+        return self.kit.offered(names, builtin_tools(self.sandbox, self.lookup, **charges))
+
+    async def check(self, name: str, text: str, query: Query) -> ToolReport | None:
+        """What the check of that name finds out about a message; None: it does not apply.
+
+        Raises:
+            ConfigError: There is no such check.
+        """
+        match name:
+            case "run_tests":
+                return await self.run_tests(text, query)
+            case "run_code":
+                return await self.run_code(text)
+            case "lookup":
+                return await self.look_up(_search_words(text))
+            case _:
+                return await self._own(name, text, query)
+
+    async def _own(self, name: str, text: str, query: Query) -> ToolReport | None:
+        check = CHECKS.find(name)
+        try:
+            found: Any = await real_work(
+                lambda: anyio.to_thread.run_sync(check, text, query), charge_s=self.sandbox_charge_s
+            )
+        except Exception as error:  # whatever a function of the user's raises
+            return _failed_check(name, f"{type(error).__name__}: {error}")
+        if found is None or isinstance(found, ToolReport):
+            return found
+        return _failed_check(name, f"it gave {found!r:.80}; expected a ToolReport or None")
 
     async def run_tests(self, text: str, query: Query) -> ToolReport | None:
         """Run the tests that the query shows on the code in a message; None when there is no test or no code."""
@@ -93,6 +140,18 @@ def collect_hints(texts: list[str], form: AnswerFormat) -> str:
         if answer is not None and not any(form.equivalent(answer, a) for a in answers):
             answers.append(answer)
     return ", ".join(a[:200] for a in answers)
+
+
+def _search_words(text: str) -> str:
+    """The key words on the line `Search: ...` that look-up roles write, else the last line."""
+    lines = [line.strip() for line in text.strip().splitlines()] or [""]
+    asked = next((line[7:] for line in reversed(lines) if line.lower().startswith("search:")), lines[-1])
+    return asked.strip()
+
+
+def _failed_check(name: str, why: str) -> ToolReport:
+    failure = Failure(kind="check", reason=f"check {name}: {why}")
+    return ToolReport(text="The check could not be made.", ok=False, failure=failure)
 
 
 def _sandbox_failure(error: Exception) -> Failure:

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-import anyio
 from pydantic import TypeAdapter
 
+from mar.clock import time_of_loop
 from mar.errors import ConfigError, DataError
 from mar.files import write_atomically
 from mar.reading import attempt, read_json_lines, table
-from mar.types import AnyEvent, Considered, Decided, Episode, EpisodeStarted, Failure, Plan, Stopped
+from mar.types import AnyEvent, Considered, Decided, Episode, EpisodeStarted, EventHandler, Failure, Plan, Stopped
 
 _EVENTS: dict[str, TypeAdapter[Any]] = {cls.__name__: TypeAdapter(cls) for cls in get_args(AnyEvent)}
 _FAILURE: TypeAdapter[Failure | None] = TypeAdapter(Failure | None)
@@ -22,19 +22,23 @@ _TEXT, _SECONDS = TypeAdapter(str), TypeAdapter(float)
 
 
 class Recorder:
-    """Collects the events of one episode, stamped with the time since it began."""
+    """Collects the events of one episode, stamped with the time since it began, and hands each on as it happens."""
 
-    def __init__(self) -> None:
-        self._start = anyio.current_time()
+    def __init__(self, on_event: EventHandler | None = None) -> None:
+        self._time = time_of_loop()
+        self._start = self._time()
         self._events: list[AnyEvent] = []
+        self._on_event = on_event
 
     def now(self) -> float:
         """Seconds since the episode began, to the nanosecond."""
-        return round(anyio.current_time() - self._start, 9)
+        return round(self._time() - self._start, 9)
 
     def add(self, event: AnyEvent) -> None:
         """Append an event."""
         self._events.append(event)
+        if self._on_event is not None:
+            self._on_event(event)
 
     def events(self) -> tuple[AnyEvent, ...]:
         """All events in order of time; those of one instant by round and agent, whatever order they came in."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 from mar.concurrency import gather
 from mar.errors import CallError, LimitReached
 from mar.runtime.calls import Calls, Fitted, Heard, as_failure, heard, ids
-from mar.runtime.prompts import AgentAsk, DecideAsk, Peer, Role
+from mar.runtime.prompts import UNCHECKED, AgentAsk, DecideAsk, Peer, Role
 from mar.runtime.state import EpisodeState
-from mar.runtime.tools import ToolReport, collect_hints
+from mar.runtime.toolkit import ToolReport
+from mar.runtime.tools import collect_hints
 from mar.types import (
     Binding,
     CallKind,
@@ -24,7 +24,6 @@ from mar.types import (
     StepFinished,
     ToolRan,
 )
-from mar.types.events import ToolName
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +38,8 @@ class Turn:
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.calls = Calls(state=self.state, move=self.move, role=self.role)
+        revised = self._revises and not self._verbatim
+        self.calls = Calls(state=self.state, move=self.move, role=self.role, revised=revised)
         self.began = self.calls.now()
 
     async def take(self) -> Said:
@@ -60,7 +60,7 @@ class Turn:
             state.recorder.add(StepFailed(t=self._now(), index=self.move.index, round=self.move.round, failure=failure))
             return self._nothing(failure)
         except LimitReached as error:
-            state.over = "usd"
+            state.over, state.refused = state.over or "usd", str(error)
             return self._nothing(Failure(kind="limit", reason=str(error)))
 
     async def _speak(self, peers: list[Said], own: Said | None) -> Said:
@@ -72,6 +72,8 @@ class Turn:
         if not self.state.afford():
             return self._refused()
         binding = await self._bind()
+        if self._verbatim:
+            return await self._forward(binding)
         ask = self._ask(peers, own, reports, binding)
         render = self.state.means.prompts.agent_messages
         fitted, reply = await self.calls.say(
@@ -81,6 +83,19 @@ class Turn:
         report = await self._post(reply.text)
         if self._revises and not (report and report.feedback == "passed") and self.state.afford():
             return self._finish(await self._revise(fitted, binding, said, report))
+        return self._finish(_with_report(said, report))
+
+    @property
+    def _verbatim(self) -> bool:
+        """Whether the client's own request is sent on, without a role: nothing is added to what it says."""
+        move = self.move
+        first = move.kind == "agent" and not move.round and not move.reads and move.own is None
+        return first and self.state.query.verbatim is not None
+
+    async def _forward(self, binding: Binding) -> Said:
+        reply = await self.calls.forward(binding)
+        said = self._said("agent", reply, binding)
+        report = await self._run_tests(reply.text) if self.move.check else None
         return self._finish(_with_report(said, report))
 
     async def _decide(self, peers: list[Said]) -> Said:
@@ -104,16 +119,12 @@ class Turn:
 
     async def _aggregate(self, everything: list[Said]) -> list[ToolReport | None]:
         tools, query = self.state.means.tools, self.state.query
-        texts = [s.text or "" for s in everything]
-        if self.role.aggregate == "run_tests" or self._may_pass_through:
-            tool, jobs = "run_tests", [(lambda t=t: tools.run_tests(t, query)) for t in texts]
-        elif self.role.aggregate == "run_code":
-            tool, jobs = "run_code", [(lambda t=t: tools.run_code(t)) for t in texts]
-        else:
+        check = "run_tests" if self._may_pass_through else self.role.aggregate
+        if check in UNCHECKED:
             return [None] * len(everything)
-        reports = await gather(jobs)
+        reports = await gather([(lambda t=s.text or "": tools.check(check, t, query)) for s in everything])
         for report in reports:
-            self._record_tool(tool, report)
+            self._record_tool(check, report)
         return reports
 
     @property
@@ -197,18 +208,19 @@ class Turn:
     async def _post(self, text: str) -> ToolReport | None:
         tools, post = self.state.means.tools, self.role.post
         if self.move.check or post == "run_tests":
-            report = await tools.run_tests(text, self.state.query)
-            self._record_tool("run_tests", report)
+            report = await self._run_tests(text)
             if report is not None:
                 return report
-        match post:
-            case "run_tests" | "run_code":
-                tool, report = "run_code", await tools.run_code(text)
-            case "lookup":
-                tool, report = "lookup", await tools.look_up(_search_words(text))
-            case _:
-                return None
-        self._record_tool(tool, report)
+        if post == "none":
+            return None
+        check = "run_code" if post == "run_tests" else post  # where there is nothing to test, whether it runs at all
+        report = await tools.check(check, text, self.state.query)
+        self._record_tool(check, report)
+        return report
+
+    async def _run_tests(self, text: str) -> ToolReport | None:
+        report = await self.state.means.tools.run_tests(text, self.state.query)
+        self._record_tool("run_tests", report)
         return report
 
     @property
@@ -231,7 +243,7 @@ class Turn:
             )
         except (CallError, LimitReached) as error:
             if isinstance(error, LimitReached):
-                self.state.over = "usd"
+                self.state.over = self.state.over or "usd"
             return _with_report(said, report)  # the draft stands; a failed call is in the trace
         revised = self._said("revise", reply, binding)
         if self.role.post == "lookup" and not self.move.check:
@@ -250,6 +262,7 @@ class Turn:
             mean_logprob=reply.mean_logprob,
             confidence=self._confidence(reply),
             cut=reply.finish_reason == "length",
+            verbatim=reply.verbatim if self._verbatim else None,
         )
 
     def _confidence(self, reply: ChatReply) -> float | None:
@@ -285,7 +298,7 @@ class Turn:
                     t=self._now(),
                     index=self.move.index,
                     round=self.move.round,
-                    tool=cast(ToolName, tool),
+                    tool=tool,
                     summary=report.summary,
                     ok=report.ok,
                     failure=report.failure,
@@ -294,13 +307,6 @@ class Turn:
 
     def _now(self) -> float:
         return self.calls.now()
-
-
-def _search_words(text: str) -> str:
-    """The key words on the line `Search: ...` that look-up roles write, else the last line."""
-    lines = [line.strip() for line in text.strip().splitlines()] or [""]
-    asked = next((line[7:] for line in reversed(lines) if line.lower().startswith("search:")), lines[-1])
-    return asked.strip()
 
 
 def _with_report(said: Said, report: ToolReport | None) -> Said:

@@ -16,21 +16,13 @@ from mar.errors import ConfigError, DataError
 from mar.pool.simulated import SimItem, World, item_difficulties
 from mar.reading import read_toml
 from mar.runtime import Ledger
+from mar.runtime.prompts import DOMAIN_NAME
 from mar.runtime.sandbox import Sandbox
-from mar.tasks.grading import (
-    CodeTests,
-    CustomItem,
-    Exact,
-    Grader,
-    GraderSettings,
-    Judge,
-    Letter,
-    Nobody,
-    Numeric,
-    NumericSettings,
-    Strict,
-    make_grader,
-)
+from mar.tasks.grading.base import CustomItem, Grader
+from mar.tasks.grading.forms import CodeTests, Letter, Numeric
+from mar.tasks.grading.judge import Judge
+from mar.tasks.grading.settings import GraderSettings, NumericSettings, Strict, make_grader
+from mar.tasks.grading.texts import Exact, Nobody
 from mar.tasks.options import OptionItem, option_texts, question_with_options
 from mar.tasks.scoring.formats import no_answer
 from mar.tasks.scoring.numbers import read_number
@@ -38,7 +30,7 @@ from mar.tasks.sources import Located, Rows, once_each
 from mar.tasks.splits import of_split, shuffled
 from mar.tasks.task import SPLITS, Score, Split
 from mar.tasks.wrong_code import CodeItem, code_world
-from mar.types import Domain, Query, ShownTests
+from mar.types import DOMAINS, Domain, Query, ShownTests
 
 RHO = 0.3
 """Assumed correlation of difficulty with the length of a question, for the simulated pool; the benchmarks' measured
@@ -61,7 +53,7 @@ class TaskFile(Strict):
     """A task's file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")  # in tables and run folders
-    domain: Domain  # whose roles work on it
+    domain: Domain = Field(pattern=DOMAIN_NAME)  # whose roles work on it
     rows: Path  # JSONL file, relative to the task's
     fields: FieldNames = FieldNames()
     grader: GraderSettings
@@ -208,7 +200,7 @@ class CustomTask:
 
     def _simulated(self, item: CustomItem, difficulty: float, golds: Sequence[str]) -> SimItem:
         return SimItem(
-            domain=self.domain,
+            domain=self.domain if self.domain in DOMAINS else "Commonsense",  # the simulator knows no others
             benchmark=self.name,
             difficulty=difficulty,
             right=(item.gold,),

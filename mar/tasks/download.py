@@ -16,6 +16,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, retry_if_not_exception_type, stop_after_attempt
 
 from mar.errors import DataError
 from mar.files import write_atomically
@@ -87,19 +88,23 @@ def fetch(remote: Remote, to: Path, *, client: httpx.Client, watch: Watch) -> No
     _forget(part)
 
 
+UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+
+
 def _transfer_patiently(remote: Remote, part: Path, client: httpx.Client, watch: Watch) -> None:
-    why = ""
-    for _ in range(TRIES):
-        try:
-            return _transfer(remote, part, client, watch)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise Unreachable(host_of(remote.url), str(error) or type(error).__name__) from None
-        except httpx.TransportError as error:
-            why = str(error) or type(error).__name__
-        except httpx.HTTPError as error:  # too many redirects and the like
-            raise DataError(f"{remote.url}: {error}") from None
-    have = part.stat().st_size if part.exists() else 0
-    raise DataError(f"{remote.url} broke off after {have:,} bytes ({why}); run the command again to go on from there")
+    broken = retry_if_exception_type(httpx.TransportError) & retry_if_not_exception_type(UNREACHED)
+    patiently = Retrying(retry=broken, stop=stop_after_attempt(TRIES), reraise=True)
+    try:
+        patiently(_transfer, remote, part, client, watch)
+    except UNREACHED as error:
+        raise Unreachable(host_of(remote.url), str(error) or type(error).__name__) from None
+    except httpx.TransportError as error:
+        why, have = str(error) or type(error).__name__, part.stat().st_size if part.exists() else 0
+        raise DataError(
+            f"{remote.url} broke off after {have:,} bytes ({why}); run the command again to go on from there"
+        ) from None
+    except httpx.HTTPError as error:  # too many redirects and the like
+        raise DataError(f"{remote.url}: {error}") from None
 
 
 def host_of(url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -17,7 +18,7 @@ from mar.pool import ModelCard, scripted_pool
 from mar.pool.costs import most_tokens, reply_usage, worst_cost
 from mar.runtime import Ledger, Meter, Runtime, Spent
 from mar.runtime.ledger import estimate_tokens
-from mar.types import ChatReply, ChatRequest, Message, Stopped, Usage
+from mar.types import ChatReply, ChatRequest, Message, Stopped, ToolCall, ToolSpec, Usage
 from tests.runtime.episodes import ASK, FREE_TOOLS, PROMPTS, costing, plan_of
 
 CARD = ModelCard(name="a", price_in=0.0, price_out=1e6, max_output_tokens=10)  # a dollar a token, at most 10
@@ -64,10 +65,24 @@ def test_the_estimate_is_cautious_in_every_script(text, tokens):
     assert estimate_tokens([Message(speaker="user", text=text)]) == tokens + 8  # 8 for the message's frame
 
 
-@given(st.text())
-def test_the_estimate_of_a_prompt_is_never_above_its_upper_bound(text):
-    messages = request(text).messages
-    assert estimate_tokens(messages) <= most_tokens(messages)
+TOOL = ToolSpec(name="f", description="d" * 90, parameters={"x": 1})  # 1 + 1 + 90 + 1 + 8 = 101 bytes
+CALL = ToolCall(id="1", name="f", arguments="{}")  # 4 bytes
+
+
+def test_tools_and_their_calls_are_part_of_a_prompt():
+    called = Message(speaker="assistant", text="", calls=(CALL,))
+    answered = Message(speaker="tool", text="ok", call_id="1")  # 3 bytes
+    assert estimate_tokens([called, answered], [TOOL]) == 36 + 2 * 8 + 200  # 108 / 3, two frames, a preamble
+    assert most_tokens([called, answered], [TOOL]) == (4 + 32) + (3 + 16) + (2 * 101 + 512)
+    card = ModelCard(name="a", price_in=1.0, price_out=2.0, max_output_tokens=1000)
+    with_tools = replace(request("x"), tools=(TOOL,))
+    assert worst_cost(with_tools, card) - worst_cost(request("x"), card) == pytest.approx(714 / 1e6)
+
+
+@given(st.text(), st.lists(st.just(TOOL), max_size=3), st.lists(st.just(CALL), max_size=3))
+def test_the_estimate_of_a_prompt_is_never_above_its_upper_bound(text, tools, calls):
+    messages = (Message(speaker="assistant", text=text, calls=tuple(calls), call_id=text),)
+    assert estimate_tokens(messages, tools) <= most_tokens(messages, tools)
 
 
 ENDINGS = st.one_of(

@@ -11,10 +11,12 @@ from mar.runtime.modes import (
     MODES,
     PUBLISHED_MODES,
     Bound,
+    Mode,
     beyond_reach,
     decision_of,
     get_mode,
     has_decider,
+    known_mode,
     plan_bound,
 )
 from mar.types import ModeSpec
@@ -176,3 +178,28 @@ def test_a_pool_of_first_answers_reaches_plans_in_which_nobody_reads_anything(pl
 def test_a_pool_of_scores_reaches_a_single_agent():
     assert beyond_reach(plan_of("IO", 1), "single") is None
     assert "2 agents" in (beyond_reach(plan_of("Vote", 2), "single") or "")
+
+
+def test_a_mode_of_ones_own_is_known_by_name_and_its_stages_follow_from_its_graph(registries):
+    # 2 reads 0, 3 reads 1 and 2: with w = 1, 2, 1, 2 the path 0-2-3 weighs 4 and 1-3 as well.
+    graph = ((), (), (0,), (1, 2))
+    MODES.register("Own", Mode(name="Own", reads=lambda n, _: graph[:n]))
+    assert plan_bound(plan_of("Own", 4), [False, True, False, True]) == Bound(calls=7, stages=5)
+    assert get_mode(ModeSpec(name="Own")).graph(3, ModeSpec(name="Own"))[0].reads_now == graph[:3]
+
+
+@pytest.mark.parametrize("graph", [((), ()), ((1,), (), ()), ((), (), (1, 0)), ((), (1,), ())])
+def test_what_is_no_graph_is_refused_when_it_is_used(registries, graph):
+    MODES.register("Own", Mode(name="Own", reads=lambda n, _: graph))
+    with pytest.raises(ConfigError, match=r"mode Own: for 3 agents it gives .*; expected for each the agents before"):
+        get_mode(ModeSpec(name="Own")).graph(3, ModeSpec(name="Own"))
+
+
+def test_a_mode_that_a_person_names_by_its_place_is_known_by_its_own_name(registries, tmp_path):
+    (tmp_path / "ring_mode.py").write_text(
+        "from mar.runtime import Mode\nRING = Mode(name='Ring', reads=lambda n, _: ((),) * n)\n"
+    )
+    with pytest.raises(ConfigError, match="unknown mode 'Ring'"):
+        get_mode(ModeSpec(name="Ring"))
+    assert known_mode(f"{tmp_path}/ring_mode.py:RING") == "Ring"
+    assert get_mode(ModeSpec(name="Ring")).name == "Ring"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import anyio
 import pytest
 
 from mar import clock
-from mar.errors import SandboxUnavailable
-from mar.runtime import Tools
+from mar.errors import ConfigError, SandboxUnavailable
+from mar.runtime import CHECKS, Tools
 from mar.runtime.sandbox import Fence, ProgramOutput
 from mar.runtime.tools import ToolReport, collect_hints
 from mar.types import PlainText, Query, ShownTests
@@ -112,3 +114,35 @@ def test_hints_are_distinct_readable_and_short():
 def test_a_summary_is_one_line_of_200_characters_at_the_most():
     assert ToolReport(text="a\nb", ok=True).summary == "a"
     assert len(ToolReport(text="a" * 999, ok=True).summary) == 200
+
+
+@pytest.mark.parametrize("virtual", [True, False])
+def test_a_check_of_ones_own_is_called_in_a_thread_and_its_report_taken(registries, virtual):
+    threads = []
+
+    def long_enough(text, query):
+        threads.append(threading.current_thread())
+        return ToolReport(text=f"{len(text)} of {len(query.text)}", ok=True, feedback="passed")
+
+    CHECKS.register("length", long_enough)
+    report = clock.run(lambda: Tools().check("length", "abc", Query(text="?")), virtual=virtual)
+    assert report == ToolReport(text="3 of 1", ok=True, feedback="passed")
+    assert threads != [threading.main_thread()]
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        (lambda text, query: 1 / 0, "check own: ZeroDivisionError: division by zero"),
+        (lambda text, query: "fine", "check own: it gave 'fine'; expected a ToolReport or None"),
+    ],
+)
+def test_a_check_that_fails_is_a_recorded_failure(registries, check, reason):
+    CHECKS.register("own", check)
+    report = clock.run(lambda: Tools().check("own", "abc", Query(text="?")), virtual=True)
+    assert (report.ok, report.failure.kind, report.failure.reason) == (False, "check", reason)
+
+
+def test_a_check_that_there_is_not_is_named():
+    with pytest.raises(ConfigError, match="unknown check 'cites'"):
+        clock.run(lambda: Tools().check("cites", "abc", Query(text="?")), virtual=True)

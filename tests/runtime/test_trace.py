@@ -93,7 +93,7 @@ WHOLE = episode_to_json(run(plan_of("IO", 1)))
         json.dumps(WHOLE | {"events": [{"event": "Dance", "t": 0.0}]}),
         json.dumps(WHOLE | {"events": [{"event": "Decided", "t": "soon"}]}),
         json.dumps(WHOLE | {"failure": {"kind": "bad luck", "reason": "x"}}),
-        json.dumps(WHOLE | {"plan": WHOLE["plan"] | {"domain": "Alchemy"}}),
+        json.dumps(WHOLE | {"plan": WHOLE["plan"] | {"domain": 3}}),
         json.dumps(WHOLE | {"plan": WHOLE["plan"] | {"agents": []}}),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from mar import clock
@@ -385,11 +387,24 @@ def test_a_prompt_that_never_fits_is_asked_a_few_times_and_then_a_failure():
     assert [f.kind for f in episode.failures] == ["context_overflow"]
 
 
-def test_the_trace_says_how_often_a_call_was_tried():
-    error = BadReply("the answer is empty")
-    error.attempts = 2
-    episode = run(plan_of("IO", 1), script(agent0=error))
-    assert [e.failure.attempts for e in events(episode, (CallFailed, StepFailed))] == [2, 2]
+@pytest.mark.parametrize("made", [0, 2])  # 0: a server that is left alone is not asked
+def test_the_trace_says_how_many_tries_of_a_call_were_made(made):
+    class Tries:
+        books_tries = True
+
+        async def chat(self, request, on_delta=None):
+            async def attempt():
+                raise BadReply("the answer is empty")
+
+            for _ in range(made):
+                with suppress(BadReply):
+                    await request.meter(request, attempt)
+            raise BadReply("the answer is empty")
+
+    pool = small_pool(10_000, long_answer)
+    pool.model = Tries()
+    episode = run(plan_of("IO", 1), pool)
+    assert [e.failure.attempts for e in events(episode, (CallFailed, StepFailed))] == [made, made]
 
 
 def test_the_trace_says_how_an_answer_ended_and_what_was_learned_of_a_server():

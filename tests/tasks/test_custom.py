@@ -12,13 +12,15 @@ from mar.concurrency import gather
 from mar.errors import ConfigError, DataError, Refused, ServerFault
 from mar.learning.rollouts import OUTSIDE
 from mar.pool import ModelCard, Pool
-from mar.pool.cache import CachedModel
+from mar.pool.cache import CachedModel, FileReplies
 from mar.pool.openai_client import OpenAIModel
 from mar.pool.scripted import scripted_pool
 from mar.pool.simulated.texts import final_answer
 from mar.runtime import Runtime
 from mar.tasks.custom import CustomTask, TaskFile, by_hash
-from mar.tasks.grading import JudgeSettings, ShortText, read_verdict
+from mar.tasks.grading.judge import read_verdict
+from mar.tasks.grading.settings import JudgeSettings
+from mar.tasks.grading.texts import ShortText
 from mar.testing import ChatServer
 from mar.types import AgentSpec, ModeSpec, Plan
 from tests.tasks.benchmarks import CHECKOUT, assert_disjoint, in_sandbox, sizes, write
@@ -187,7 +189,7 @@ def judged(folder, monkeypatch, say, grader=JUDGE, **pool):
     """The score of one answer, and the requests that the judge got."""
     (folder / "judge.md.j2").write_text((EXAMPLE.parent / "judge.md.j2").read_text())
     asked = scripted_pool(say, **pool)
-    monkeypatch.setattr("mar.tasks.grading.configured_pool", lambda choice: asked)
+    monkeypatch.setattr("mar.tasks.grading.settings.configured_pool", lambda choice, **_: asked)
     task = load(folder, grader)
     score = anyio.run(task.score, task.all_items[0], "uno", None)
     return task, score, asked.model.requests
@@ -235,13 +237,13 @@ def test_answers_judged_at_once_share_one_live_pool_that_is_closed_afterwards(tm
         async with ChatServer(answer=lambda r: f"Verdict: {'right' if 'uno' in r.prompt else 'wrong'}") as server:
             cards = [ModelCard(name="b", base_url=server.base_url, price_in=1.0, price_out=1.0)]
             client = OpenAIModel(cards)
-            pool = Pool(cards, CachedModel(client, tmp_path / "answers.sqlite"), kind="live")
-            monkeypatch.setattr("mar.tasks.grading.configured_pool", lambda choice: pool)
+            pool = Pool(cards, CachedModel(client, FileReplies(tmp_path / "answers.sqlite")), kind="live")
+            monkeypatch.setattr("mar.tasks.grading.settings.configured_pool", lambda choice, **_: pool)
             task = load(tmp_path, JUDGE)
             pairs = [(task.all_items[n], a) for n, a in ((0, "uno"), (1, "uno"), (2, "due"))]
             first = await gather([partial(task.score, i, a, None) for i, a in pairs])
             again = await gather([partial(task.score, i, a, None) for i, a in pairs])
-            return [s.value for s in (*first, *again)], len(server.requests), client._clients
+            return [s.value for s in (*first, *again)], len(server.requests), client.limits
 
     values_, asked, clients = anyio.run(main)
     assert values_ == [1.0, 1.0, 0.0] * 2
@@ -287,14 +289,14 @@ EXACT = 'kind = "exact"'
     ("head", "grader", "says"),
     [
         (HEAD + "extra = 1\n", EXACT, "task.toml: field extra: Extra inputs"),
-        (HEAD.replace("Commonsense", "Cooking"), EXACT, "task.toml: field domain: "),
+        (HEAD.replace("Commonsense", "Fine Food"), EXACT, "task.toml: field domain: "),
         (HEAD.replace("own", "../own"), EXACT, "task.toml: field name: "),
         (HEAD + "[fields]\nquery = 'q'\n", EXACT, "task.toml: field fields.query: Extra inputs"),
         (HEAD, "", "task.toml: field grader: "),
         (HEAD, 'kind = "luck"', "task.toml: field grader: .*'luck'"),
         (HEAD, 'kind = "numeric"\ntolerance = 1', r"task.toml: field grader\.tolerance: "),
         (HEAD, 'kind = "function"\nfunction = "nosuch_module:f"', r"field grader\.function: nosuch_module cannot be"),
-        (HEAD, 'kind = "function"\nfunction = "json:nosuch"', r"field grader\.function: json has no function nosuch"),
+        (HEAD, 'kind = "function"\nfunction = "json:nosuch"', r"field grader\.function: json has no .nosuch."),
         (HEAD, JUDGE, r"field grader\.prompt: .*judge\.md\.j2 cannot be read"),
         (HEAD, "= 1", "task.toml: malformed TOML"),
     ],
@@ -305,7 +307,7 @@ def test_a_wrong_file_is_named_with_the_field(tmp_path, head, grader, says):
 
 
 def test_a_judge_that_uses_another_variable_or_model_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mar.tasks.grading.configured_pool", lambda choice: scripted_pool(lambda r: ""))
+    monkeypatch.setattr("mar.tasks.grading.settings.configured_pool", lambda choice, **_: scripted_pool(lambda r: ""))
     (tmp_path / "judge.md.j2").write_text("{{ gold }} {{ solution }}")
     with pytest.raises(ConfigError, match=r"judge\.md\.j2: undefined variable 'solution'"):
         load(tmp_path, JUDGE)

@@ -23,6 +23,12 @@ class PromptFile:
 
     path: str  # below the library's root, with forward slashes
     text: str
+    root: str = ""  # folder of one's own that it is from
+
+    @property
+    def where(self) -> str:
+        """The file in messages."""
+        return f"{self.root}/{self.path}" if self.root else self.path
 
     @property
     def folder(self) -> str:
@@ -33,7 +39,8 @@ class PromptFile:
     def name(self) -> str:
         """Its name without the suffix."""
         name = self.path.rpartition("/")[2]
-        return next(name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix))
+        suffix = next((s for s in SUFFIXES if name.endswith(s)), "")
+        return name.removesuffix(suffix)
 
     @property
     def suffix(self) -> str:
@@ -41,26 +48,30 @@ class PromptFile:
         return self.path.removeprefix(f"{self.folder}/").removeprefix(self.name)
 
 
-def read_files(root: Traversable) -> tuple[PromptFile, ...]:
-    """All prompt files below a folder, sorted by path; hidden files and other kinds of file are left out.
+def read_files(folder: Traversable, *, root: str = "") -> tuple[PromptFile, ...]:
+    """All files below a folder, sorted by path; hidden ones and Python's are left out.
+
+    Args:
+        folder: The folder.
+        root: What messages call it.
 
     Raises:
         ConfigError: The folder or a file cannot be read.
     """
-    if not root.is_dir():
-        raise ConfigError(f"{root}: not a folder of prompts")
-    return tuple(sorted(_walk(root, ""), key=lambda file: file.path))
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: not a folder of prompts")
+    return tuple(sorted(_walk(folder, "", root), key=lambda file: file.path))
 
 
-def _walk(folder: Traversable, prefix: str) -> Iterator[PromptFile]:
+def _walk(folder: Traversable, prefix: str, root: str) -> Iterator[PromptFile]:
     for entry in folder.iterdir():
         path = f"{prefix}{entry.name}"
-        if entry.name.startswith((".", "__")):
+        if entry.name.startswith((".", "__")) or entry.name.endswith(".py"):
             continue
         if entry.is_dir():
-            yield from _walk(entry, f"{path}/")
-        elif entry.name.endswith(SUFFIXES):
-            yield PromptFile(path=path, text=read_text(entry, path))
+            yield from _walk(entry, f"{path}/", root)
+        else:
+            yield PromptFile(path=path, text=read_text(entry, f"{root}/{path}" if root else path), root=root)
 
 
 def read_text(file: Traversable, path: str) -> str:
@@ -86,14 +97,14 @@ def parse(model: type[Record], file: PromptFile, **from_path: str) -> Record:
     Raises:
         ConfigError: The file is no TOML, or a field is unknown, missing or wrong.
     """
-    data = reading.parse_toml(file.text, file.path, error=ConfigError)
+    data = reading.parse_toml(file.text, file.where, error=ConfigError)
     for name in from_path:
         if name in data:
-            raise ConfigError(f"{file.path}: field '{name}' is not expected; the file's path states it")
+            raise ConfigError(f"{file.where}: field '{name}' is not expected; the file's path states it")
     try:
         return model.model_validate(from_path | data)
     except ValidationError as error:
-        raise ConfigError(f"{file.path}: {_in_words(error, model)}") from None
+        raise ConfigError(f"{file.where}: {_in_words(error, model)}") from None
 
 
 def _in_words(error: ValidationError, model: type[BaseModel]) -> str:
@@ -105,6 +116,8 @@ def _in_words(error: ValidationError, model: type[BaseModel]) -> str:
                 lines.append(f"field '{field}' is unknown; there are: {', '.join(model.model_fields)}")
             case "missing":
                 lines.append(f"field '{field}' is missing")
+            case "unknown_check":
+                lines.append(f"field '{field}': {item['msg']}")
             case "misfit":
                 lines.append(item["msg"])
             case _:

@@ -13,7 +13,7 @@ from mar.runtime.prompts.records import AgentAsk, DecideAsk, Peer, Role
 from mar.runtime.prompts.templates import compile_template, render
 from mar.types import Query, ShownTests, Turn
 
-_QUESTION = frozenset({"history", "question", "tests", "peers", "answer_format"})
+_QUESTION = frozenset({"instructions", "history", "question", "tests", "peers", "answer_format"})
 _AGENT = _QUESTION | {"hints", "own", "instruction", "strategy", "output", "sole"}
 _REVISION = frozenset({"report", "post", "output", "answer_format", "sole"})
 
@@ -85,7 +85,13 @@ def _compile(texts: Mapping[str, str], name: str, variables: frozenset[str]) -> 
 
 
 def _question(query: Query, peers: tuple[Peer, ...]) -> dict[str, Any]:
-    return {"history": query.history, "question": query.text, "tests": _unseen_tests(query), "peers": peers}
+    return {
+        "instructions": query.instructions,
+        "history": query.history,
+        "question": query.text,
+        "tests": _unseen_tests(query),
+        "peers": peers,
+    }
 
 
 def _unseen_tests(query: Query) -> tuple[str, ...]:
@@ -108,7 +114,10 @@ _BARE = AgentAsk(
 _FULL = AgentAsk(
     role=_probe_role(output="text", post="lookup", revise=True),
     query=Query(
-        text="-", history=(Turn(query="-", answer="-"),), shown_tests=ShownTests(setup="a = 1", tests=("assert a",))
+        text="-",
+        instructions="-",
+        history=(Turn(query="-", answer="-"),),
+        shown_tests=ShownTests(setup="a = 1", tests=("assert a",)),
     ),
     round_instruction="alone",
     peers=(Peer(label="Agent 1 (Probe)", text="-", report="-"), Peer(label="Agent 2 (Probe)", text="-")),

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from mar.runtime.tools import CHECKS, OUR_CHECKS, check_names
 from mar.types import Query
 
-RoleDomain = Literal[
-    "Code",
-    "Commonsense",
-    "Math",
-    "Final",  # the deciders
-    "Any",  # can be taken in every domain, but is not among those that controllers choose from
-]
-Aggregate = Literal[
-    "plain",  # messages are shown as they are
-    "run_code",  # code in them is run and the result is shown with them
-    "run_tests",  # code in them is run against the shown tests and the result is shown with them
-    "hints",  # the numbers that they arrive at are shown as hints
-]
+FINAL = "Final"  # in the place of a domain: the deciders
+ANY = "Any"  # in the place of a domain: can be taken in every one, but controllers do not choose from them
 Output = Literal["code", "answer", "text"]
-PostProcess = Literal["none", "run_code", "run_tests", "lookup"]
+UNCHECKED = (
+    "plain",  # messages are shown as they are
+    "hints",  # the numbers that they arrive at are shown as hints
+)
+"""What a role may do with incoming messages beside checking each."""
+
+
+def _aggregates(name: str) -> str:
+    return _one_of(UNCHECKED, name)
+
+
+def _posts(name: str) -> str:
+    return _one_of(("none",), name)
+
+
+def _one_of(others: Sequence[str], name: str) -> str:
+    """A check, or something else that there is. What packages add is only looked for where nothing else has the name:
+    it takes tens of milliseconds.
+    """
+    if name not in (*others, *OUR_CHECKS) and not CHECKS.knows(name):
+        names = (*others, *check_names())
+        raise PydanticCustomError(
+            "unknown_check",
+            "there is no check {name}; there are: {names}, and those that you register (--extend)",
+            {"name": repr(name), "names": ", ".join(names)},
+        )
+    return name
+
+
+DOMAIN_NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -65,12 +85,13 @@ class Role(BaseModel):
 
     # `system` comes last: encoders cut long profiles, and every other field tells more about the role per word.
     name: Text
-    domain: RoleDomain
+    domain: Annotated[str, Field(pattern=DOMAIN_NAME)]
     description: Text  # one or two sentences on what the role is good at
-    aggregate: Aggregate  # what is done with incoming messages before the call
+    aggregate: Annotated[str, AfterValidator(_aggregates)]  # which check is made of incoming messages before the call
     output: Output  # how the role writes
-    post: PostProcess  # what is done with its own output
+    post: Annotated[str, AfterValidator(_posts)]  # which check is made of its own output
     revise: bool  # whether a second call revises the output with the feedback of `post`
+    tools: Annotated[tuple[Text, ...], Field(strict=False)] = ()  # that its model may call: see `mar.runtime.toolkit`
     system: Text  # the system prompt, a jinja2 template
 
     @model_validator(mode="after")
@@ -79,14 +100,14 @@ class Role(BaseModel):
             raise _misfit("revise", "true needs feedback to revise with, but post is 'none'")
         if self.post in ("run_code", "run_tests") and self.output != "code":
             raise _misfit("post", f"{self.post!r} needs output 'code', not {self.output!r}")
-        if self.domain == "Final" and self.post != "none":
+        if self.domain == FINAL and self.post != "none":
             raise _misfit("post", f"a final role makes one call, so 'none' is expected, not {self.post!r}")
         return self
 
     @property
     def profile(self) -> str:
-        """The text that controllers embed: all fields as JSON, always in the same order."""
-        return json.dumps(self.model_dump(), ensure_ascii=False)
+        """The text that controllers embed: all fields as JSON, always in the same order; tools where there are any."""
+        return json.dumps(self.model_dump(exclude=None if self.tools else {"tools"}), ensure_ascii=False)
 
 
 def _misfit(field: str, message: str) -> PydanticCustomError:

@@ -140,7 +140,7 @@ def everything_with(data: str) -> tuple[str, ...]:
     query = Query(text=data, history=(Turn(query=data, answer=data),), answer_format=NumberFormat())
     peers = (Peer(label="Agent 1 (X)", text=data, report=data),)
     one = ask(LIBRARY.role("Commonsense", "WikiSearcher"), query=query, peers=peers, own=data, hints=data)
-    decision = LIBRARY.decide_messages(DecideAsk(role=LIBRARY.role("Final", "Plain"), query=query, peers=peers))
+    decision = LIBRARY.decide_messages(DecideAsk(role=LIBRARY.decider("Plain"), query=query, peers=peers))
     _, first, draft, last = LIBRARY.revise_messages(one, data, data)
     assert draft.text == data
     return first.text, last.text, decision[1].text

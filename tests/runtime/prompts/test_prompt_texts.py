@@ -60,4 +60,4 @@ def test_every_set_of_roles_has_one_whose_reply_can_be_the_answer() -> None:
 
 
 def test_the_default_answer_format_has_its_decider() -> None:
-    assert LIBRARY.role("Final", PlainText().final_role).output == "text"
+    assert LIBRARY.decider(PlainText().final_role).output == "text"
