@@ -11,7 +11,7 @@ from mar.pool.cards import ModelCard
 from mar.pool.pool import Pool
 from mar.runtime.modes import PUBLISHED_MODES
 from mar.runtime.prompts import PromptLibrary, Role
-from mar.types import Domain, How, ModelTelemetry, Plan, PolicyFactory, Query
+from mar.types import Domain, How, ModelTelemetry, Plan, PolicyFactory, Query, Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +29,13 @@ class PlanSpace:
             raise ConfigError(f"the largest number of agents is {self.max_agents}; at least 1 is expected")
 
     @classmethod
-    def of(cls, pool: Pool, prompts: PromptLibrary, *, max_agents: int = 6) -> PlanSpace:
+    def of(
+        cls, pool: Pool, prompts: PromptLibrary, *, max_agents: int = 6, modes: tuple[str, ...] = PUBLISHED_MODES
+    ) -> PlanSpace:
         """Plans over all models of a pool, as far as it can answer them."""
         cards = tuple(pool.cards.values())
         if pool.reach == "anything":
-            return cls(cards=cards, prompts=prompts, max_agents=max_agents)
+            return cls(cards=cards, prompts=prompts, max_agents=max_agents, modes=modes)
         most = 1 if pool.reach == "single" else max_agents
         return cls(cards=cards, prompts=prompts, modes=("Vote",), max_agents=most, alone=True)
 
@@ -43,7 +45,12 @@ class PlanSpace:
         return "IO" if "IO" in self.modes else self.modes[0]
 
     def roles(self, domain: Domain) -> tuple[Role, ...]:
-        """The roles that agents of a domain can take, by name."""
+        """The roles that agents of a domain can take, by name.
+
+        Raises:
+            ConfigError: There is no such domain.
+        """
+        self.prompts.require_domain(domain)
         return tuple(self.prompts.roles[domain].values())
 
 
@@ -53,8 +60,12 @@ class Planned:
 
     plan: Plan | None = None  # None: nothing is decided beforehand
     policy: PolicyFactory | None = None  # carries the plan out, or does without one; None: the plan is run as it is
+    alternatives: tuple[str, ...] = ()  # models that a plan of one agent could run on instead, the best first
     log_prob: float | None = None  # of the plan under the policy that drew it; None for a fixed choice
+    right: Mapping[str, float] = field(default_factory=dict[str, float])  # by model, that it alone is right: estimates
+    usd: Mapping[str, float | None] = field(default_factory=dict[str, float | None])  # what it alone costs, likewise
     notes: Mapping[str, str] = field(default_factory=dict[str, str])  # e.g. the domain that was recognised
+    why: Why | None = None  # what was expected of the plan and of the best others; a policy tells that by itself
 
     @property
     def how(self) -> How:
@@ -110,6 +121,15 @@ class Controller(Protocol):
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
         """One plan or policy per query, all decided together."""
+        ...
+
+
+@runtime_checkable
+class Quick(Protocol):
+    """A controller that may decide in far less than a millisecond, so that an event loop need not be left for it."""
+
+    def quick(self, query: Query) -> bool:
+        """Whether a plan for this query takes no reading of files, no network and no encoder that takes long."""
         ...
 
 

@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from mar.controllers.base import Planned, PlanSpace
 from mar.types import AgentSpec, Domain, ModeSpec, Plan, Query
 
+ASSISTANT = "Assistant"  # fit for any domain; one of one's own may have a role of that name, which is then taken
 # A plausible team per domain for fixed plans: who proposes, who checks, who repairs.
-DEFAULT_TEAM: dict[Domain, tuple[str, ...]] = {
+DEFAULT_TEAM: dict[Domain, tuple[str, str, str]] = {
     "Code": ("ProgrammingExpert", "TestAnalyst", "BugFixer"),
     "Math": ("MathSolver", "Inspector", "ProgrammingExpert"),
     "Commonsense": ("KnowledgeExpert", "Critic", "Reflector"),
 }
-
-
 VOTES = (3, 5)  # LLMs of a vote among the best
+
+
+def team_of(domain: Domain) -> tuple[str, str, str]:
+    """The default team's roles; of a domain of one's own three times the Assistant."""
+    return DEFAULT_TEAM.get(domain, (ASSISTANT, ASSISTANT, ASSISTANT))
 
 
 class Constant:
@@ -33,19 +37,19 @@ class Constant:
 
 def single(model: str, domain: Domain, *, mode: str = "IO") -> Constant:
     """One agent on one model, in the first role of the domain's default team."""
-    agents = (AgentSpec(role=DEFAULT_TEAM[domain][0], model=model),)
+    agents = (AgentSpec(role=team_of(domain)[0], model=model),)
     return Constant(Plan(mode=ModeSpec(name=mode), domain=domain, agents=agents), name=model)
 
 
 def team(mode: str, model: str, domain: Domain) -> Constant:
     """The domain's default team in one mode, all on one model."""
-    agents = tuple(AgentSpec(role=role, model=model) for role in DEFAULT_TEAM[domain])
+    agents = tuple(AgentSpec(role=role, model=model) for role in team_of(domain))
     return Constant(Plan(mode=ModeSpec(name=mode), domain=domain, agents=agents), name=f"{mode} x {len(agents)}")
 
 
 def vote(models: Sequence[str], domain: Domain) -> Constant:
     """One agent on each of some models; the majority's answer, of several that of the model that comes first."""
-    agents = tuple(AgentSpec(role=DEFAULT_TEAM[domain][0], model=model) for model in models)
+    agents = tuple(AgentSpec(role=team_of(domain)[0], model=model) for model in models)
     return Constant(
         Plan(mode=ModeSpec(name="Vote"), domain=domain, agents=agents), name=f"vote of the {len(models)} best"
     )

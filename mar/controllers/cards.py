@@ -16,10 +16,10 @@ from functools import partial
 from statistics import fmean
 
 from mar.controllers.base import Foreseen, Planned, PlanSpace
-from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.baselines import ASSISTANT, team_of
 from mar.controllers.stated import stated_percents
 from mar.pool.cards import ModelCard
-from mar.types import AgentSpec, Domain, Move, Option, PolicyFactory, Query, Said, Settle, View, Why
+from mar.types import AgentSpec, Domain, ModeSpec, Move, Option, Plan, Query, Said, Settle, View, Why
 
 COST_RATE = 20.0  # utility per USD: a cent must buy 20 percentage points
 MOST_CALLS = 3
@@ -31,7 +31,7 @@ UNKNOWN = 0.7  # quality of the cheapest model where no card states a score
 PER_TENFOLD = 0.05  # quality that a price ten times as high hints at, there: about what holds among well-known models
 TAGGED = 0.3  # logits of quality that a tag which names the question's domain is worth
 CHARS_PER_TOKEN, OVERHEAD, WRITTEN, SECONDS = 4, 300, 300, 5.0  # of a call of the usual length
-ASSISTANT = "Assistant"
+BY_CARD = "best value by card"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +57,31 @@ class Cards:
         self.cost_rate = cost_rate
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
-        """A policy for each query."""
-        return [Planned(policy=self.policy(query, space)) for query in queries]
+        """A policy for each query, or a plan where there is nothing to look at before the answer is the client's."""
+        return [self.planned(query, space) for query in queries]
 
-    def policy(self, query: Query, space: PlanSpace, *, because: str = "") -> PolicyFactory:
-        """What makes the policy for a query; `because` says in place of whom it works."""
-        choices, most = self.choices(query, space.cards), min(MOST_CALLS, space.max_agents)
-        return partial(CardsPolicy, choices, most=most, reading=not space.alone, because=because)
+    def quick(self, query: Query) -> bool:
+        """Always: cards are at hand."""
+        return True
+
+    def planned(self, query: Query, space: PlanSpace, *, because: str = "") -> Planned:
+        """How one query is worked on; `because` says in place of whom the cards decide.
+
+        What a server replies to a client's own request is the client's to judge, cut off or not. So one model is asked,
+        and shown while it writes; another one is asked only where its server is ill, which is no decision of ours.
+        """
+        choices = self.choices(query, space.cards)
+        if query.verbatim is None or query.shown_tests.tests:
+            most = min(MOST_CALLS, space.max_agents)
+            return Planned(policy=partial(CardsPolicy, choices, most=most, reading=not space.alone, because=because))
+        first, *others = (choice.card.name for choice in choices)
+        agents = (AgentSpec(role=ASSISTANT, model=first),)
+        return Planned(
+            plan=Plan(mode=ModeSpec(name=space.single_mode), domain=domain_of(query) or "Commonsense", agents=agents),
+            alternatives=tuple(others),
+            notes={"why": "; ".join(filter(None, (because, BY_CARD)))},
+            why=Why(because="; ".join(filter(None, (because, BY_CARD))), options=_options(choices)),
+        )
 
     def choices(self, query: Query, cards: Sequence[ModelCard]) -> tuple[Choice, ...]:
         """The models that have room for a query, the best value first; of equals the pool's first."""
@@ -91,7 +109,7 @@ def qualities(cards: Sequence[ModelCard], domain: Domain | None, costs: Mapping[
     One that states no score is taken to be like the weakest that does; where none states any, a higher price is the
     only hint there is.
     """
-    levels = {card.name: level for card in cards if (level := _level(card, domain)) is not None}
+    levels = {card.name: level for card in cards if (level := level_by_card(card, domain)) is not None}
     if levels:
         base = dict.fromkeys(costs, min(levels.values())) | levels
     else:
@@ -107,7 +125,7 @@ def domain_of(query: Query) -> Domain | None:
     return query.domain or ("Code" if query.shown_tests.tests else None)
 
 
-def _level(card: ModelCard, domain: Domain | None) -> float | None:
+def level_by_card(card: ModelCard, domain: Domain | None) -> float | None:
     """The logit of a card's quality by the scores that it states: of the domain where it has any, else of all."""
     stated = stated_percents(card, domain) or stated_percents(card, None)
     beyond = [_logit(percent / 100) - _logit(USUAL[name] / 100) for name, percent in stated.items()]
@@ -175,7 +193,7 @@ class CardsPolicy:
     def _trouble(self, view: View) -> str:
         """Why the latest answer does not do, in words; "" where nothing speaks against it."""
         if not view.said:
-            return "; ".join(filter(None, (self.because, "best value by card")))
+            return "; ".join(filter(None, (self.because, BY_CARD)))
         said = view.said[-1]
         if said.text is None:
             return f"{_asked(said)} failed"
@@ -206,16 +224,22 @@ class CardsPolicy:
     def _move(self, view: View, left: Sequence[Choice], because: str) -> Move:
         domain, tested = domain_of(view.query), bool(view.query.shown_tests.tests)
         failing = [s.id for s in view.messages if s.feedback == "failed"] if self.reading else []
-        options = tuple(Option(action=f"ask {c.card.name}", right=c.right, usd=c.usd) for c in left[:SHOWN])
         return Move(
-            agent=AgentSpec(role=ASSISTANT if domain is None else DEFAULT_TEAM[domain][0], model=left[0].card.name),
+            agent=AgentSpec(role=ASSISTANT if domain is None else team_of(domain)[0], model=left[0].card.name),
             domain=domain or "Commonsense",
             index=len(view.said),
             reads=tuple(failing),
             instruction="build_on" if failing else "alone",
             check=tested,
-            why=Why(because=because, options=options),
+            why=Why(because=because, options=_options(left)),
         )
+
+
+def _options(choices: Sequence[Choice]) -> tuple[Option, ...]:
+    """The best choices, as a reason names them."""
+    return tuple(
+        Option(action=f"ask {c.card.name}", right=c.right, usd=c.usd, utility=c.utility) for c in choices[:SHOWN]
+    )
 
 
 def _asked(said: Said) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard
 
 from mar.controllers.base import Controller, Planned, PlanSpace
 from mar.controllers.cards import COST_RATE, Cards, domain_of, qualities
@@ -22,8 +22,7 @@ from mar.types import Plan, Query
 FALLBACK = "fallback"  # the note that says why the cards decide
 
 
-@runtime_checkable
-class Doubts(Protocol):
+class Doubts(Controller, Protocol):
     """A controller that knows where it knows nothing."""
 
     as_published: bool  # whether it is compared with a publication, so that its plans are carried out as they are
@@ -35,7 +34,7 @@ class Doubts(Protocol):
 
 def plan_carefully(controller: Controller, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:
     """How each query is worked on: as the controller decides, or by cards where it doubts."""
-    if not isinstance(controller, Doubts):
+    if not _doubts(controller):
         return controller.plan(queries, space)
     doubts = controller.doubts(queries, space)
     sure = [i for i, doubt in enumerate(doubts) if not doubt]
@@ -47,12 +46,18 @@ def plan_carefully(controller: Controller, queries: Sequence[Query], space: Plan
     for i, (query, doubt) in enumerate(zip(queries, doubts, strict=True)):
         if doubt:
             why = f"{controller.name} does not decide: {doubt}"
-            found.append(Planned(policy=by_card.policy(query, space, because=why), notes={FALLBACK: why}))
+            decided = by_card.planned(query, space, because=why)
+            found.append(replace(decided, notes={**decided.notes, FALLBACK: why}))
         else:
             own = planned[i]
             changed = own.plan is None or own.policy is not None or controller.as_published
             found.append(own if changed else replace(own, plan=_well_ended(own.intent, query, space)))
     return found
+
+
+def _doubts(controller: Controller) -> TypeGuard[Doubts]:
+    """Whether it knows where it knows nothing. Every request passes here, and a check of the protocol is slow."""
+    return hasattr(controller, "doubts")
 
 
 def pool_doubt(cards: Sequence[ModelCard], known: Collection[str], *, priced: bool) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,17 +14,20 @@ import numpy.typing as npt
 
 from mar.cachefile import CacheFile
 from mar.controllers.minilm import MiniLM
+from mar.controllers.static import StaticEncoder
 from mar.environment import cache_folder
 from mar.errors import ConfigError
+from mar.extensions import Registry, is_place
 from mar.reading import attempt
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 SETUP = (
-    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=NORMAL",  # a power cut may lose the last vectors, which can be computed again
     "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)",
 )
+MOST_KNOWN = 65_536  # vectors in memory: 100 MB of MiniLM's
 Vectors = npt.NDArray[np.float32]
 
 
@@ -87,56 +92,117 @@ def _identity(folder: Path) -> str:
 
 
 class CachedEncoder:
-    """Remembers every vector of an encoder, in memory and in a SQLite file that several processes may share."""
+    """Remembers vectors of an encoder: the latest in memory, all in a SQLite file that several processes may share.
 
-    def __init__(self, encoder: Encoder, path: Path | None = None) -> None:
+    Args:
+        encoder: Computes what is not remembered.
+        path: The file; None: in the cache folder.
+        most: Vectors in memory.
+    """
+
+    def __init__(self, encoder: Encoder, path: Path | None = None, *, most: int = MOST_KNOWN) -> None:
         self.encoder = encoder
         self.name = encoder.name
         self.width = encoder.width
         self._known: dict[str, Vectors] = {}
+        self._most, self._forgetting = most, threading.Lock()
         self._file = CacheFile(
             path or cache_folder() / "embeddings.sqlite", what="the cache of embeddings", setup=SETUP
         )
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of all texts; only those never seen before reach the encoder."""
-        missing = list(dict.fromkeys(t for t in texts if t not in self._known))
+        known = self._known
+        found = {t: vector for t in dict.fromkeys(texts) if (vector := known.get(t)) is not None}
+        missing = [t for t in dict.fromkeys(texts) if t not in found]
         if missing:
-            self._fetch(missing)
-        return np.stack([self._known[t] for t in texts]) if texts else np.zeros((0, self.width), np.float32)
+            found |= self._fetch(missing)
+        return np.stack([found[t] for t in texts]) if texts else np.zeros((0, self.width), np.float32)
 
-    def _fetch(self, texts: list[str]) -> None:
-        keys = {t: self._key(t) for t in texts}
+    def knows(self, text: str) -> bool:
+        """Whether the vector of a text is in memory."""
+        return text in self._known
+
+    def _fetch(self, texts: list[str]) -> dict[str, Vectors]:
+        keys, found = {t: self._key(t) for t in texts}, dict[str, Vectors]()
         for text, key in keys.items():
             rows = self._file.rows("SELECT vector FROM vectors WHERE key = ?", (key,))
             if rows and isinstance(rows[0][0], bytes) and len(rows[0][0]) == 4 * self.width:
                 vector = np.frombuffer(rows[0][0], dtype=np.float32)
                 if np.isfinite(vector).all():  # a damaged file may hold anything
-                    self._known[text] = vector
-        new = [t for t in texts if t not in self._known]
+                    found[text] = vector
+        new = [t for t in texts if t not in found]
         if new:
             vectors = self.encoder.encode(new)
-            self._known.update(zip(new, vectors, strict=True))
+            found.update(zip(new, vectors, strict=True))
             rows = [(keys[t], v.tobytes()) for t, v in zip(new, vectors, strict=True)]
             self._file.write("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+        self._remember(found)
+        return found
+
+    def _remember(self, found: Mapping[str, Vectors]) -> None:
+        """Keep vectors in memory; of too many, those that came first go."""
+        with self._forgetting:
+            self._known.update(found)
+            for text in list(islice(self._known, max(0, len(self._known) - self._most))):
+                del self._known[text]
 
     def _key(self, text: str) -> bytes:
         return hashlib.blake2b(f"{self.name}\x1f{text}".encode(errors="surrogatepass"), digest_size=20).digest()
 
 
-def encoder_of(name: str | None, *, cache: Path | None = None) -> CachedEncoder:
-    """An encoder by name or folder, remembered on disk; None: the MiniLM that ships with mar.
+ENCODERS = Registry[Callable[[], Encoder]](
+    "encoder",
+    group="mar.encoders",
+    fits=callable,
+    expected="a class or function that makes an encoder (name, width, encode)",
+    own={MiniLM.name: MiniLM, StaticEncoder.name: StaticEncoder},
+)
+
+
+def encoder_of(name: str | None, *, cache: Path | None = None) -> Encoder:
+    """An encoder by name or folder, remembered on disk if it takes long; None: the MiniLM that ships with mar.
 
     Raises:
         ConfigError: There is no such encoder.
     """
-    chosen = MiniLM() if name in (None, MiniLM.name) else SentenceEncoder(str(name))
-    return CachedEncoder(chosen, cache)
+    known = MiniLM.name if name is None else name
+    return _remembered(_made(known) if ENCODERS.knows(known) else SentenceEncoder(known), cache)
+
+
+def named_encoder(name: str | None) -> Encoder:
+    """The encoder that a person named: as `encoder_of`, or one of their own, as module:Class or file.py:Class.
+
+    Raises:
+        ConfigError: There is no such encoder.
+    """
+    return _remembered(_made(name)) if name is not None and is_place(name) else encoder_of(name)
+
+
+def bare(encoder: Encoder) -> Encoder:
+    """An encoder without what is remembered of it."""
+    return encoder.encoder if isinstance(encoder, CachedEncoder) else encoder
+
+
+def at_hand(encoder: Encoder, text: str) -> bool:
+    """Whether the vector of a text takes less than a millisecond."""
+    return isinstance(encoder, CachedEncoder | StaticEncoder) and encoder.knows(text)
+
+
+def _remembered(encoder: Encoder, cache: Path | None = None) -> Encoder:
+    return encoder if isinstance(encoder, StaticEncoder) else CachedEncoder(encoder, cache)
+
+
+def _made(name: str) -> Encoder:
+    made = ENCODERS.named(name)()
+    if missing := [part for part in ("name", "width", "encode") if not hasattr(made, part)]:
+        raise ConfigError(f"encoder {name} has no {missing[0]}; expected {ENCODERS.expected}")
+    return made
 
 
 def place_of(encoder: Encoder) -> str:
     """What `encoder_of` finds an encoder by: a name, or the folder it was loaded from."""
-    inner = encoder.encoder if isinstance(encoder, CachedEncoder) else encoder
+    inner = bare(encoder)
     return inner.place if isinstance(inner, SentenceEncoder) else inner.name
 
 

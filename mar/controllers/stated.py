@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from mar.pool.cards import ModelCard
 from mar.types import Domain
@@ -18,9 +19,14 @@ STATED: Mapping[Domain, tuple[str, ...]] = {
 
 def stated_percents(card: ModelCard, domain: Domain | None) -> dict[str, float]:
     """A card's scores by benchmark, in percent, from 1 to 99; domain None: of all domains."""
+    return dict(_percents(card.description, domain))
+
+
+@lru_cache(maxsize=4096)  # the default controller reads every card for every query
+def _percents(description: str, domain: Domain | None) -> tuple[tuple[str, float], ...]:
     wanted = [name for d, names in STATED.items() if domain in (None, d) for name in names]
-    found = ((name, _percent(card.description, name)) for name in wanted)
-    return {name: percent for name, percent in found if percent is not None}
+    found = ((name, _percent(description, name)) for name in wanted)
+    return tuple((name, percent) for name, percent in found if percent is not None)
 
 
 def _percent(description: str, benchmark: str) -> float | None:

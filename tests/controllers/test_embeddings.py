@@ -103,3 +103,13 @@ def test_the_real_encoder_works_without_a_network_and_puts_alike_texts_close():
     assert vectors.shape == (3, MiniLM.width)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
+
+
+def test_of_too_many_vectors_in_memory_those_that_came_first_are_fetched_again(tmp_path):
+    counted = Counting()
+    encoder = CachedEncoder(counted, tmp_path / "e.sqlite", most=2)
+    vectors = encoder.encode(["a", "b", "c"])  # more at once than are kept
+    assert [encoder.knows(text) for text in "abc"] == [False, True, True]
+    assert (encoder.encode(["a"]) == vectors[:1]).all()
+    assert counted.asked == ["a", "b", "c"]  # the file still had it
+    assert not encoder.knows("b")

@@ -138,6 +138,19 @@ def test_emoji_100_kb_and_half_a_surrogate_pair_are_stored(store):
     assert choice(router(store), user="ann 🙂", text="🙂" * 50_000).model in MODELS
 
 
+def test_what_was_said_before_episodes_were_kept_is_still_there(store):
+    said(store, "ann", "m0", 0.5)
+    store.close()
+    db = sqlite3.connect(store.path)
+    db.executescript("DROP INDEX by_episode; ALTER TABLE interactions DROP COLUMN episode; PRAGMA user_version=1")
+    db.close()
+    after = InteractionStore(store.path)
+    assert [i.rating for i in after.since("ann", 0)] == [0.5]
+    said(after, "ann", "m1", 1.0)
+    assert after.rated("ann") == 2
+    after.close()
+
+
 def test_a_file_that_is_no_store_is_one_clear_line(tmp_path):
     (tmp_path / "x").write_text("this is no database, and it is longer than a header" * 10)
     with pytest.raises(ConfigError, match="expected a writable SQLite file"):
@@ -145,13 +158,44 @@ def test_a_file_that_is_no_store_is_one_clear_line(tmp_path):
     db = sqlite3.connect(tmp_path / "y")
     db.execute("PRAGMA user_version=7")
     db.close()
-    with pytest.raises(ConfigError, match="schema version 7, expected 1"):
+    with pytest.raises(ConfigError, match="schema version 7, expected 2"):
         InteractionStore(tmp_path / "y")
     db = sqlite3.connect(tmp_path / "z")
     db.execute("CREATE TABLE vectors (key)")
     db.close()
     with pytest.raises(ConfigError, match="a database of something else"):
         InteractionStore(tmp_path / "z")
+
+
+def test_changes_together_are_kept_as_one_and_one_that_fails_leaves_the_others(store):
+    with store.together():
+        first = said(store, "ann", "m0", 1.0)
+        with pytest.raises(DataError):
+            store.rate(99, 1.0)
+        said(store, "ben", "m1", 0.0)
+        assert InteractionStore(store.path).users() == []  # nothing is there yet
+    assert InteractionStore(store.path).users() == ["ann", "ben"]
+
+    def broken():
+        with store.together():
+            store.rate(first, 0.0)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
+    assert [i.rating for i in store.since("ann", 0)] == [1.0]
+
+
+def test_whoever_reads_waits_for_nobody_who_writes(store):
+    said(store, "ann", "m0", 1.0)
+    with store.together():
+        said(store, "ann", "m1", 0.0)
+        seen = []
+        reader = threading.Thread(target=lambda: seen.append(store.rated("ann")))
+        reader.start()
+        reader.join(30)
+        assert seen == [1]
+    assert store.rated("ann") == 2
 
 
 def test_only_its_owner_reads_what_people_said(store):

@@ -1,8 +1,10 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
+import mar
 from mar.controllers import PlanSpace
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.masrouter import (
@@ -18,6 +20,7 @@ from mar.controllers.masrouter import (
 from mar.controllers.masrouter.vae import TextVAE
 from mar.errors import CheckpointError, ConfigError
 from mar.pool.cards import ModelCard
+from mar.runtime import MODES, Mode
 from mar.runtime.prompts import PromptLibrary, Role
 from mar.types import Query
 
@@ -301,3 +304,23 @@ def test_the_kl_term_vanishes_at_the_prior():
     zeros, variance = torch.zeros(2, 3), torch.full((2, 3), 2 * math.log(PRIOR_DEVIATION))
     latent = Latent(value=zeros, mean=zeros, log_variance=variance)
     assert latent.divergence().item() == pytest.approx(0.0)
+
+
+def test_a_controller_that_learned_a_domain_and_a_mode_of_ones_own_says_which_is_missing(tmp_path, registries):
+    mine = tmp_path / "mine"
+    (mine / "roles/Law").mkdir(parents=True)
+    (mine / "modes").mkdir()
+    packaged = Path(mar.__file__).parent / "runtime/prompts/roles/Any/Assistant.toml"
+    (mine / "roles/Law/Lawyer.toml").write_text(packaged.read_text())
+    (mine / "modes/Ring.toml").write_text('description = "Round and round."')
+    MODES.register("Ring", Mode(name="Ring", reads=lambda n, _: ((),) * n))
+    own = PromptLibrary.load(mine)
+    save_router(tmp_path / "r", router(), space(prompts=own, modes=("IO", "Ring")), trained_on={}, simulated=True)
+    loaded = load_router(tmp_path / "r", ENCODER).router
+    assert loaded.modes == ("IO", "Ring")
+    assert len(loaded.plan(queries(4), space(prompts=own, modes=loaded.modes))) == 4
+    with pytest.raises(ConfigError, match=r"learned to recognise the domain 'Law', of which there are no roles; give"):
+        loaded.plan(queries(1), space(modes=loaded.modes))
+    (mine / "modes/Ring.toml").unlink()
+    with pytest.raises(ConfigError, match=r"no described mode is called 'Ring'; .* needs modes/Ring.toml"):
+        loaded.plan(queries(1), space(prompts=PromptLibrary.load(mine), modes=loaded.modes))

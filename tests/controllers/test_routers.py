@@ -20,14 +20,13 @@ from mar.controllers.routers import (
     RouterController,
     load_routed,
     make_router,
-    register,
     save_routed,
 )
 from mar.controllers.routers.base import distribution, prior
 from mar.controllers.routers.clusters import Cluster
 from mar.controllers.routers.neighbours import Knn, nearest
-from mar.controllers.routers.registry import parse_parameters
 from mar.errors import CheckpointError, ConfigError
+from mar.extensions import parse_call
 from mar.pool.cards import ModelCard
 from mar.runtime.prompts import PromptLibrary
 from mar.types import Query
@@ -170,7 +169,7 @@ def _metadata(path):
         return file.metadata()["mar"]
 
 
-def test_the_router_that_the_page_shows_is_saved_and_restored(tmp_path, monkeypatch):
+def test_the_router_that_the_page_shows_is_saved_and_restored(tmp_path, monkeypatch, registries):
     page = (Path(__file__).parents[2] / "docs" / "routers.md").read_text()
     code = page.split("## A router of your own")[1].split("```python\n")[1].split("```")[0]
     assert len(code.split("@dataclass")[1].splitlines()) < 20
@@ -183,7 +182,7 @@ def test_the_router_that_the_page_shows_is_saved_and_restored(tmp_path, monkeypa
     save_routed(tmp_path / "r", controller, trained_on={})
     with pytest.raises(CheckpointError, match="not registered"):
         load_routed(tmp_path / "r", ENCODER)
-    register("first_word", "page_routers:FirstWord")
+    ROUTERS.register("first_word", "page_routers:FirstWord")
     restored = load_routed(tmp_path / "r", ENCODER).router
     assert restored.pull == 20
     assert restored.words_.tolist() == ["apple", "pear"]  # text of unequal lengths
@@ -243,37 +242,36 @@ def test_the_same_seed_gives_the_same_network():
     assert np.array_equal(again.score(test), trained("mlp").score(test))
 
 
-def test_a_router_is_named_or_given_as_module_and_class(tmp_path, monkeypatch):
+def test_a_router_is_named_or_given_as_module_and_class(tmp_path, monkeypatch, registries):
     (tmp_path / "mine_router.py").write_text(
         "class Mine:\n    def __init__(self, k=1):\n        self.k = k\n"
         "    def fit(self, train, validation): ...\n    def score(self, prompts): return prompts.vectors\n"
     )
     monkeypatch.chdir(tmp_path)
     assert make_router("mine_router:Mine", k=3).k == 3
-    register("mine", "mine_router:Mine")
+    ROUTERS.register("mine", "mine_router:Mine")
     assert make_router("mine").k == 1
     with pytest.raises(ConfigError, match="there is a router 'mine' already"):
-        register("mine", "other:Mine")
-    ROUTERS.pop("mine")
+        ROUTERS.register("mine", "other:Mine")
     for name, message in (
-        ("nothing", "no router 'nothing'; expected knn"),
-        ("mine_router:Other", "has no attribute 'Other'"),
+        ("nothing", "unknown router 'nothing'; there are: knn"),
+        ("mine_router:Other", "mine_router has no 'Other'"),
         ("json:JSONDecoder", "has no fit and score"),
     ):
         with pytest.raises(ConfigError, match=message):
             make_router(name)
-    with pytest.raises(ConfigError, match="unexpected keyword argument 'neighbours'"):
+    with pytest.raises(ConfigError, match="no parameter 'neighbours'; expected one of k"):
         make_router("knn", neighbours=2)
 
 
 def test_parameters_on_a_command_line():
-    assert parse_parameters("knn") == ("knn", {})
-    assert parse_parameters('roberta_cluster(clusters=8, mixture="gaussian")') == (
+    assert parse_call("knn", "router") == ("knn", {})
+    assert parse_call('roberta_cluster(clusters=8, mixture="gaussian")', "router") == (
         "roberta_cluster",
         {"clusters": 8, "mixture": "gaussian"},
     )
     with pytest.raises(ConfigError, match="expected a name, or name"):
-        parse_parameters("knn(5)")
+        parse_call("knn(5)", "router")
 
 
 @cache
@@ -314,3 +312,23 @@ def test_a_decision_of_a_fitted_router_takes_milliseconds():
         trained("knn").score(one)
         times.append(time.perf_counter() - begin)
     assert min(times) < 0.01, os.getloadavg()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("knn(kk=3)", "no parameter 'kk'; expected one of k"),
+        ("knn(k=0)", "k is 0; expected a number above 0"),
+        ("knn(k=1.5)", "k is 1.5; expected a whole number"),
+        ("knn(k=3,k=4)", "each parameter once"),
+        ("knn(3)", r"name\(parameter=value"),
+        ("kernel(", r"name\(parameter=value"),
+    ],
+)
+def test_what_a_router_does_not_take_is_refused_and_named(text, says):
+    def made():
+        name, parameters = parse_call(text, "router")
+        return make_router(name, **parameters)
+
+    with pytest.raises(ConfigError, match=says):
+        made()

@@ -1,8 +1,9 @@
 # pyright: basic
-"""Saving and loading a threshold cascade: the table of calls that it was learned from, in one safetensors file.
+"""Saving and loading a cascade, by thresholds or by agreement: the table of calls that it was learned from, in one
+safetensors file.
 
-Scores and orders are learned from the table anew when it is loaded, which takes less than a second, so one file serves
-every price of money and every part of the pool. Nothing is unpickled.
+Scores, orders and teams are learned from the table anew when it is loaded, which takes less than a second, so one file
+serves every price of money and every part of the pool. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from mar.controllers.belief.topics import Topics
-from mar.controllers.cascades.steps import Cascade
+from mar.controllers.cascades.agreement import Agreement
+from mar.controllers.cascades.steps import Cascade, Method
 from mar.controllers.cascades.table import SIGNS, Table
 from mar.controllers.cascades.threshold import Threshold
 from mar.controllers.embeddings import Encoder
@@ -33,7 +36,7 @@ from mar.numerics import one_thread
 from mar.types import Domain
 
 FORMAT = "mar/cascade/1"
-WHAT = "a threshold cascade (mar route writes them)"
+WHAT = "a cascade (mar route writes them)"
 _FLOATS = ("quality", "usd", "signs", "usual", "texts")
 
 
@@ -42,6 +45,7 @@ class Header(CheckpointHeader):
 
     models: tuple[str, ...] = Field(min_length=1)
     cost_rate: float = Field(ge=0, allow_inf_nan=False)
+    method: Literal["threshold", "agreement"] = "threshold"
     encoder: str
     embedding: int = Field(gt=0)
     domain: Domain
@@ -58,12 +62,13 @@ class Loaded:
 
 
 def save_cascade(path: Path, controller: Cascade, *, trained_on: Mapping[str, str], simulated: bool) -> None:
-    """Write the table of a threshold cascade, all or nothing."""
+    """Write the table of a cascade, all or nothing."""
     table = controller.method.table
     header = Header(
         format=FORMAT,
         models=table.models,
         cost_rate=table.cost_rate,
+        method="agreement" if isinstance(controller.method, Agreement) else "threshold",
         encoder=controller.encoder.name,
         embedding=controller.encoder.width,
         domain=controller.domain,
@@ -85,8 +90,12 @@ def load_cascade(path: Path, encoder: Encoder) -> Loaded:
     check_encoder(path, encoder, header.encoder, header.embedding)
     table = promised(path, lambda: _table(path, header, arrays))
     with one_thread():
-        method = promised(path, lambda: Threshold.learn(table))
+        method = promised(path, lambda: _learned(header, table))
     return Loaded(controller=Cascade(method, encoder, header.domain), header=header)
+
+
+def _learned(header: Header, table: Table) -> Method:
+    return Agreement(table=table) if header.method == "agreement" else Threshold.learn(table)
 
 
 def _table(path: Path, header: Header, arrays: Arrays) -> Table:

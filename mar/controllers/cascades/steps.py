@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol, Self
 
 from mar.controllers.base import Planned, PlanSpace
-from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.baselines import team_of
 from mar.controllers.cascades.logistic import Floats
 from mar.controllers.cascades.table import Table
 from mar.controllers.embeddings import Encoder
@@ -128,7 +128,7 @@ class CascadePolicy:
 
     def _move(self, view: View, place: int, model: int, why: Why) -> Move:
         return Move(
-            agent=AgentSpec(role=DEFAULT_TEAM[self.domain][0], model=self.names[model]),
+            agent=AgentSpec(role=team_of(self.domain)[0], model=self.names[model]),
             domain=self.domain,
             index=len(view.said) + place,
             check=bool(view.query.shown_tests.tests),

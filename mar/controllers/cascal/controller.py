@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from mar.controllers.base import Planned, PlanSpace
-from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.baselines import team_of
 from mar.controllers.cascal.local import LocalSkills
 from mar.controllers.cascal.responses import Floats
 from mar.controllers.cascal.routing import Routes, RoutingSettings, route
@@ -103,17 +103,19 @@ class Cascal:
         if not known:
             raise ConfigError(f"the pool has no model that CASCAL knows; it knows {', '.join(self.model.models)}")
         routes = self.model.routes(self.encoder.encode([q.text for q in queries]))
-        order: list[list[int]] = np.argsort(-routes.scores[:, known], axis=1, kind="stable")[:, : self.top].tolist()
+        order: list[list[int]] = np.argsort(-routes.scores[:, known], axis=1, kind="stable").tolist()
+        ranked = [[self.model.models[known[k]] for k in row] for row in order]
         return [
             Planned(
-                plan=self._plan([self.model.models[known[k]] for k in row], query.domain or self.domain),
+                plan=self._plan(models[: self.top], query.domain or self.domain),
+                alternatives=tuple(models[1:]) if self.top == 1 else (),
                 notes=_notes(routes, i),
             )
-            for i, (query, row) in enumerate(zip(queries, order, strict=True))
+            for i, (query, models) in enumerate(zip(queries, ranked, strict=True))
         ]
 
     def _plan(self, models: Sequence[str], domain: Domain) -> Plan:
-        role = DEFAULT_TEAM[domain][0]
+        role = team_of(domain)[0]
         agents = tuple(AgentSpec(role=role, model=m, confidence=self.model.confidence.get(m)) for m in models)
         if len(agents) == 1:
             return Plan(mode=ModeSpec(name="IO"), domain=domain, agents=agents)

@@ -4,7 +4,15 @@ from mar.controllers.gmt.checkpoint import GmtHeader, LoadedGmt, load_personal, 
 from mar.controllers.gmt.controller import Choice, Exploration, GmtRouter
 from mar.controllers.gmt.live import LiveSettings
 from mar.controllers.gmt.personal import PersonalModel, PersonalSettings, fit_personal
-from mar.controllers.gmt.store import Interaction, InteractionStore, Standing, default_store_path, stars, thumb
+from mar.controllers.gmt.store import (
+    Interaction,
+    Interactions,
+    InteractionStore,
+    Standing,
+    default_store_path,
+    stars,
+    thumb,
+)
 
 __all__ = [
     "Choice",
@@ -13,6 +21,7 @@ __all__ = [
     "GmtRouter",
     "Interaction",
     "InteractionStore",
+    "Interactions",
     "LiveSettings",
     "LoadedGmt",
     "PersonalModel",

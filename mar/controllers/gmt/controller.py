@@ -12,13 +12,13 @@ import numpy as np
 from scipy.special import expit
 
 from mar.controllers.base import Planned, PlanSpace
-from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.baselines import team_of
 from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
 from mar.controllers.gmt.checkpoint import load_personal
 from mar.controllers.gmt.comparisons import Floats
 from mar.controllers.gmt.live import LiveSettings, LiveUser, LiveUsers, adopt, blank_model
 from mar.controllers.gmt.personal import PersonalModel
-from mar.controllers.gmt.store import InteractionStore
+from mar.controllers.gmt.store import Interactions
 from mar.errors import CheckpointError
 from mar.types import AgentSpec, Domain, ModeSpec, Plan, Query
 
@@ -53,7 +53,7 @@ class GmtRouter:
 
     def __init__(
         self,
-        store: InteractionStore,
+        store: Interactions,
         encoder: Encoder,
         *,
         model: PersonalModel | None = None,
@@ -69,7 +69,7 @@ class GmtRouter:
         self._users: dict[tuple[str, ...], LiveUsers] = {}
 
     @classmethod
-    def load(cls, checkpoint: Path | None, store: InteractionStore, encoder: Encoder | None = None) -> GmtRouter:
+    def load(cls, checkpoint: Path | None, store: Interactions, encoder: Encoder | None = None) -> GmtRouter:
         """A router from a checkpoint file, or one that knows nothing yet.
 
         Raises:
@@ -118,7 +118,7 @@ class GmtRouter:
 
     def _planned(self, query: Query, choice: Choice) -> Planned:
         domain: Domain = query.domain or "Commonsense"
-        agent = AgentSpec(role=DEFAULT_TEAM[domain][0], model=choice.model)
+        agent = AgentSpec(role=team_of(domain)[0], model=choice.model)
         plan = Plan(mode=ModeSpec(name="IO"), domain=domain, agents=(agent,))
         return Planned(
             plan=plan, notes={"model": choice.model, "why": choice.why, "evidence": "\n".join(choice.evidence)}

@@ -20,7 +20,7 @@ from mar.controllers.embeddings import Encoder
 from mar.controllers.gmt.comparisons import Floats
 from mar.controllers.gmt.mixed import posterior
 from mar.controllers.gmt.personal import Basis, PersonalModel, PersonalSettings
-from mar.controllers.gmt.store import Interaction, InteractionStore, Standing
+from mar.controllers.gmt.store import Interaction, Interactions, Standing
 
 LEVEL_VARIANCE = 1.0
 EXPECTED_LENGTH = 2000  # characters of a query that decide what it is about; the encoder reads fewer tokens than that
@@ -94,7 +94,7 @@ class LiveUser:
 class LiveUsers:
     """Everybody's posteriors, computed when asked for and updated by what is new."""
 
-    def __init__(self, model: PersonalModel, store: InteractionStore, encoder: Encoder, live: LiveSettings) -> None:
+    def __init__(self, model: PersonalModel, store: Interactions, encoder: Encoder, live: LiveSettings) -> None:
         self.model, self.store, self.encoder, self.live = model, store, encoder, live
         self._known: dict[str, LiveUser] = {}
         d = model.width + 1

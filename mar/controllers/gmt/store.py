@@ -1,7 +1,8 @@
-"""What users asked, what they were answered and how they rated it: a SQLite file that outlives crashes.
+"""What users asked, what they were answered and how they rated it: in a database that outlives crashes.
 
-Several processes may write at once. Every change of a user's data raises that user's revision, so a reader fetches only
-what is new; a user whose data were deleted and who comes back is a new incarnation.
+By default that is a SQLite file (`InteractionStore`); a gateway over several machines keeps them in PostgreSQL
+(`mar.serving.store.interactions`). Several processes may write at once. Every change of a user's data raises their
+revision, so a reader fetches only what is new; a user whose data were deleted and who comes back is a new incarnation.
 """
 
 from __future__ import annotations
@@ -11,20 +12,21 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
-from mar.cachefile import FAILURES
+from mar.cachefile import FAILURES, write_ahead
 from mar.environment import CACHE_VARIABLE, cache_folder
 from mar.errors import ConfigError, DataError
 from mar.reading import brief, refusal, validated
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_S = 30.0  # how long a writer waits for another one
 DEFAULT_MARGIN = 0.1
 MEMORY = ":memory:"  # a path that is no file: a store that nothing outlives
@@ -40,7 +42,7 @@ CREATE TABLE users (
     """
 CREATE TABLE interactions (
     id INTEGER PRIMARY KEY,
-    user TEXT NOT NULL REFERENCES users (name),
+    "user" TEXT NOT NULL REFERENCES users (name),
     conversation TEXT NOT NULL,
     turn INTEGER NOT NULL,
     model TEXT NOT NULL,
@@ -50,9 +52,11 @@ CREATE TABLE interactions (
     created REAL NOT NULL,
     rating REAL CHECK (rating BETWEEN 0 AND 1),
     revision INTEGER NOT NULL,
-    UNIQUE (user, conversation, turn, model)
+    episode TEXT,
+    UNIQUE ("user", conversation, turn, model)
 )""",
-    "CREATE INDEX by_revision ON interactions (user, revision)",
+    'CREATE INDEX by_revision ON interactions ("user", revision)',
+    "CREATE INDEX by_episode ON interactions (episode)",
 )
 
 
@@ -110,83 +114,74 @@ _INTERACTION, _STANDING, _USERS = TypeAdapter(Interaction), TypeAdapter(Standing
 _NAMES = ("id", "conversation", "turn", "model", "opening", "query", "response", "created", "rating")
 
 
-class InteractionStore:
-    """Interactions and ratings on disk. Its methods block for well under a millisecond; threads may share it.
+class Rows(Protocol):
+    """What a statement gives."""
 
-    Raises:
-        ConfigError: The file cannot be opened as a store of interactions.
-    """
+    @property
+    def rowcount(self) -> int:
+        """How many rows it changed."""
+        ...
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path = path or default_store_path()
-        self._lock = threading.Lock()
-        with self._errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if str(path) != MEMORY:
-                path.touch(mode=0o600)  # what people said is for nobody else to read
-            self._db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
-            try:
-                # FULL: what a person said is on disk before they are told so, also through a power cut
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
-                self._db.execute("PRAGMA secure_delete=ON")
-                if self._version() != SCHEMA_VERSION:
-                    self._create()
-            except BaseException:
-                self._db.close()
-                raise
+    def fetchone(self) -> Any:
+        """The next row; None: there is no more."""
+        ...
 
-    def _version(self) -> int:
-        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+    def fetchall(self) -> list[Any]:
+        """All rows."""
+        ...
 
-    def _create(self) -> None:
-        """Make the tables in an empty file, unless another process has just done so."""
-        with self._writing() as db:
-            version, other = self._version(), db.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone()
-            if version == SCHEMA_VERSION:
-                return
-            if version:
-                raise ConfigError(f"{self.path}: schema version {version}, expected {SCHEMA_VERSION}; move it away")
-            if other is not None:
-                raise ConfigError(f"{self.path} is a database of something else (it has a table {other[0]})")
-            for statement in _SCHEMA:
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
+class Connected(Protocol):
+    """A database within a transaction."""
+
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> Rows:
+        """Run one statement, with `?` for values."""
+        ...
+
+
+class Interactions(ABC):
+    """Interactions and ratings in a database, in the SQL that SQLite and PostgreSQL have; threads may share it."""
+
+    where: str  # which database, for messages
+    name: str  # the same in short
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[Connected]:
+        """One change, whole or not at all, while other writers wait; within `together` a part of it, likewise."""
+
+    @abstractmethod
+    def _read(self) -> AbstractContextManager[Connected]:
+        """A look, which waits for no writer."""
+
+    @abstractmethod
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _errors(self) -> Generator[None]:
-        try:
-            yield
-        except FAILURES as error:
-            expected = f"a writable SQLite file (set {CACHE_VARIABLE})"
-            raise refusal(f"interactions {self.path}", brief(error), expected=expected, error=ConfigError) from error
+        """Close it."""
 
     def _checked(self, kind: TypeAdapter[T], value: object) -> T:
         """What the file holds, which another program may have written."""
-        return validated(kind, value, f"interactions {self.path}", expected="what mar keeps there", error=ConfigError)
-
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        """One change, whole or not at all, while other writers wait."""
-        with self._lock, self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # a full disk has ended it already
-                    self._db.execute("ROLLBACK")
-                raise
+        return validated(kind, value, self.where, expected="what mar keeps there", error=ConfigError)
 
     # Writing --------------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """What this thread writes meanwhile reaches the disk at once, at its end: a hundred changes cost hardly more
+        than one. A change that fails leaves the others; an error that leaves the block undoes them all.
+        """
+        with self._writing():
+            yield
+
     def record(
-        self, user: str, *, conversation: str, turn: int, model: str, opening: str, query: str, response: str | None
+        self,
+        user: str,
+        *,
+        conversation: str,
+        turn: int,
+        model: str,
+        opening: str,
+        query: str,
+        response: str | None,
+        episode: str | None = None,
     ) -> int:
         """Keep an answered query; gives its id. The same user, conversation, turn and LLM again replaces the answer."""
         if not user:
@@ -195,13 +190,14 @@ class InteractionStore:
             revision = self._raise(db, user)
             texts = [_storable(t) for t in (conversation, model, opening, query)]
             answer = None if response is None else _storable(response)
-            row = (_storable(user), texts[0], turn, *texts[1:], answer, time.time(), revision)
+            row = (_storable(user), texts[0], turn, *texts[1:], answer, time.time(), revision, episode)
             found = db.execute(
                 "INSERT INTO interactions "
-                "(user, conversation, turn, model, opening, query, response, created, revision) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (user, conversation, turn, model) DO UPDATE SET "
+                '("user", conversation, turn, model, opening, query, response, created, revision, episode) '
+                'VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT ("user", conversation, turn, model) DO UPDATE SET '
                 "opening = excluded.opening, query = excluded.query, response = excluded.response, "
-                "created = excluded.created, revision = excluded.revision, rating = NULL RETURNING id",
+                "created = excluded.created, revision = excluded.revision, episode = excluded.episode, "
+                "rating = NULL RETURNING id",
                 row,
             ).fetchone()
             return int(found[0])
@@ -215,7 +211,7 @@ class InteractionStore:
         if not (math.isfinite(rating) and 0 <= rating <= 1):
             raise DataError(f"a rating of {rating}; expected 0 to 1")
         with self._writing() as db:
-            row = db.execute("SELECT user FROM interactions WHERE id = ?", (interaction,)).fetchone()
+            row = db.execute('SELECT "user" FROM interactions WHERE id = ?', (interaction,)).fetchone()
             if row is None:
                 raise DataError(f"no interaction {interaction}; it was never recorded, or its user's data were deleted")
             revision = self._raise(db, row[0])
@@ -234,27 +230,25 @@ class InteractionStore:
             db.execute("UPDATE users SET margin = ? WHERE name = ?", (margin, _storable(user)))
 
     def forget(self, user: str) -> int:
-        """Delete everything about a user; gives how many interactions. The bytes are overwritten on disk.
+        """Delete everything about a user; gives how many interactions. In a file the bytes are overwritten on disk.
 
         Raises:
             ConfigError: They are deleted, but another process reads the file and the old bytes are still in its log.
         """
         with self._writing() as db:
-            count = db.execute("DELETE FROM interactions WHERE user = ?", (_storable(user),)).rowcount
+            count = db.execute('DELETE FROM interactions WHERE "user" = ?', (_storable(user),)).rowcount
             db.execute("DELETE FROM users WHERE name = ?", (_storable(user),))
-        with self._lock, self._errors():
-            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]  # the log held the old pages
-        if busy:
-            raise ConfigError(
-                f"{count} interactions deleted, but another process reads {self.path}, so that their bytes are still "
-                "there; delete again once it is done"
-            )
+        self._scrub(count)
         return count
 
-    def _raise(self, db: sqlite3.Connection, user: str) -> int:
+    @abstractmethod
+    def _scrub(self, count: int) -> None:
+        """See to it that the bytes of so many interactions that were deleted are gone, as far as that is ours."""
+
+    def _raise(self, db: Connected, user: str) -> int:
         row = db.execute(
             "INSERT INTO users (name, incarnation, revision, margin) VALUES (?, ?, 1, ?) "
-            "ON CONFLICT (name) DO UPDATE SET revision = revision + 1 RETURNING revision",
+            "ON CONFLICT (name) DO UPDATE SET revision = users.revision + 1 RETURNING revision",
             (_storable(user), secrets.token_hex(8), DEFAULT_MARGIN),
         ).fetchone()
         return int(row[0])
@@ -264,41 +258,148 @@ class InteractionStore:
     def standing(self, user: str) -> Standing:
         """Where a user's data stand; somebody unknown is nobody, which is no error."""
         query = "SELECT incarnation, revision, margin FROM users WHERE name = ?"
-        with self._lock, self._errors():
-            row = self._db.execute(query, (_storable(user),)).fetchone()
+        with self._read() as db:
+            row = db.execute(query, (_storable(user),)).fetchone()
         names = ("incarnation", "revision", "margin")
         return NOBODY if row is None else self._checked(_STANDING, dict(zip(names, row, strict=True)))
 
     def since(self, user: str, revision: int) -> list[Interaction]:
         """A user's interactions that are new or changed after a revision, oldest first."""
-        query = f"SELECT {_FIELDS} FROM interactions WHERE user = ? AND revision > ? ORDER BY id"
-        with self._lock, self._errors():
-            rows = self._db.execute(query, (_storable(user), revision)).fetchall()
+        query = f'SELECT {_FIELDS} FROM interactions WHERE "user" = ? AND revision > ? ORDER BY id'
+        with self._read() as db:
+            rows = db.execute(query, (_storable(user), revision)).fetchall()
         return [self._checked(_INTERACTION, dict(zip(_NAMES, row, strict=True))) for row in rows]
+
+    def said(self, episode: str) -> int | None:
+        """The id of what an episode answered; None: it is not kept."""
+        with self._read() as db:
+            row = db.execute("SELECT id FROM interactions WHERE episode = ?", (episode,)).fetchone()
+        return None if row is None else int(row[0])
 
     def rated(self, user: str) -> int:
         """How many ratings of a user are kept."""
-        query = "SELECT count(rating) FROM interactions WHERE user = ?"
-        with self._lock, self._errors():
-            return int(self._db.execute(query, (_storable(user),)).fetchone()[0])
+        query = 'SELECT count(rating) FROM interactions WHERE "user" = ?'
+        with self._read() as db:
+            return int(db.execute(query, (_storable(user),)).fetchone()[0])
 
     def last_of(self, user: str, conversation: str) -> Interaction | None:
         """The latest answered turn of a conversation."""
         query = (
-            f"SELECT {_FIELDS} FROM interactions WHERE user = ? AND conversation = ? AND response IS NOT NULL "
+            f'SELECT {_FIELDS} FROM interactions WHERE "user" = ? AND conversation = ? AND response IS NOT NULL '
             "ORDER BY turn DESC, id DESC LIMIT 1"
         )
-        with self._lock, self._errors():
-            row = self._db.execute(query, (_storable(user), _storable(conversation))).fetchone()
+        with self._read() as db:
+            row = db.execute(query, (_storable(user), _storable(conversation))).fetchone()
         return None if row is None else self._checked(_INTERACTION, dict(zip(_NAMES, row, strict=True)))
 
     def users(self) -> list[str]:
         """Everybody with data here."""
-        with self._lock, self._errors():
-            names = [row[0] for row in self._db.execute("SELECT name FROM users ORDER BY name")]
+        with self._read() as db:
+            names = [row[0] for row in db.execute("SELECT name FROM users ORDER BY name").fetchall()]
         return self._checked(_USERS, names)
 
 
+class InteractionStore(Interactions):
+    """Interactions and ratings in a SQLite file.
+
+    Reading takes well under a millisecond and waits for no writer. Writing waits for the disk, so that what a person
+    said outlives a power cut: who has much to write does it in a thread, `together`.
+
+    Raises:
+        ConfigError: The file cannot be opened as a store of interactions.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path = path or default_store_path()
+        self.where, self.name = f"interactions {path}", path.name
+        self._lock = threading.RLock()  # of whoever writes
+        self._reading = threading.Lock()
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if str(path) != MEMORY:
+                path.touch(mode=0o600)  # what people said is for nobody else to read
+            self._db = _connected(path)
+            try:
+                # FULL: what a person said is on disk before they are told so, also through a power cut
+                write_ahead(self._db)
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute("PRAGMA secure_delete=ON")
+                if self._version() != SCHEMA_VERSION:
+                    self._create()
+                self._reader = self._db if str(path) == MEMORY else _connected(path)
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def _create(self) -> None:
+        """Make the tables in an empty file, unless another process has just done so."""
+        with self._writing() as db:
+            version, other = self._version(), db.execute("SELECT name FROM sqlite_master LIMIT 1").fetchone()
+            if version == SCHEMA_VERSION:
+                return
+            if version == 1:  # what people said is kept: it only lacks which episodes answered them
+                db.execute("ALTER TABLE interactions ADD COLUMN episode TEXT")
+                db.execute(_SCHEMA[-1])
+                db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+                return
+            if version:
+                raise ConfigError(f"{self.path}: schema version {version}, expected {SCHEMA_VERSION}; move it away")
+            if other is not None:
+                raise ConfigError(f"{self.path} is a database of something else (it has a table {other[0]})")
+            for statement in _SCHEMA:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock, self._reading:
+            self._reader.close()
+            self._db.close()
+
+    @contextmanager
+    def _errors(self) -> Generator[None]:
+        try:
+            yield
+        except FAILURES as error:
+            expected = f"a writable SQLite file (set {CACHE_VARIABLE})"
+            raise refusal(self.where, brief(error), expected=expected, error=ConfigError) from error
+
+    @contextmanager
+    def _writing(self) -> Generator[sqlite3.Connection]:
+        """One change, whole or not at all, while other writers wait; within `together` a part of it, likewise."""
+        with self._lock, self._errors():
+            inner = self._db.in_transaction
+            self._db.execute("SAVEPOINT one" if inner else "BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("RELEASE one" if inner else "COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk has ended it already
+                    self._db.execute("ROLLBACK TO one" if inner else "ROLLBACK")
+                raise
+
+    @contextmanager
+    def _read(self) -> Generator[Connected]:
+        with self._lock if self._reader is self._db else self._reading, self._errors():
+            yield self._reader
+
+    def _scrub(self, count: int) -> None:
+        with self._lock, self._reading, self._errors():
+            busy = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]  # the log held the old pages
+        if busy:
+            raise ConfigError(
+                f"{count} interactions deleted, but another process reads {self.path}, so that their bytes are still "
+                "there; delete again once it is done"
+            )
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+
+
 def _storable(text: str) -> str:
-    """Text that SQLite can hold: a lone half of a surrogate pair becomes a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Text that databases can hold: a lone half of a surrogate pair becomes a question mark, and NUL its sign."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")

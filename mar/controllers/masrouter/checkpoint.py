@@ -71,8 +71,15 @@ def load_router(path: Path, encoder: Encoder, *, options: PlanOptions | None = N
         name = next(n for n in sorted(expected.keys() | found.keys()) if expected.get(n) != found.get(n))
         raise CheckpointError(f"{path}: tensor {name} has shape {found.get(name)}; expected {expected.get(name)}")
     promised(path, lambda: router.network.load_state_dict(tensors))  # dtypes that numbers do not fit
-    router.trained = frozenset(name.removeprefix("llm/") for name in header.texts if name.startswith("llm/"))
+    router.trained = frozenset(_named(header, "llm"))
+    router.modes, router.domains = _named(header, "mode") or None, _named(header, "domain")
     return Loaded(router=router, header=header)
+
+
+def _named(header: Header, kind: str) -> tuple[str, ...]:
+    """Names of the candidates of a kind."""
+    prefix = f"{kind}/"
+    return tuple(name.removeprefix(prefix) for name in header.texts if name.startswith(prefix))
 
 
 def differences(header: Header, space: PlanSpace) -> list[str]:

@@ -17,7 +17,7 @@ from mar.controllers.embeddings import Encoder
 from mar.controllers.masrouter.network import Candidates, Cascade, CascadeOutput, Choices, Encoded
 from mar.controllers.masrouter.settings import Fixes, NetworkSettings
 from mar.errors import CheckpointError, ConfigError
-from mar.types import DOMAINS, AgentSpec, Decision, Domain, ModeSpec, Plan, Query
+from mar.types import AgentSpec, Decision, Domain, ModeSpec, Plan, Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,17 @@ class CandidateNames:
     modes: tuple[str, ...]
     roles: tuple[tuple[str, ...], ...]  # by domain
     llms: tuple[str, ...]
+
+    def domain(self, name: Domain) -> int:
+        """The index of a domain.
+
+        Raises:
+            ConfigError: It is none of the candidates.
+        """
+        if name not in self.domains:
+            among = ", ".join(self.domains)
+            raise ConfigError(f"no domain {name!r} to choose; there are: {among}; others need roles (--prompts)")
+        return self.domains.index(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,8 @@ class MasRouter:
         self.cost_rate = cost_rate
         self.options = options or PlanOptions()
         self.trained: frozenset[str] | None = None  # names of the models that it learned on; None: not known
+        self.modes: tuple[str, ...] | None = None  # that it learned to choose from; None: not known
+        self.domains: tuple[Domain, ...] = ()  # that it learned to tell apart, as far as is known
         self.sampler: torch.Generator | None = None  # set: plans are drawn instead of the most likely ones
         self._seen: tuple[int, Encoded] | None = None  # version of the weights, candidates as they see them
         self._prepared: tuple[PlanSpace, Candidates, CandidateNames] | None = None
@@ -102,23 +115,29 @@ class MasRouter:
             raise ConfigError(
                 f"plans may have {space.max_agents} agents, but the network was made for {self.settings.max_agents}"
             )
+        domains = space.prompts.known_domains
+        if missing := [d for d in self.domains if d not in domains]:
+            raise ConfigError(
+                f"{self.name} learned to recognise the domain {missing[0]!r}, of which there are no roles; give the "
+                f"folder that has them (--prompts); there are: {', '.join(domains)}"
+            )
         texts = candidate_texts(space)
-        sets = [space.roles(d) for d in DOMAINS]
+        sets = [space.roles(d) for d in domains]
         width = max(len(s) for s in sets)
-        roles = torch.zeros(len(DOMAINS), width, self.encoder.width)
-        mask = torch.zeros(len(DOMAINS), width, dtype=torch.bool)
+        roles = torch.zeros(len(domains), width, self.encoder.width)
+        mask = torch.zeros(len(domains), width, dtype=torch.bool)
         for i, members in enumerate(sets):
             roles[i, : len(members)] = self.embed([r.profile for r in members])
             mask[i, : len(members)] = True
         candidates = Candidates(
-            domains=self.embed([texts[f"domain/{d}"] for d in DOMAINS]),
+            domains=self.embed([texts[f"domain/{d}"] for d in domains]),
             modes=self.embed([texts[f"mode/{m}"] for m in space.modes]),
             roles=roles,
             role_mask=mask,
             llms=self.embed([texts[f"llm/{c.name}"] for c in space.cards]),
         )
         names = CandidateNames(
-            domains=DOMAINS,
+            domains=domains,
             modes=space.modes,
             roles=tuple(tuple(r.name for r in s) for s in sets),
             llms=tuple(c.name for c in space.cards),
@@ -146,7 +165,7 @@ class MasRouter:
                 self.embed([q.text for q in queries]),
                 self._encoded(candidates),
                 price=torch.full((len(queries),), log_price(self.cost_rate)),
-                domain=self._known_domains(queries),
+                domain=self._known_domains(queries, names),
                 generator=self._generator(queries),
             )
         return self.to_plans(output, names)
@@ -164,14 +183,14 @@ class MasRouter:
         digest = hashlib.blake2b("\0".join(q.text for q in queries).encode(), digest_size=8).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
-    def _known_domains(self, queries: Sequence[Query]) -> Tensor | None:
+    def _known_domains(self, queries: Sequence[Query], names: CandidateNames) -> Tensor | None:
         if self.options.domain is not None:
-            return torch.full((len(queries),), DOMAINS.index(self.options.domain))
+            return torch.full((len(queries),), names.domain(self.options.domain))
         if self.settings.fixes.predicted_domain:
             return None
         if any(q.domain is None for q in queries):
             raise ConfigError("the published controller is told each query's domain; give --domain")
-        return torch.tensor([DOMAINS.index(q.domain) for q in queries if q.domain is not None])
+        return torch.tensor([names.domain(q.domain) for q in queries if q.domain is not None])
 
     def to_plans(self, output: CascadeOutput, names: CandidateNames) -> list[Planned]:
         """What the network chose, with the probability of the choice."""
@@ -236,8 +255,9 @@ def log_price(cost_rate: float) -> float:
 def candidate_texts(space: PlanSpace) -> dict[str, str]:
     """The texts of all candidates by kind and name: what a checkpoint remembers and compares."""
     prompts = space.prompts
-    texts = {f"domain/{d}": prompts.domains[d].profile for d in DOMAINS}
-    texts |= {f"mode/{m}": prompts.modes[m].profile for m in space.modes}
-    texts |= {f"role/{d}/{r.name}": r.profile for d in DOMAINS for r in space.roles(d)}
+    domains = prompts.known_domains
+    texts = {f"domain/{d}": prompts.domains[d].profile for d in domains}
+    texts |= {f"mode/{m}": prompts.mode(m).profile for m in space.modes}
+    texts |= {f"role/{d}/{r.name}": r.profile for d in domains for r in space.roles(d)}
     texts |= {f"llm/{c.name}": f"{c.name} : {c.description}" for c in space.cards}
     return texts

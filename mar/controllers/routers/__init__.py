@@ -3,7 +3,7 @@
 from mar.controllers.routers.base import Examples, Prompts, Router
 from mar.controllers.routers.checkpoint import load_routed, save_routed
 from mar.controllers.routers.controller import RouterController
-from mar.controllers.routers.registry import ROUTERS, make_router, register
+from mar.controllers.routers.registry import ROUTERS, make_router
 
 __all__ = [
     "ROUTERS",
@@ -13,6 +13,5 @@ __all__ = [
     "RouterController",
     "load_routed",
     "make_router",
-    "register",
     "save_routed",
 ]

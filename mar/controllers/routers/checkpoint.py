@@ -22,7 +22,7 @@ from mar.controllers.headers import (
 )
 from mar.controllers.routers.base import Prompts, Router
 from mar.controllers.routers.controller import RouterController
-from mar.controllers.routers.registry import ROUTERS, make_router, name_of
+from mar.controllers.routers.registry import ROUTERS, make_router
 from mar.errors import CheckpointError, ConfigError
 from mar.reading.arrays import plain_dtype, rebuild
 from mar.types import Domain
@@ -69,7 +69,7 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
     texts = tuple(name for name, value in arrays.items() if value.dtype.kind == "U")
     header = Header(
         format=FORMAT,
-        router=name_of(router),
+        router=ROUTERS.name_of(router),
         parameters={f.name: getattr(router, f.name) for f in fields(router) if f.init},
         encoder=controller.encoder.name,
         width=controller.encoder.width,
@@ -101,7 +101,7 @@ def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None =
     """
     header, arrays = read_checkpoint(path, Header, FORMAT, WHAT)
     kind = own or header.router
-    if own is None and kind not in ROUTERS and kind not in ROUTERS.values():
+    if own is None and not ROUTERS.knows(kind) and not ROUTERS.has_place(kind):
         raise CheckpointError(
             f"{path} holds a router of the class {kind!r}, which is not registered; if you trust its code, name it "
             f"yourself (--router-class {kind if kind.isprintable() else '...'})"

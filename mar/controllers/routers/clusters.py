@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mar.controllers.routers.base import Examples, Floats, Prompts, fitted, share
+from mar.numerics import one_thread
 
 NEAR = 1e-8  # a distance below this counts as this
 
@@ -24,7 +25,8 @@ class Cluster:
     def fit(self, train: Examples, validation: Examples) -> None:
         """Cluster the training prompts and find the best LLM of each cluster."""
         model = self._model(min(self.clusters, len(train)))
-        member = np.asarray(model.fit_predict(train.vectors))
+        with one_thread():  # again: the threads of scikit-learn are there only now that it is imported
+            member = np.asarray(model.fit_predict(train.vectors))
         centres = model.means_ if self.mixture == "gaussian" else model.cluster_centers_
         members = [train.targets[member == c] for c in range(len(centres))]
         means = [(m if len(m) else train.targets).mean(axis=0, dtype=np.float64) for m in members]

@@ -1,19 +1,18 @@
-"""Routers by name, and any class given as module:Class."""
+"""Routers by name (see `mar.extensions` for those of one's own)."""
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
+import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from mar.controllers.routers.base import Router
 from mar.errors import ConfigError
-from mar.reading import parse_json
+from mar.extensions import Registry
 
 HERE = "mar.controllers.routers"
-ROUTERS: dict[str, str] = {
+_OURS = {
     "knn": f"{HERE}.neighbours:Knn",
     "linear": f"{HERE}.networks:Linear",
     "mlp": f"{HERE}.networks:Mlp",
@@ -25,27 +24,22 @@ ROUTERS: dict[str, str] = {
     "kernel": f"{HERE}.kernel:Kernel",
     "trees": f"{HERE}.trees:Trees",
     "shrunken": f"{HERE}.shrunken:Shrunken",
+    "pooled": f"{HERE}.pooled:Pooled",
 }
 """Where the class of each named router is; the first five names are RouterEval's."""
-
-
-def register(name: str, place: str) -> None:
-    """Give a router class, as module:Class, a name of its own.
-
-    Raises:
-        ConfigError: The name belongs to another class.
-    """
-    if ROUTERS.setdefault(name, place) != place:
-        raise ConfigError(f"there is a router {name!r} already: {ROUTERS[name]}")
+ROUTERS = Registry[type[Any]](
+    "router", group="mar.routers", fits=lambda thing: isinstance(thing, type), expected="a class", own=_OURS
+)
 
 
 def make_router(name: str, **parameters: Any) -> Router:
-    """A fresh router, by name or as module:Class; modules of the working folder are found too.
+    """A fresh router, by name, or as module:Class or file.py:Class.
 
     Raises:
         ConfigError: There is none, it lacks fit or score, or it has no such parameters.
     """
-    kind = _class(ROUTERS.get(name, name), name)
+    kind = ROUTERS.named(name)
+    _check(kind, name, parameters)
     try:
         router: object = kind(**parameters)
     except TypeError as error:
@@ -55,35 +49,32 @@ def make_router(name: str, **parameters: Any) -> Router:
     return router
 
 
-def name_of(router: Router) -> str:
-    """The name a router is registered by, else module:Class."""
-    place = f"{type(router).__module__}:{type(router).__qualname__}"
-    return next((name for name, known in ROUTERS.items() if known == place), place)
-
-
-def parse_parameters(text: str) -> tuple[str, Mapping[str, Any]]:
-    """A router as a command line names it: knn, or knn(k=20) with JSON values.
+def _check(kind: Any, name: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse what a router does not take; a value must be of the kind of the default.
 
     Raises:
-        ConfigError: It is written in another way.
+        ConfigError: Names the parameter and what is expected.
     """
-    name, opened, rest = text.partition("(")
-    if not opened:
-        return name, {}
-    try:
-        pairs = [part.split("=", 1) for part in rest.removesuffix(")").split(",") if part.strip()]
-        return name, {key.strip(): parse_json(value, text, error=ConfigError) for key, value in pairs}
-    except ValueError:
-        raise ConfigError(f"router {text!r}; expected a name, or name(parameter=value,...)") from None
+    known = inspect.signature(kind).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        return
+    for key, value in parameters.items():
+        if key not in known:
+            expected = f"one of {', '.join(known)}" if known else "none"
+            raise ConfigError(f"router {name} has no parameter {key!r}; expected {expected}")
+        wanted = _wanted(known[key].default, value)
+        if wanted:
+            raise ConfigError(f"router {name}: {key} is {value!r}; expected {wanted}")
 
 
-def _class(place: str, name: str) -> Any:
-    module, colon, attribute = place.partition(":")
-    if not colon:
-        raise ConfigError(f"no router {name!r}; expected {', '.join(ROUTERS)}, or module:Class")
-    if (folder := os.getcwd()) not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"router {name}: {error}") from None
+def _wanted(default: object, value: object) -> str:
+    """What kind of value is expected in place of this one; empty where it fits."""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if not isinstance(default, int | float):
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return "a number"
+    if isinstance(default, int) and not isinstance(value, int):
+        return "a whole number"
+    return "a number above 0" if isinstance(default, int) and value <= 0 < default else ""

@@ -105,7 +105,7 @@ def in_episode(episode: Episode, query: Query) -> list[Call]:
             read=e.read,
         )
         for e in episode.events
-        if isinstance(e, CallAnswered)
+        if isinstance(e, CallAnswered) and not e.calls  # with calls of tools it is no answer yet
     ]
 
 

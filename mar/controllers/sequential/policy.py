@@ -10,7 +10,7 @@ import numpy as np
 from anyio.lowlevel import checkpoint
 
 from mar.controllers.base import Foreseen
-from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.baselines import team_of
 from mar.controllers.belief.likelihood import Said as Heard
 from mar.controllers.sequential.calls import Asked, Numbered, evidence_of, in_view
 from mar.controllers.sequential.knowing import Floats
@@ -185,7 +185,7 @@ class SequentialPolicy:
         readable = tuple(s.id for s in view.messages if view.answer(s) is not None)
         return Move(
             agent=AgentSpec(
-                role=DEFAULT_TEAM[domain][0],
+                role=team_of(domain)[0],
                 model=habits.models[candidate.model],
                 strategy=habits.strategies[candidate.strategy],
             ),

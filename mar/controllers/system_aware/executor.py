@@ -23,7 +23,7 @@ from mar.controllers.system_aware.observe import Array, Inputs, Observation, dec
 from mar.controllers.system_aware.rules import deadline_priority
 from mar.pool.cards import ModelCard
 from mar.runtime.identity import digest
-from mar.runtime.prompts import PromptLibrary
+from mar.runtime.prompts import FINAL, PromptLibrary
 from mar.types import Bind, Binding, ModelTelemetry, Move, Plan, Query, View
 
 INSTANT_S = ticks(1e-6)
@@ -119,7 +119,7 @@ class Senses:
         decider = move.kind == "decider"
         return Observation(
             query=self.encoder.encode([view.query.text])[0],
-            role=self._role("Final" if decider else move.domain, move.agent.role),
+            role=self._role(FINAL if decider else move.domain, move.agent.role),
             remaining_s=min(max(0.0, left), budget),
             budget_s=budget,
             models=model_rows(self.cards, step.telemetry),
@@ -134,7 +134,8 @@ class Senses:
 
     def _role(self, domain: str, name: str) -> Array:
         if (domain, name) not in self._roles:
-            self._roles[domain, name] = self.encoder.encode([self.prompts.role(domain, name).profile])[0]
+            role = self.prompts.decider(name) if domain == FINAL else self.prompts.role(domain, name)
+            self._roles[domain, name] = self.encoder.encode([role.profile])[0]
         return self._roles[domain, name]
 
 

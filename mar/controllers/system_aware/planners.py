@@ -17,7 +17,7 @@ from mar.controllers.masrouter.controller import log_price
 from mar.controllers.system_aware.executor import draw, unit
 from mar.controllers.system_aware.observe import Inputs, Observation, decide_by
 from mar.controllers.system_aware.shapes import Shape
-from mar.types import DOMAINS, Domain, Plan
+from mar.types import Domain, Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ class CascadePlanner:
                 queries,
                 self.router.network.encode(candidates),
                 price=self.prices(len(asks)),
-                domain=torch.full((len(asks),), DOMAINS.index(self.domain)),
+                domain=torch.full((len(asks),), names.domain(self.domain)),
                 generator=source,
                 open_llms=True,
             )

@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 
 from mar.controllers.base import Controller, LateController, Moment, Planned, PlanSpace
-from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.baselines import team_of
 from mar.controllers.system_aware.delay import Load, loads
 from mar.errors import ConfigError
 from mar.pool.cards import ModelCard
@@ -181,7 +181,7 @@ class OpenPlans:
 
     def __init__(self, domain: Domain, *, name: str = "one agent", strategy: str | None = None) -> None:
         self.name = name
-        agents = (AgentSpec(role=DEFAULT_TEAM[domain][0], strategy=strategy),)
+        agents = (AgentSpec(role=team_of(domain)[0], strategy=strategy),)
         self._plan = Plan(mode=ModeSpec(name="IO"), domain=domain, agents=agents)
 
     def plan(self, queries: Sequence[Query], space: PlanSpace) -> list[Planned]:

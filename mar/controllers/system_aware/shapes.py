@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.baselines import team_of
 from mar.runtime.modes import PUBLISHED_MODES, plan_bound
 from mar.runtime.prompts import PromptLibrary
 from mar.types import AgentSpec, Decision, Domain, ModeSpec, Move, Plan, Policy, Said, Settle, View, Why
@@ -32,7 +32,7 @@ def load_aware_shapes(domain: Domain) -> tuple[Shape, ...]:
     In a relay the next agent works on what the one before wrote; code that passes the shown tests is passed on without
     a call, so a relay of two costs little more than one agent. Debates end early when their agents agree.
     """
-    team = DEFAULT_TEAM[domain]
+    team = team_of(domain)
     first = team[0]
     return (
         Shape(name="alone", mode="IO", roles=(first,)),
@@ -47,7 +47,7 @@ def load_aware_shapes(domain: Domain) -> tuple[Shape, ...]:
 
 def early_shapes(domain: Domain) -> tuple[Shape, ...]:
     """The first release's choices: every topology with every role set of a fixed list."""
-    team = DEFAULT_TEAM[domain]
+    team = team_of(domain)
     sets = (team[:1], team[:2], team)
     return tuple(
         Shape(name=f"{mode} {'-'.join(roles)}", mode=mode, roles=roles) for mode in PUBLISHED_MODES for roles in sets

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
-from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.baselines import ASSISTANT, DEFAULT_TEAM
 from mar.controllers.trinity.head import PARTS, Floats, Head, Part, Talk
 from mar.types import AgentSpec, Domain, Move, Said, Settle, View, Why
 
@@ -58,7 +58,7 @@ class TrinityPolicy:
     def _move(self, view: View, model: str, part: Part) -> Move:
         reads = tuple(s.id for s in view.messages)
         return Move(
-            agent=AgentSpec(role=ROLES[self.domain][part], model=model),
+            agent=AgentSpec(role=ROLES.get(self.domain, {}).get(part, ASSISTANT), model=model),
             domain=self.domain,
             index=len(view.said),
             reads=reads,
