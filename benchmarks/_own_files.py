@@ -27,7 +27,7 @@ from mar.learning.imagination import Worth
 from mar.learning.rundir import RunDir, SavedParts, TrainingState
 from mar.learning.system_aware.memory import Calls, Ring
 from mar.learning.system_aware.ppo import Multiplier
-from mar.pool.cache import CachedModel
+from mar.pool.cache import CachedModel, FileReplies
 from mar.pool.cache_store import ResponseStore, cache_key
 from mar.pool.scripted import ScriptedModel
 from mar.reading import attempt
@@ -144,7 +144,7 @@ def ask_twice(path: Path) -> object:
     """What is answered with a cache, what that says it holds, and how much of it there was to clear."""
 
     async def main() -> list[ChatReply]:
-        async with CachedModel(ScriptedModel(lambda _: "hello to you"), path) as model:
+        async with CachedModel(ScriptedModel(lambda _: "hello to you"), FileReplies(path)) as model:
             return [await model.chat(HELLO) for _ in range(2)]
 
     answers = anyio.run(main)

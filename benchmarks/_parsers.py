@@ -45,13 +45,13 @@ from mar.evaluation.routereval.table import OutcomeTable
 from mar.learning.generated.published import published_vectors
 from mar.learning.generated.records import Answered, Question, read_records
 from mar.pool.files import read_pool_file, read_source
-from mar.pool.health import _ModelList
+from mar.pool.listed import read_list
 from mar.pool.metrics import read_metrics
 from mar.pool.recordings import load_mmlu_pro, load_routerbench
 from mar.pool.server_words import decode
 from mar.pool.servers import State
 from mar.pool.simulated import EMPTY_WORLD, simulated_pool
-from mar.reading import attempt, decoded, parse_json, validated
+from mar.reading import attempt
 from mar.reading.archives import unpack
 from mar.reading.tables import read_named_cells
 from mar.runtime.prompts import PromptLibrary
@@ -148,8 +148,8 @@ parser("metrics", "m", METRICS, outside(lambda p: read_metrics(p.read_bytes().de
 
 
 def model_list(path: Path) -> object:
-    """As health reads it."""
-    return validated(_ModelList, parse_json(decoded(path.read_bytes(), "the list"), "the list"), "the list")
+    """As a server sends it."""
+    return read_list(path.read_bytes())
 
 
 parser("list of models", "m", {"data": [{"id": "a"}]}, model_list)

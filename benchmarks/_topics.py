@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from mar.pool.simulated import difficulty_from_complexity
+from mar.pool.simulated.accuracy import mean_accuracy, solve_theta
 from mar.pool.simulated.assumptions import DEFAULT, TopicEffects
-from mar.pool.simulated.mistakes import mean_accuracy, solve_theta
 from mar.pool.simulated.topics import Encoder, TopicMap, Vectors
 
 Array = NDArray[np.float64]

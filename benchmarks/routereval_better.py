@@ -28,7 +28,7 @@ from _routing import POOLS, TRAIN, VALIDATION, Categories, WordedCategories, emb
 from _shared import ROOT, RUNS, machine
 
 from mar.controllers.routers.base import joined
-from mar.controllers.routers.registry import make_router, parse_parameters
+from mar.controllers.routers.registry import make_router
 from mar.controllers.routers.shrunken import Benchmarks
 from mar.evaluation.routereval.construct import RoutingSet, Split, permuted, ranked, routing_set, stated
 from mar.evaluation.routereval.recorded import MODEL7_PARTS, RECORDED
@@ -38,6 +38,7 @@ from mar.evaluation.routereval.store import Store
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.evaluation.routereval.trade_off import aiq_gain, sweep
 from mar.evaluation.statistics import Interval
+from mar.extensions import parse_call
 from mar.learning.progress import Progress
 
 OURS = ("shrunken",)
@@ -91,7 +92,7 @@ def run(name: str, problem: RoutingSet, seed: int, *, both: bool = True) -> Meas
         learned = problem
         if both and name in SIMPLE and name not in CHOOSING:
             learned = replace(problem, train=joined(problem.train, problem.validation))
-        kind, parameters = parse_parameters(name)
+        kind, parameters = parse_call(name, "router")
         router = make_router(kind, **parameters)
         if hasattr(router, "seed") and problem.benchmark == "model7":
             router = make_router(kind, **{**parameters, "seed": seed})
@@ -249,7 +250,7 @@ def trade_off() -> None:
         for seed in SEEDS:
             split = permuted(len(table), seed=seed, train=259, validation=40)
             problem = routing_set(table, table.models, split, group="all")
-            kind, parameters = parse_parameters(name)
+            kind, parameters = parse_call(name, "router")
             router = make_router(kind, **parameters)
             router.fit(problem.train, problem.validation)
             predicted = router.score(problem.test)

@@ -1,7 +1,8 @@
 # pyright: basic
 """Do learned controllers beat the best fixed plan? Six benchmarks, five seeds, three prices of money.
 
-    uv run python benchmarks/six_benchmarks.py    (--tasks gsm8k --effects 0.5: a part; goes on where it was stopped)
+    uv run python benchmarks/six_benchmarks.py    (--tasks gsm8k --effects 0.5: a part; goes on where it was stopped;
+                                                  --workers 8: so many trainings and searches at once)
 
 Simulated pool on virtual time, real questions. Each benchmark is cut to fixed samples of its splits (SAMPLES), the
 same for every seed. Each controller learns from at most 3,000 calls and serves every price without learning anew.
@@ -15,11 +16,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import mmlu_pro_replay
 import routerbench_replay
 from _learning import SEEDS, mean, read_items, utilities, verdict
@@ -37,6 +41,7 @@ from mar.evaluation.results import ORACLE, ItemResult
 from mar.evaluation.sequential_run import CHECKPOINT
 from mar.evaluation.session import Session
 from mar.evaluation.statistics import Interval, bootstrap_mean, calibration_error, paired_bootstrap
+from mar.execution import Spec, Workers, executor
 from mar.files import write_atomically
 from mar.learning.progress import Progress
 from mar.runtime import read_episodes
@@ -99,10 +104,71 @@ class Measured:
         return paired_bootstrap([utilities(r, rate, draws) for r in runs], [utilities(other, rate, DRAWS)] * len(runs))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A run with a folder of its own."""
+
+    name: str
+    effects: float
+    what: str  # a controller, "fixed" or "searched"
+    factor: float = 1.0
+    seed: int = 0
+
+    def run(self) -> None:
+        task, how = excerpt(load_task(self.name, data=data_folder())), _how(self.effects)
+        place = f"six-{self.name}-{self.effects:g}"
+        if self.what == "fixed":
+            _fixed(task, self.name, RUNS / f"{place}-fixed", how)
+        elif self.what == "searched":
+            _searched(task, self.name, self.effects, RUNS / f"{place}-searched.json")
+        else:
+            _learned(self.what, task, self.name, self.factor, self.seed, how)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts(Spec[Part, None]):
+    """Runs parts, each of which has virtual time and a thread of its own."""
+
+    @property
+    def repeatable(self) -> bool:
+        """No two may be at work in one folder."""
+        return False
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Callable[[Part], Awaitable[None]]]:
+        yield self._work
+
+    async def _work(self, part: Part) -> None:
+        await anyio.to_thread.run_sync(part.run)
+
+
+def run_ahead(
+    where: Workers, names: Sequence[str], effects: Sequence[float], seeds: Sequence[int], controllers: Sequence[str]
+) -> None:
+    """Run everything that `measure` reads, several parts at once; at other prices only once a controller is there."""
+    worlds = [(name, size) for size in effects for name in names]
+    part = [partial(Part, name=name, effects=size) for name, size in worlds]
+    first = [p(what=c, seed=s) for p in part for c in controllers for s in seeds]
+    first += [p(what=what) for p in part for what in ("searched", "fixed")]
+    others = [p(what=c, seed=s, factor=f) for p in part for c in controllers for s in seeds for f in FACTORS if f != 1]
+    with executor(where, say=Progress().say) as workers:
+        spec = Parts()
+        for parts in (first, others):
+            workers.run(spec, parts, lambda number, _, worker, of=parts: print(f"{worker}: {of[number]}", flush=True))
+
+
+def _how(effects: float) -> dict[str, Any]:
+    return {"pool": "simulated", "effects": effects, "test_draws": DRAWS}
+
+
+def _fixed(task: Any, name: str, folder: Path, how: Mapping[str, Any]) -> None:
+    _run(task, folder, {"epochs": 0, "controllers": (), "baselines": True, **how}, RATES[name])
+
+
 def measure(name: str, effects: float, seeds: Sequence[int], controllers: Sequence[str]) -> Measured:
     """Train and test what has not been yet, and read everything."""
     task = excerpt(load_task(name, data=data_folder()))
-    how = {"pool": "simulated", "effects": effects, "test_draws": DRAWS}
+    how = _how(effects)
     place = f"six-{name}-{effects:g}"
     learned: dict[tuple[str, float], list[list[ItemResult]]] = {}
     calibration: dict[float, float] = {}
@@ -118,7 +184,7 @@ def measure(name: str, effects: float, seeds: Sequence[int], controllers: Sequen
             folders = [_learned("masrouter", task, name, factor, seed, how) for seed in seeds]
             learned["MasRouter", factor] = [read_items(f)["MasRouter"] for f in folders]
     fixed = RUNS / f"{place}-fixed"
-    _run(task, fixed, {"epochs": 0, "controllers": (), "baselines": True, **how}, RATES[name])
+    _fixed(task, name, fixed, how)
     found = _searched(task, name, effects, RUNS / f"{place}-searched.json")
     return Measured(
         name=name,
@@ -262,9 +328,13 @@ def main() -> None:
     parser.add_argument("--effects", type=float, nargs="+", default=[1.0, 0.5, 2.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--controllers", nargs="+", choices=("masrouter", "sequential"))
+    parser.add_argument("--workers", type=int, help="processes that run parts at once")
     arguments = parser.parse_args()
     print(machine())
     controllers = arguments.controllers or ("masrouter", "sequential")
+    if arguments.workers is not None:
+        names = arguments.tasks or list(TASKS)
+        run_ahead(Workers(workers=arguments.workers), names, arguments.effects, arguments.seeds, controllers)
     everything = [
         measure(n, effects, arguments.seeds, controllers)
         for effects in arguments.effects
@@ -281,4 +351,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    import six_benchmarks  # by the name that workers find it by
+
+    six_benchmarks.main()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,7 +60,8 @@ EPISODES = 400  # at each of them
 COST_RATE = 10  # of MasRouter, as in the published comparison
 IN_FLIGHT = 256  # while training
 MASROUTER_ITEMS, MASROUTER_EPOCHS = 128, 3
-LEARNED = ("MasRouter", "published", "published, most likely", "ours")
+PUBLISHED = ("published", "published, most likely")
+LEARNED = ("MasRouter", *PUBLISHED, "ours")
 WEIGHING = ("marginal-value", "best-feasible")  # rules that are also shown with each strategy
 POOL = "simulated-vllm"
 
@@ -241,7 +242,10 @@ def goods(cells: Sequence[Cell]) -> list[list[float]]:
     return [[float(x) for x in cell.good] for cell in cells]
 
 
-def report(bench: str, table: dict[tuple[str, float], list[Cell]]) -> None:
+Table = dict[tuple[str, float], list[Cell]]  # by policy and requests a minute: a cell for each seed
+
+
+def report(bench: str, table: Table) -> None:
     """The rows of one benchmark and what they say about the goals."""
     print(f"\n### {bench}\n")
     print("| policy | req/min | goodput % (std over seeds) | per s | solved % | in time % | mean s | p95 s | calls |")
@@ -256,9 +260,7 @@ def report(bench: str, table: dict[tuple[str, float], list[Cell]]) -> None:
             f"{np.quantile(latency, 0.95):.0f} | {np.mean([c.calls for c in cells]):.1f} |"
         )
     ours, idle = table["ours", HEAVY], table["MasRouter", LIGHT[0]]
-    published = max((table[p, HEAVY] for p in ("published", "published, most likely")), key=_share)
-    plain = max((table[p, HEAVY] for p in RULES), key=_share)
-    best = max((table[p, HEAVY] for p in rule_names()), key=_share)
+    published, plain, best = (_best(table, names) for names in (PUBLISHED, RULES, rule_names()))
     print()
     for what, other in (
         ("MasRouter", table["MasRouter", HEAVY]),
@@ -274,6 +276,32 @@ def report(bench: str, table: dict[tuple[str, float], list[Cell]]) -> None:
     loaded = _share(table["MasRouter", HEAVY])
     times = f"{_share(ours) / loaded:.1f} times it" if loaded > 0 else "it is 0"
     print(f"goodput over MasRouter's: {times} (aim 2, or MasRouter above 45%)")
+
+
+def summary(tables: dict[str, Table]) -> None:
+    """A row for each benchmark."""
+    at = f"at {HEAVY}"
+    heads = ["", f"MasRouter at {LIGHT[0]}/min", f"MasRouter {at}", f"published {at}: drawn; most likely", f"ours {at}"]
+    print(f"\n| {' | '.join(heads)} | ours - published | ours - best rule | ours - best rule and strategy |")
+    print("|---" * (len(heads) + 3) + "|")
+    for bench, table in tables.items():
+        ours = table["ours", HEAVY]
+        shares = [_spread(table["MasRouter", LIGHT[0]]), _spread(table["MasRouter", HEAVY])]
+        shares += ["; ".join(_spread(table[name, HEAVY]) for name in PUBLISHED), _spread(ours)]
+        others = [_best(table, names) for names in (PUBLISHED, RULES, rule_names())]
+        leads = [_points(paired_bootstrap(goods(ours), goods(other))) for other in others]
+        print(f"| {bench} | {' | '.join([*shares, *leads])} |")
+
+
+def _best(table: Table, names: Iterable[str]) -> list[Cell]:
+    """The policy that delivers most under load, chosen in hindsight."""
+    return max((table[name, HEAVY] for name in names), key=_share)
+
+
+def _spread(cells: Sequence[Cell]) -> str:
+    """Goodput in percent, and its standard deviation over seeds."""
+    share = [100 * np.mean(cell.good) for cell in cells]
+    return f"{np.mean(share):.1f} ({np.std(share):.1f})"
 
 
 def _share(cells: Sequence[Cell]) -> float:
@@ -293,13 +321,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     print(f"{machine()}; simulated; {options.seeds} seeds; budget {BUDGET_S:g} s, {QUERIES} queries", flush=True)
+    tables: dict[str, Table] = {}
+    keys = [(p, r) for p in LEARNED for r in (*LIGHT, HEAVY)] + [(p, HEAVY) for p in rule_names()]
     for name in options.tasks:
         bench = Bench(name)
         for seed in range(options.seeds):
             bench.measure(seed)
-        keys = [(p, r) for p in LEARNED for r in (*LIGHT, HEAVY)] + [(p, HEAVY) for p in rule_names()]
         found = {key: [bench.seen(seed, *key) for seed in range(options.seeds)] for key in keys}
-        report(name, {key: [c for c in cells if c is not None] for key, cells in found.items()})
+        tables[name] = {key: [c for c in cells if c is not None] for key, cells in found.items()}
+        report(name, tables[name])
+    summary(tables)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # pyright: basic
-"""Refresh the packaged controller: of it and the five trained for the comparison, the best on validation.
+"""Package a MasRouter: of the five that were trained on MBPP for the comparison, the best on validation.
 
-    uv run python benchmarks/package_checkpoint.py    (after benchmarks/mbpp_learning.py, whose controllers it takes)
+    uv run python benchmarks/package_masrouter.py    (after benchmarks/six_benchmarks.py --tasks mbpp --effects 1)
 
 Simulated pool, MBPP's 90 validation tasks, four draws each. A controller's figure is its mean utility at a tenth, once
 and ten times the price of money that it was trained around: what is packaged serves any budget, so it must be good
@@ -17,8 +17,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from _learning import SEEDS
 from _shared import ROOT, RUNS, data_folder, machine
-from mbpp_learning import SEEDS
+from six_benchmarks import RATES
 
 from mar import clock
 from mar.controllers.embeddings import CachedEncoder, MiniLM
@@ -34,7 +35,6 @@ from mar.tasks.mbpp import Mbpp, MbppItem
 
 FACTORS = (0.1, 1.0, 10.0)
 DRAWS = 4
-NOW = "packaged"
 PACKAGED = ROOT / "mar" / "controllers" / "checkpoints" / "mbpp.safetensors"
 
 
@@ -87,23 +87,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--show", action="store_true", help="print the figures and leave the packaged file as it is")
     show: bool = parser.parse_args().show
-    trained = {seed: RUNS / f"mbpp-learning-1-{seed}" for seed in SEEDS}
+    trained = {seed: RUNS / "six-mbpp-1-masrouter" / f"{seed}" for seed in SEEDS}
     missing = [str(seed) for seed, folder in trained.items() if not (folder / "checkpoint.safetensors").is_file()]
     if missing:
-        raise SystemExit(f"no controller of seed {', '.join(missing)}; run benchmarks/mbpp_learning.py --effects 1")
-    rate: float = json.loads((trained[SEEDS[0]] / "results.json").read_text())["cost_rate"]
-    found = {f"seed {s}": folder / "checkpoint.safetensors" for s, folder in trained.items()}
-    scores = {name: score(path, rate) for name, path in {**found, NOW: PACKAGED}.items()}
-    print(f"{machine()}; simulated pool\n")
-    print("| controller | " + " | ".join(f"utility at price x {f:g} (USD / 100)" for f in FACTORS) + " | mean |")
+        command = "benchmarks/six_benchmarks.py --tasks mbpp --effects 1"
+        raise SystemExit(f"no controller of seed {', '.join(missing)}; run {command}")
+    scores = {seed: score(folder / "checkpoint.safetensors", RATES["mbpp"]) for seed, folder in trained.items()}
+    print(f"{machine()}; simulated pool, version 2\n")
+    print("| seed | " + " | ".join(f"utility at price x {f:g} (USD / 100)" for f in FACTORS) + " | mean |")
     print("|---|" + "---|" * (len(FACTORS) + 1))
-    for name, at in scores.items():
+    for seed, at in scores.items():
         cells = " | ".join(f"{utility:.3f} ({cost:.4f})" for utility, cost in at)
-        print(f"| {name} | {cells} | {np.mean([u for u, _ in at]):.3f} |")
-    best = max(scores, key=lambda name: float(np.mean([u for u, _ in scores[name]])))
-    print(f"\nbest: {best}")
-    if not show and best != NOW:
-        shutil.copyfile(found[best], PACKAGED)
+        print(f"| {seed} | {cells} | {np.mean([u for u, _ in at]):.3f} |")
+    best = max(scores, key=lambda seed: float(np.mean([u for u, _ in scores[seed]])))
+    print(f"\nbest: seed {best}")
+    if not show:
+        shutil.copyfile(trained[best] / "checkpoint.safetensors", PACKAGED)
         print(f"packaged as {PACKAGED.relative_to(ROOT)}")
 
 
