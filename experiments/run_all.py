@@ -92,7 +92,7 @@ def print_domains(checkpoint: Path, tasks: Sequence[Task[Any]], options: RunOpti
     router = load_router(checkpoint, CachedEncoder(MiniLM())).router
     table = recorded_table(options.pool)
     pool = empty_pool(options.pool) if table is None else table.pool()
-    space = PlanSpace.of(pool, PromptLibrary.load(), max_agents=options.max_agent)
+    space = PlanSpace.of(pool, PromptLibrary.load(options.prompts), max_agents=options.max_agent)
     limit = _test_limit(options)
     queries = {t.name: [t.query(i) for i in subset(t, "test", limit, options.seed).items] for t in tasks}
     Console(width=None if sys.stdout.isatty() else 120).print(domain_table(domain_rows(router, space, queries)))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mar.controllers.packaged import packaged_controllers
     from mar.errors import MarError
     from mar.pool.pool import Pool
+    from mar.runtime.prompts import PromptLibrary
+    from mar.runtime.toolkit import Toolkit
     from mar.service import Service
     from mar.types import Budget, Episode, Plan, Query
 
@@ -26,8 +28,10 @@ _HOME = {
     "MarError": "mar.errors",
     "Plan": "mar.types",
     "Pool": "mar.pool.pool",
+    "PromptLibrary": "mar.runtime.prompts",
     "Query": "mar.types",
     "Service": "mar.service",
+    "Toolkit": "mar.runtime.toolkit",
     "arun": "mar.api",
     "load_controller": "mar.api",
     "packaged_controllers": "mar.controllers.packaged",
@@ -41,8 +45,10 @@ __all__ = [
     "MarError",
     "Plan",
     "Pool",
+    "PromptLibrary",
     "Query",
     "Service",
+    "Toolkit",
     "arun",
     "load_controller",
     "packaged_controllers",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,17 +13,17 @@ from mar import clock
 from mar.controllers.base import Controller, Foreseen, Foresees, Planned, PlanSpace
 from mar.controllers.cards import Cards
 from mar.controllers.careful import plan_carefully
-from mar.controllers.headers import kind_of
 from mar.controllers.packaged import packaged_controller
+from mar.controllers.registry import named_controller
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
-from mar.runtime import PromptLibrary, WikipediaLookup
-from mar.runtime.lookup import NoLookup
+from mar.runtime import Lookup, PromptLibrary, Toolkit
 from mar.service import Service, as_query, space_of
 from mar.types import Budget, Episode, Query
 
 if TYPE_CHECKING:  # learned controllers are imported when one is loaded: PyTorch takes seconds
     from mar.controllers.embeddings import Encoder
+    from mar.controllers.gmt import Interactions
     from mar.controllers.masrouter import Loaded
 
 DEFAULT = Cards.name  # the controller of whoever names none
@@ -33,13 +35,18 @@ def load_controller(
     *,
     encoder: Encoder | None = None,
     pool: Pool | None = None,
+    prompts: PromptLibrary | None = None,
     router_class: str | None = None,
+    interactions: Callable[[], Interactions | None] = lambda: None,
 ) -> Controller:
-    """A controller: "cards", which needs no training, a trained one that is packaged, by name, or a checkpoint file.
+    """A controller: "cards", which needs no training, one of your own, a packaged one by name, or a checkpoint file.
+
+    One of your own is registered or installed (`mar.controllers.registry.CONTROLLERS`), or named by its place,
+    `module:Class` or `file.py:Class`, which is imported; parameters may follow, `file.py:Class(width=3)`.
 
     Files of MasRouter, of the sequential controller, of a cascade, of a system-aware router, of CASCAL (top-1; set
-    `top` for a vote of three), of fitted routers and of the personal router (over the interactions in the cache folder)
-    are told apart by what they say about themselves.
+    `top` for a vote of three), of fitted routers and of the personal router are told apart by what they say about
+    themselves.
 
     The packaged ones were trained on the simulated pool and say so in their `name`.
 
@@ -47,16 +54,18 @@ def load_controller(
         name: Of a controller or a file.
         encoder: Of texts; None: all-MiniLM-L6-v2, and for a fitted router the one that its checkpoint names.
         pool: What it will run on; a system-aware controller is made for the models of one pool.
+        prompts: Roles and prompts that it will run with; None: the packaged ones.
         router_class: The class of your own that a router was fitted with, as module:Class; its module is imported.
+        interactions: Opens what users said, for the personal router; gives None: what the cache folder holds.
 
     Raises:
         CheckpointError: There is no such controller, or the file does not fit.
         ConfigError: It needs to know the pool, or the pool lacks one of its models; or `router_class` is given, and it
             is no fitted router.
     """
-    by_card = name == Cards.name
-    path = None if by_card else packaged_controller(name)
-    kind = "" if path is None else kind_of(path)
+    made = None if Path(name).is_file() else named_controller(str(name))
+    path = None if made is not None else packaged_controller(name)
+    kind = "" if path is None else _kind(path)
     if path is not None and kind == "router":
         from mar.controllers.routers.checkpoint import load_routed
 
@@ -64,18 +73,21 @@ def load_controller(
     if router_class is not None:
         raise ConfigError(f"{name} is no fitted router; a router class ({router_class}) has no meaning for it")
     if path is None:
-        return Cards()
+        assert made is not None
+        return made
     if kind == "gmt":
-        from mar.controllers.gmt import GmtRouter, InteractionStore
+        from mar.controllers.gmt import GmtRouter, InteractionStore, default_store_path
 
-        return GmtRouter.load(path, InteractionStore(), encoder)
+        made_up = pool is not None and pool.simulated  # what nobody really answered is kept apart
+        kept = interactions() or InteractionStore(default_store_path(simulated=made_up))
+        return GmtRouter.load(path, kept, encoder)
     chosen = _encoder() if encoder is None else encoder
     if kind == "system_aware":
         from mar.controllers.system_aware.checkpoint import load_system_aware
 
         if pool is None:
             raise ConfigError(f"{name} is a system-aware controller, made for the models of a pool; give the pool")
-        return load_system_aware(path, chosen, PlanSpace.of(pool, PromptLibrary.load()))
+        return load_system_aware(path, chosen, PlanSpace.of(pool, _loaded(prompts)))
     if kind == "cascal":
         from mar.controllers.cascal import Cascal, load_model
 
@@ -108,15 +120,33 @@ def load_checkpoint(name: str | Path, *, encoder: Encoder | None = None) -> Load
     return load_router(packaged_controller(name), _encoder() if encoder is None else encoder)
 
 
+def _kind(path: Path) -> str:
+    from mar.controllers.headers import kind_of
+
+    return kind_of(path)
+
+
 def _encoder() -> Encoder:
     from mar.controllers import embeddings
 
     return embeddings.encoder_of(None)
 
 
-def plan(query: str | Query, controller: Controller, pool: Pool) -> Planned:
-    """What the controller would do about a query; nothing is run."""
-    return plan_carefully(controller, [as_query(query)], space_of(controller, pool, PromptLibrary.load()))[0]
+def _loaded(prompts: PromptLibrary | None) -> PromptLibrary:
+    return PromptLibrary.load() if prompts is None else prompts
+
+
+def plan(
+    query: str | Query,
+    controller: Controller,
+    pool: Pool,
+    *,
+    prompts: PromptLibrary | None = None,
+    tools: Toolkit | None = None,
+) -> Planned:
+    """What the controller would do about a query; nothing is run, no tool is opened. `prompts`, `tools`: see `run`."""
+    library = _loaded(prompts).with_tools({} if tools is None else tools.roles)
+    return plan_carefully(controller, [as_query(query)], space_of(controller, pool, library))[0]
 
 
 def foresee(query: str | Query, planned: Planned) -> Foreseen | None:
@@ -126,7 +156,15 @@ def foresee(query: str | Query, planned: Planned) -> Foreseen | None:
 
 
 def run(
-    query: str | Query, controller: Controller, pool: Pool, *, budget: Budget | None = None, seed: int = 0
+    query: str | Query,
+    controller: Controller,
+    pool: Pool,
+    *,
+    prompts: PromptLibrary | None = None,
+    budget: Budget | None = None,
+    seed: int = 0,
+    lookup: Lookup | None = None,
+    tools: Toolkit | None = None,
 ) -> Episode:
     """Work on a query as the controller decides, and return what happened.
 
@@ -134,23 +172,34 @@ def run(
         query: What is asked.
         controller: Who decides how agents collaborate on it.
         pool: The models they run on.
+        prompts: Roles and prompts (`mar.PromptLibrary.load(folder)`); None: the packaged ones.
         budget: What the episode may spend before it has to answer with what it has.
         seed: Of every draw.
+        lookup: What roles that look things up may ask, as `mar.runtime.WikipediaLookup()`; None: nothing.
+        tools: What roles may name beside mar's own tools, and which roles are given which.
 
     Raises:
-        ConfigError: Controller and pool do not fit together, or an event loop is running (use `await mar.arun(...)`).
+        ConfigError: Controller, pool and tools do not fit together, or an event loop is running (use `mar.arun`).
     """
     try:
         sniffio.current_async_library()
     except sniffio.AsyncLibraryNotFoundError:
-        return clock.run(lambda: arun(query, controller, pool, budget=budget, seed=seed), virtual=pool.virtual_time)
+        asked = partial(arun, query, controller, pool, prompts=prompts, budget=budget, seed=seed)
+        return clock.run(partial(asked, lookup=lookup, tools=tools), virtual=pool.virtual_time)
     raise ConfigError("mar.run was called inside a running event loop (a notebook, a server); use await mar.arun(...)")
 
 
 async def arun(
-    query: str | Query, controller: Controller, pool: Pool, *, budget: Budget | None = None, seed: int = 0
+    query: str | Query,
+    controller: Controller,
+    pool: Pool,
+    *,
+    prompts: PromptLibrary | None = None,
+    budget: Budget | None = None,
+    seed: int = 0,
+    lookup: Lookup | None = None,
+    tools: Toolkit | None = None,
 ) -> Episode:
     """`run` for callers with an event loop of their own. A simulated pool then takes its time on that loop's clock."""
-    lookup = NoLookup() if pool.simulated else WikipediaLookup()
-    async with Service(pool, controller, budget=budget, lookup=lookup) as service:
+    async with Service(pool, controller, prompts=prompts, budget=budget, lookup=lookup, tools=tools) as service:
         return await service.answer(query, seed=seed)

@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 BUSY_S = 5.0  # how long another process's write is waited for, until that was in vain once
+AGAIN_S = 0.01  # between tries of what SQLite does not wait for
 FAILURES = (  # what SQLite and Python raise for unusable files and values
     sqlite3.Error,
     OSError,
@@ -33,6 +35,26 @@ def open_private(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
 
 
+def write_ahead(db: sqlite3.Connection) -> None:
+    """Let readers go on while one process writes (journal_mode WAL).
+
+    Turning that on takes the file alone for a moment. SQLite does not always wait for it, so where several processes
+    open a new file at once, it is tried again.
+
+    Raises:
+        sqlite3.Error: It cannot be had.
+    """
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(AGAIN_S)
+
+
 class CacheFile:
     """Rows on disk that several threads and processes may share.
 
@@ -51,6 +73,7 @@ class CacheFile:
             return
         try:
             self._db = open_private(path)
+            write_ahead(self._db)
             for statement in setup:
                 self._db.execute(statement)
         except FAILURES as error:

@@ -17,15 +17,18 @@ exact for 97 days, and what took place does not depend on when.
 
 from __future__ import annotations
 
+import asyncio
 import math
+import threading
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import anyio.to_thread
 import sniffio
 
-from mar.concurrency import first_error
+from mar.concurrency import first_error, task_group
 
 if TYPE_CHECKING:  # only virtual time needs trio, and its import would make every command wait
     import trio
@@ -50,6 +53,23 @@ def run(main: Callable[[], Awaitable[T]], *, virtual: bool) -> T:
 def ticks(seconds: float) -> float:
     """A duration to the nearest tick, in seconds; whatever sleeps or is timed on virtual time is given in these."""
     return round(seconds * TICKS_PER_S) / TICKS_PER_S if math.isfinite(seconds) else seconds
+
+
+def now() -> float:
+    """Seconds on the clock of the running event loop.
+
+    Raises:
+        RuntimeError: None runs.
+    """
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:  # trio's, of virtual time
+        return anyio.current_time()
+
+
+def time_of_loop() -> Callable[[], float]:
+    """The clock of the running event loop, looked up once: asking each time costs more than most of what is timed."""
+    return asyncio.get_running_loop().time if sniffio.current_async_library() == "asyncio" else anyio.current_time
 
 
 def virtual_clock() -> trio.testing.MockClock | None:
@@ -77,6 +97,34 @@ async def real_work(work: Callable[[], Awaitable[T]], *, charge_s: float = 0.0) 
         if holds.get() == 0:
             clock.autojump_threshold = 0
         await anyio.sleep(ticks(charge_s))
+
+
+async def within(seconds: float, work: Callable[[], Awaitable[T]]) -> T:
+    """Await real work for so many seconds of the wall clock at the most, whichever clock the loop runs on.
+
+    Raises:
+        TimeoutError: It took longer and was cancelled.
+    """
+    if virtual_clock() is None:
+        with anyio.fail_after(seconds):
+            return await work()
+    # Virtual time stands still while real work is under way, so a thread watches the wall clock.
+    ended, late = threading.Event(), False
+
+    async def watch() -> None:
+        nonlocal late
+        wait = partial(ended.wait, seconds)
+        late = not await anyio.to_thread.run_sync(wait, abandon_on_cancel=True)
+        if late:
+            tasks.cancel_scope.cancel()
+
+    async with task_group() as tasks:
+        tasks.start_soon(watch)
+        try:
+            return await work()
+        finally:
+            ended.set()
+    raise TimeoutError
 
 
 @cache

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -49,6 +50,18 @@ async def task_group() -> AsyncGenerator[TaskGroup]:
     with first_error():
         async with anyio.create_task_group() as tasks:
             yield tasks
+
+
+@asynccontextmanager
+async def beside(*work: Callable[[], Coroutine[Any, Any, object]]) -> AsyncGenerator[None]:
+    """Work that goes on beside what is done inside, and is called off at its end."""
+    async with task_group() as tasks:
+        for one in work:
+            tasks.start_soon(one)
+        try:
+            yield
+        finally:
+            tasks.cancel_scope.cancel()
 
 
 async def gather(work: Sequence[Callable[[], Awaitable[T]]], *, limit: int | None = None) -> list[T]:
@@ -135,3 +148,27 @@ class PerLoop(Generic[T]):
         if here.users == 0:
             self._here.set(None)
         return here.users == 0
+
+
+class OpensPerLoop(ABC, Generic[T]):
+    """What is used as `async with it:` and has parts of its own in each event loop: see `PerLoop`.
+
+    Args:
+        name: What these parts are.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._here = PerLoop(name, self._open)
+
+    @abstractmethod
+    def _open(self) -> AbstractAsyncContextManager[T]:
+        """Opens the parts of an event loop."""
+
+    async def __aenter__(self) -> Self:
+        await self._here.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._here.__aexit__(kind, error, trace)

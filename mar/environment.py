@@ -1,10 +1,11 @@
 """Settings from environment variables and a .env file, with where each came from and no way to print its value.
 
-One of them concerns all of mar: `cache_folder`.
+Some of them concern all of mar: `cache_folder`, `days_kept`.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from mar.reading import read_text
 
 DEFAULT_ENV_FILE = ".env"
 CACHE_VARIABLE = "MAR_CACHE"
+DAYS_VARIABLE = "MAR_CACHE_DAYS"
+DAYS_KEPT = 30.0  # that answers of models are reused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,3 +97,21 @@ def cache_folder(env_file: str | Path | None = DEFAULT_ENV_FILE) -> Path:
         return Path(given.text).expanduser()
     except RuntimeError:
         raise ConfigError(f"{given}: ~ stands for a home that is not known; expected the path of a folder") from None
+
+
+def days_kept(env_file: str | Path | None = DEFAULT_ENV_FILE) -> float:
+    """How many days an answer in the response cache is reused: MAR_CACHE_DAYS, else 30.
+
+    Raises:
+        ConfigError: It is no number above 0, or the environment file cannot be read.
+    """
+    given = read_environment(env_file).get(DAYS_VARIABLE)
+    if given is None:
+        return DAYS_KEPT
+    try:
+        days = float(given.text)
+    except ValueError:
+        days = math.nan
+    if not days > 0:
+        raise ConfigError(f"{given}: expected the number of days that answers are reused, above 0")
+    return days

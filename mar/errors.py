@@ -8,16 +8,19 @@
     ├── OutsideError         the outside world's
     │   ├── CallError        a model call that failed; `retryable` says whether it can pass, `charge` what it may cost
     │   │   ├── RateLimited, ServerFault (ModelLoading), CallTimeout, ConnectionLost, BadReply      (retryable)
-    │   │   └── BadKey, UnknownModel, ContextOverflow, BadRequest, Refused, NoRecording   (final)
+    │   │   └── BadKey, UnknownModel, ContextOverflow, BadRequest, Refused, NoRecording, BrokenOff,
+    │   │       ServerDown                                                                        (final)
     │   ├── PoolDown           a model that a run needs answers no more
     │   ├── LookupUnavailable  a look-up service that gave no answer
+    │   ├── StoreUnavailable   a gateway's database that gave no answer
     │   ├── ServerNotStarted   a model server that was to be started ended or did not become healthy
     │   └── SandboxUnavailable the sandbox could not be started on this machine
     ├── LimitReached         a budget the user set (USD, tokens, seconds) is spent
     └── InternalError        ours: a broken invariant; please report it
 
-Vendor errors are mapped onto this tree in one place (`mar.pool.openai_errors`). A call that fails inside an
-episode does not surface as an exception: the runtime records it as a `mar.types.Failure` and goes on.
+What servers say is mapped onto this tree in one place (`mar.pool.faults`), and failures on the way to them in another
+(`mar.pool.transport`). A call that fails inside an episode does not surface as an exception: the runtime records it as
+a `mar.types.Failure` and goes on.
 """
 
 from __future__ import annotations
@@ -111,6 +114,12 @@ class ModelLoading(ServerFault):
     patient = True
 
 
+class ServerDown(ServerFault):
+    """A server that has failed again and again and is not asked for a while."""
+
+    retryable = False
+
+
 class CallTimeout(CallError):
     """No (complete) answer within the time limit."""
 
@@ -171,12 +180,22 @@ class NoRecording(CallError):
     kind = "no_recording"
 
 
+class BrokenOff(CallError):
+    """An answer that is shown while it is written broke off: it must not begin anew before a reader's eyes."""
+
+    kind = "broken_off"
+
+
 class PoolDown(OutsideError):
     """A model that a run needs answers no more, however often it is asked."""
 
 
 class LookupUnavailable(OutsideError):
     """A look-up service gave no answer."""
+
+
+class StoreUnavailable(OutsideError):
+    """A gateway's database gave no answer."""
 
 
 class ServerNotStarted(OutsideError):

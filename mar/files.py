@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 UNFINISHED = ".part"  # how the names of files end that are being written
@@ -23,6 +25,23 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+@contextmanager
+def whole_or_none(path: Path) -> Generator[Path]:
+    """A hidden file beside `path`, which is written meanwhile and takes its place at the end; an error removes it.
+
+    Only its owner may read it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
+    os.close(handle)
+    try:
+        yield Path(name)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)

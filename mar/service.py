@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
-from dataclasses import dataclass
+import math
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
-import anyio.to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream
 
-from mar.clock import real_work
-from mar.concurrency import gather
+from mar.concurrency import gather, task_group
 from mar.controllers.base import Controller, Planned, PlanSpace
 from mar.controllers.cards import Cards
-from mar.controllers.careful import plan_carefully
+from mar.controllers.planner import Planner
 from mar.errors import ConfigError
 from mar.pool.pool import Pool
-from mar.runtime import Ledger, Lookup, NoLookup, PromptLibrary, RunIdentity, Runtime, Tools
+from mar.runtime import (
+    Ledger,
+    Lookup,
+    Meter,
+    NoLookup,
+    PromptLibrary,
+    Purse,
+    Purses,
+    RunIdentity,
+    Runtime,
+    Toolkit,
+    Tools,
+)
 from mar.runtime.identity import digest
+from mar.runtime.modes import PUBLISHED_MODES
 from mar.runtime.sandbox import Sandbox
-from mar.types import Budget, Episode, Query
+from mar.types import Budget, ChatRequest, Delta, DeltaHandler, Episode, EventHandler, Query, Usage
 
 AT_ONCE = 64  # queries of a batch that are worked on at once
-
-
-@dataclass(slots=True, kw_only=True)
-class _Waiting:
-    """A query that has to be planned."""
-
-    query: Query
-    planned: Planned | None = None
-    error: Exception | None = None
 
 
 class Service:
@@ -53,6 +55,10 @@ class Service:
         budget: What each query may spend, where it is asked without a budget of its own.
         limit_usd: What all queries together may spend; the limit holds to the last call.
         lookup: What roles that look things up may ask; None: nothing.
+        tools: What roles may name beside mar's own tools, and which roles are given which; None: nothing.
+        keep_prompts: Whether traces hold what models were sent.
+        longest_wait_s: Seconds that a call may be put off (a rate limit, a pause before another try) before it fails,
+            so that another model can be asked; None: as long as it takes.
         on_episode: Is given every episode that has ended, before it is returned.
     """
 
@@ -67,29 +73,36 @@ class Service:
         budget: Budget | None = None,
         limit_usd: float | None = None,
         lookup: Lookup | None = None,
+        tools: Toolkit | None = None,
+        keep_prompts: bool = True,
+        longest_wait_s: float | None = None,
         on_episode: Callable[[Episode], None] | None = None,
     ) -> None:
         self.pool = pool
         self.controller = Cards() if controller is None else controller
         self.budget, self.on_episode = budget, on_episode
-        self._space = space_of(self.controller, pool, PromptLibrary.load() if prompts is None else prompts)
+        self._tools = Toolkit() if tools is None else tools
+        library = (PromptLibrary.load() if prompts is None else prompts).with_tools(self._tools.roles)
+        self.space = space_of(self.controller, pool, library)
         self._sandbox = Sandbox(at_once=False)
         self._runtime = Runtime(
             pool,
-            prompts=self._space.prompts,
-            tools=Tools(sandbox=self._sandbox, lookup=NoLookup() if lookup is None else lookup),
+            prompts=self.space.prompts,
+            tools=Tools(sandbox=self._sandbox, lookup=NoLookup() if lookup is None else lookup, kit=self._tools),
             ledger=Ledger(limit_usd, of="the service"),
             temperature=temperature,
             max_tokens=max_tokens,
+            keep_prompts=keep_prompts,
+            longest_wait_s=longest_wait_s,
         )
         self._stack = AsyncExitStack()
-        self._waiting: list[_Waiting] = []
-        self._planning = anyio.Lock()
+        self._planner = Planner(self.controller, self.space)
         self._open = False
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._sandbox)
+            await stack.enter_async_context(self._tools)
             await stack.enter_async_context(self.pool)
             self._stack = stack.pop_all()
         self._open = True
@@ -100,6 +113,11 @@ class Service:
     ) -> bool | None:
         self._open = False
         return await self._stack.__aexit__(kind, error, trace)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What all is paid from."""
+        return self._runtime.ledger
 
     async def answer(self, query: str | Query, *, budget: Budget | None = None, seed: int = 0) -> Episode:
         """Work on a query as the controller decides.
@@ -112,19 +130,116 @@ class Service:
         Raises:
             ConfigError: The service is not open, or controller and pool do not fit together.
         """
-        if not self._open:
-            raise ConfigError("the service is not open; use it inside `async with`")
         asked = as_query(query)
-        planned = await self._plan(asked)
+        return await self.run(asked, await self.plan(asked), budget=budget, seed=seed)
+
+    async def plan(self, query: Query) -> Planned:
+        """How a query would be worked on.
+
+        Raises:
+            ConfigError: The service is not open, or controller and pool do not fit together.
+        """
+        self._check_open()
+        return await self._planner.plan(query)
+
+    async def run(
+        self,
+        query: Query,
+        planned: Planned,
+        *,
+        budget: Budget | None = None,
+        seed: int = 0,
+        purse: Purse | None = None,
+        on_event: EventHandler | None = None,
+        on_delta: DeltaHandler | None = None,
+    ) -> Episode:
+        """Work on a query as it was planned.
+
+        Args:
+            query: What is asked.
+            planned: How.
+            budget: What it may spend before it has to be answered with what there is; None: the service's.
+            seed: Of every draw.
+            purse: What it is paid from beside the service's limit: of whoever asks.
+            on_event: Is given every event as it happens.
+            on_delta: Is given the answer while it is written, where the last call is known to be the last.
+
+        Raises:
+            ConfigError: The service is not open, or the plan names what there is not.
+        """
+        self._check_open()
         episode = await self._runtime.run(
-            asked,
+            query,
             planned.how,
             identity=RunIdentity(seed=seed, epoch="ask"),
             budget=self.budget if budget is None else budget,
+            purse=purse,
+            on_event=on_event,
+            on_delta=on_delta,
         )
         if self.on_episode is not None:
             self.on_episode(episode)
         return episode
+
+    async def embed(
+        self, model: str, body: Mapping[str, Any], *, purse: Purse | None = None
+    ) -> tuple[Mapping[str, Any], Usage]:
+        """Pass a client's own request for vectors of texts on; gives the server's own reply and what it used and cost.
+
+        Raises:
+            ConfigError: The service is not open, or the pool has no such model that makes vectors.
+            CallError: The call failed for good.
+            LimitReached: A limit in USD forbids the call.
+        """
+        self._check_open()
+        if model not in self.pool.embedders:
+            raise ConfigError(
+                f"no model {model!r} makes vectors; there are: {', '.join(self.pool.embedders) or 'none'}"
+            )
+        meter = Meter(self.pool.embedders[model], self.ledger if purse is None else Purses(self.ledger, purse))
+        wait = self._runtime.longest_wait_s
+        request = ChatRequest(model=model, messages=(), verbatim=body, longest_wait_s=wait, meter=meter)
+        reply = await self.pool.embed(request)
+        return reply.verbatim or {}, self.pool.usage(reply)
+
+    @asynccontextmanager
+    async def stream(
+        self, query: str | Query, *, budget: Budget | None = None, seed: int = 0
+    ) -> AsyncGenerator[AnswerStream]:
+        """Work on a query and be shown the answer while it is written.
+
+            async with service.stream("...") as answer:
+                async for piece in answer:
+                    print(piece.text, end="")
+            print(answer.episode)
+
+        An answer whose last call is not known beforehand (a vote, a policy that may go on) comes as one piece at the
+        end. Who leaves the block early calls off what is under way.
+        """
+        send, receive = anyio.create_memory_object_stream[Delta](math.inf)
+        answer = AnswerStream(receive)
+
+        async def work() -> None:
+            with send:
+                asked = as_query(query)
+                planned = await self.plan(asked)
+                shown = False
+
+                def show(delta: Delta) -> None:
+                    nonlocal shown
+                    shown = True
+                    send.send_nowait(delta)
+
+                episode = await self.run(asked, planned, budget=budget, seed=seed, on_delta=show)
+                if not shown and episode.text:
+                    send.send_nowait(Delta(text=episode.text))
+                answer.episode = episode
+
+        async with task_group() as tasks:
+            with receive:
+                tasks.start_soon(work)
+                yield answer
+                tasks.cancel_scope.cancel()
 
     async def batch(
         self, queries: Sequence[str | Query], *, budget: Budget | None = None, seed: int = 0, limit: int = AT_ONCE
@@ -132,32 +247,26 @@ class Service:
         """Work on many queries, `limit` of them at a time; the episodes in the queries' order."""
         return await gather([lambda q=q: self.answer(q, budget=budget, seed=seed) for q in queries], limit=limit)
 
-    async def _plan(self, query: Query) -> Planned:
-        """Whoever comes next plans for all who wait."""
-        mine = _Waiting(query=query)
-        self._waiting.append(mine)
-        async with self._planning:
-            if mine.planned is None and mine.error is None:
-                together, self._waiting = self._waiting, []
-                await real_work(lambda: anyio.to_thread.run_sync(self._plan_all, together))
-        if mine.error is not None:
-            raise mine.error
-        assert mine.planned is not None
-        return mine.planned
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ConfigError("the service is not open; use it inside `async with`")
 
-    def _plan_all(self, together: Sequence[_Waiting]) -> None:
-        """Plan queries, in a thread. Where one of several cannot be planned, each is planned alone."""
-        with _one_thread():
-            try:
-                found = plan_carefully(self.controller, [w.query for w in together], self._space)
-                for waiting, planned in zip(together, found, strict=True):
-                    waiting.planned = planned
-            except Exception as error:  # each task gets its own, below
-                if len(together) == 1:
-                    together[0].error = error
-                    return
-                for waiting in together:
-                    self._plan_all([waiting])
+
+class AnswerStream:
+    """An answer under way: its pieces, and after the last of them its episode."""
+
+    def __init__(self, pieces: MemoryObjectReceiveStream[Delta]) -> None:
+        self._pieces = pieces
+        self.episode: Episode | None = None
+
+    def __aiter__(self) -> AnswerStream:
+        return self
+
+    async def __anext__(self) -> Delta:
+        try:
+            return await self._pieces.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
 
 
 def as_query(query: str | Query) -> Query:
@@ -177,13 +286,5 @@ def as_query(query: str | Query) -> Query:
 def space_of(controller: Controller, pool: Pool, prompts: PromptLibrary) -> PlanSpace:
     """What a controller's plans on a pool may be made of."""
     settings = getattr(controller, "settings", None)
-    return PlanSpace.of(pool, prompts, max_agents=getattr(settings, "max_agents", 6))
-
-
-def _one_thread() -> AbstractContextManager[None]:
-    """PyTorch on one thread: more cost more than they gain on a few queries, and others wait for the processor."""
-    if "torch" not in sys.modules:
-        return nullcontext()
-    from mar.numerics import one_thread
-
-    return one_thread()
+    modes = getattr(controller, "modes", None) or PUBLISHED_MODES
+    return PlanSpace.of(pool, prompts, max_agents=getattr(settings, "max_agents", 6), modes=modes)

@@ -1,7 +1,9 @@
 """For all tests."""
 
 import os
+import shlex
 import signal
+import sys
 
 import pytest
 from hypothesis import settings
@@ -25,3 +27,43 @@ def _the_same_on_every_machine():
             patch.delenv(name, raising=False)
         yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def registries(monkeypatch, tmp_path):
+    """What a test registers is forgotten after it, and so are the modules of its folder."""
+    from mar.controllers.embeddings import ENCODERS
+    from mar.controllers.registry import CONTROLLERS
+    from mar.controllers.routers import ROUTERS
+    from mar.runtime import CHECKS, MODES, TOOLS
+    from mar.tasks.grading.function import GRADERS
+
+    for registry in (CHECKS, CONTROLLERS, ENCODERS, GRADERS, MODES, ROUTERS, TOOLS):
+        monkeypatch.setattr(registry, "_known", dict(registry._known))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def mar_command(tmp_path, monkeypatch, capsys):
+    """Calls `mar` in a folder of its own, where nothing is configured; it must end well. Gives output and errors."""
+    for name in ("URL", "KEY", "MODEL_BASE_URLS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def call(words):
+        from mar.cli.main import main
+
+        monkeypatch.setattr(sys, "argv", ["mar", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert not ended.value.code, f"mar {shlex.join(words)}: {said.err}"
+        return said.out, said.err
+
+    return call

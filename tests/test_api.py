@@ -12,15 +12,19 @@ import pytest
 import mar
 from mar import api
 from mar.controllers import PlanSpace, packaged
-from mar.controllers.baselines import single
+from mar.controllers.baselines import Constant, single
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.masrouter import MasRouter, NetworkSettings, save_router
 from mar.errors import CheckpointError
 from mar.pool.scripted import scripted_pool
 from mar.pool.simulated import EMPTY_WORLD, simulated_pool
 from mar.runtime.prompts import PromptLibrary
-from mar.types import Budget, Query
+from mar.types import AgentSpec, Budget, ModeSpec, Plan, Query
 
+SEARCHER = Constant(
+    Plan(mode=ModeSpec(name="IO"), domain="Commonsense", agents=(AgentSpec(role="WikiSearcher", model="m"),)),
+    name="searcher",
+)
 CODE = "def f():\n    return 1"
 
 
@@ -136,3 +140,25 @@ def test_a_router_that_met_none_of_the_pools_models_says_so_and_the_cards_decide
     assert "never met a, b" in planned.notes["fallback"]
     assert mar.run("Write f.", router, pool).answer == CODE
     assert mar.plan("Write f.", router, simulated_pool(EMPTY_WORLD)).plan is not None
+
+
+class Encyclopedia:
+    def __init__(self):
+        self.asked = []
+
+    async def search(self, words):
+        self.asked.append(words)
+        return "It is tall."
+
+
+def test_nothing_is_looked_up_unless_that_is_asked_for(monkeypatch):
+    def traffic(*_, **__):
+        raise AssertionError("Wikipedia was asked")
+
+    monkeypatch.setattr("mar.runtime.lookup.http_client", traffic)
+    pool = scripted_pool(lambda request: '["giraffe"]', ("m",))
+    episode = mar.run("How tall is it?", SEARCHER, pool)
+    assert [f.kind for f in episode.failures] == ["lookup"]
+    encyclopedia = Encyclopedia()
+    assert not mar.run("How tall is it?", SEARCHER, pool, lookup=encyclopedia).failures
+    assert encyclopedia.asked

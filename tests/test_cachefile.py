@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mar.cachefile import CacheFile
+from mar.cachefile import CacheFile, write_ahead
 from mar.environment import cache_folder
 from mar.errors import ConfigError
 
@@ -77,3 +77,14 @@ def test_the_cache_folder_is_that_of_the_environment_else_of_env_else_the_users(
     monkeypatch.setenv("MAR_CACHE", "~nobody-of-this-name/x")
     with pytest.raises(ConfigError, match="MAR_CACHE in the environment: ~"):
         cache_folder()
+
+
+def test_a_new_file_that_another_process_sets_up_is_waited_for(tmp_path):
+    other = sqlite3.connect(tmp_path / "c.sqlite", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    mine = sqlite3.connect(tmp_path / "c.sqlite", isolation_level=None, timeout=0)  # SQLite itself does not wait
+    release = threading.Timer(0.05, other.execute, ["ROLLBACK"])
+    release.start()
+    write_ahead(mine)
+    assert mine.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    release.join()

@@ -3,15 +3,9 @@
 import json
 import re
 import shlex
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-from anyio.from_thread import start_blocking_portal
-
-from mar.cli.main import main
-from mar.testing import ChatServer
+from tests.served import served
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 FACTS = (("Portugal", "Lisbon"), ("Norway", "Oslo"), ("Peru", "Lima"), ("Kenya", "Nairobi"), ("Japan", "Tokyo"))
@@ -37,15 +31,6 @@ def answer(request):
     return f"The answer is {ASKED[found] if knows else 'unknown'}"
 
 
-@contextmanager
-def served():
-    with (
-        start_blocking_portal("asyncio") as portal,
-        portal.wrap_async_context_manager(ChatServer(answer=answer, models=tuple(PRICES))) as server,
-    ):
-        yield server
-
-
 def section(title):
     return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
@@ -60,26 +45,6 @@ def commands(title):
     """The calls of mar that a section shows, as words."""
     lines = [line for block in blocks(section(title)) for line in block.splitlines()]
     return [shlex.split(line.partition(" #")[0])[3:] for line in lines if line.startswith("uv run mar ")]
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Calls `mar`; gives exit status, what was printed, and errors."""
-    for name in ("URL", "KEY", "MODEL_BASE_URLS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(tmp_path)
-
-    def call(words):
-        monkeypatch.setattr(sys, "argv", ["mar", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert not ended.value.code, f"mar {shlex.join(words)}: {said.err}"
-        return said.out, said.err
-
-    return call
 
 
 def pool_file(server):
@@ -101,13 +66,13 @@ def rows_file():
     Path("questions.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
 
-def test_the_readmes_first_hour_works_command_by_command(run, capsys):
+def test_the_readmes_first_hour_works_command_by_command(mar_command, capsys):
     done = []
-    with served() as server:
+    with served(answer=answer, models=tuple(PRICES)) as server:
         pool_file(server)
         rows_file()
         for words in commands("On my questions"):
-            out, err = run(words)
+            out, err = mar_command(words)
             before, asked = done[-1][1] if done else 0, len(server.requests)
             done.append((words[0], asked))
             match words:

@@ -23,12 +23,12 @@ from urllib.parse import quote, quote_plus, unquote_plus
 import anyio
 import pytest
 
-from mar.cli.ask import show_conversation, show_outcome
+from mar.cli.shown import show_conversation, show_outcome
 from mar.controllers.embeddings import HashEncoder
 from mar.errors import CallError, ConfigError
 from mar.evaluation.experiment import run_experiment
 from mar.evaluation.options import RunOptions, benchmark_options
-from mar.pool import CachedModel, find_pool_config, pool_from_env
+from mar.pool import CachedModel, FileReplies, find_pool_config, pool_from_env
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.runtime import Runtime
 from mar.runtime.trace import write_episodes
@@ -282,7 +282,7 @@ def test_no_error_and_no_answer_of_a_server_gives_a_key_away(place, server, tmp_
         cards += [first.model_copy(update={"name": name, "base_url": url}) for name, url in elsewhere.items()]
         secrets = {**config.keys, **dict.fromkeys(elsewhere, config.keys[first.name])}
         live = OpenAIModel(cards, secrets, retry=RetryPolicy(attempts=1))
-        async with CachedModel(live, cards=cards) as model:
+        async with CachedModel(live, FileReplies(), cards=cards) as model:
             seen += [repr(config), repr(model), repr(vars(live))]
             for card in cards:
                 await ask(model, card.name, seen, stream="stream" in card.name or len(card.name) % 2 == 0)
@@ -297,7 +297,7 @@ def test_an_episode_gives_no_key_away(server, tmp_path, monkeypatch, capsys, cap
     keys = plant("named-by-card", names, f"http://{server}/v1", monkeypatch)
 
     async def main() -> None:
-        pool = pool_from_env()
+        pool = pool_from_env(cache=True)
         runtime = Runtime(pool, prompts=PROMPTS, tools=FREE_TOOLS, keep_prompts=True)
         async with pool:
             episode = await runtime.run(ASK, plan_of("FullConnected", len(names), models=names))
@@ -345,7 +345,7 @@ def test_a_key_in_the_wrong_field_is_not_quoted(pool, server, tmp_path, monkeypa
     Path("pool.toml").write_text(pool.format(key=key, user=quote(key, safe=""), server=server))
     with nothing_leaks((key,), tmp_path, capsys, caplog) as seen:
         with pytest.raises(ConfigError) as caught:
-            pool_from_env()
+            pool_from_env(cache=True)
         seen.append(story_of(caught.value))
 
 
@@ -356,5 +356,5 @@ def test_a_key_that_cannot_be_sent_is_not_quoted(blemish, server, tmp_path, monk
     monkeypatch.setenv("KEY", blemish.format(key, key))
     with nothing_leaks((key,), tmp_path, capsys, caplog) as seen:
         with pytest.raises(ConfigError) as caught:
-            pool_from_env()
+            pool_from_env(cache=True)
         seen.append(story_of(caught.value))

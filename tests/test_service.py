@@ -7,11 +7,13 @@ import pytest
 
 import mar
 from mar import clock
-from mar.controllers.baselines import single
+from mar.controllers.baselines import single, vote
+from mar.controllers.cards import Cards
 from mar.errors import ConfigError
 from mar.pool.scripted import scripted_pool
 from mar.runtime.sandbox import Sandbox, TestJob
-from mar.types import Budget
+from mar.runtime.toolkit import McpServer
+from mar.types import Budget, ChatReply, ToolCall, ToolCalled
 
 
 def serve(pool, main, *args, virtual=False, **options):
@@ -149,3 +151,77 @@ def test_code_of_a_plan_is_run_although_the_sandbox_starts_with_the_first_job():
             return (await sandbox.run_tests(TestJob(code="def f(): return 1", tests=("assert f() == 1",)))).passed
 
     assert anyio.run(main)
+
+
+async def pieces_of(service, query):
+    async with service.stream(query) as answer:
+        return [piece.text async for piece in answer], answer
+
+
+def test_an_answer_is_shown_while_it_is_written_and_ends_with_its_episode():
+    pool = scripted_pool(lambda request: "an answer")
+    pieces, answer = serve(pool, lambda service: pieces_of(service, "q"), single("a", "Math"))
+    assert pieces == ["an answer"]
+    assert answer.episode.answer == "an answer"
+
+
+def test_an_answer_whose_last_call_is_not_known_comes_whole_at_the_end():
+    pieces, answer = serve(
+        scripted_pool(lambda request: "voted"), lambda s: pieces_of(s, "q"), vote(["a", "b"], "Math")
+    )
+    assert pieces == ["voted"]
+    assert len(list(answer.episode.calls())) == 2
+
+
+def test_who_leaves_a_stream_calls_off_what_is_under_way():
+    pool = scripted_pool(lambda request: "late", latency_s=100.0)
+
+    async def main(service):
+        with anyio.move_on_after(1):
+            await pieces_of(service, "q")
+        return anyio.current_time(), service._runtime.ledger.spent.uncertain_calls
+
+    began, uncertain = serve(pool, main, virtual=True)
+    assert began == 1
+    assert uncertain == 1
+
+
+def test_the_cards_are_asked_on_the_event_loop():
+    class Here(Cards):
+        def planned(self, query, space, *, because=""):
+            threads.append(threading.get_ident())
+            return super().planned(query, space, because=because)
+
+    threads = []
+    serve(scripted_pool(lambda request: "x"), lambda service: service.answer("q"), Here())
+    assert threads == [threading.get_ident()]
+
+
+def twice(number: float) -> float:
+    """Twice a number."""
+    return 2 * number
+
+
+def test_a_service_opens_its_tools_gives_them_to_the_roles_and_closes_them():
+    def answer(request):
+        found = [m.text for m in request.messages if m.speaker == "tool"]
+        if found or not request.tools:
+            return found[0] if found else "none"
+        call = ToolCall(id="1", name=request.tools[0].name, arguments='{"number": 21}')
+        return ChatReply(text="", model=request.model, calls=(call,))
+
+    kit = mar.Toolkit([twice], roles={"Assistant": ["twice"]})
+    episode = serve(scripted_pool(answer), lambda service: service.answer("21?"), virtual=True, tools=kit)
+    assert episode.answer == "42.0"
+    assert [e.tool for e in episode.events if isinstance(e, ToolCalled)] == ["twice"]
+
+
+def test_a_service_whose_tools_cannot_be_opened_is_none():
+    kit = mar.Toolkit(servers={"gone": McpServer(command="/no/such/command")})
+    with pytest.raises(ConfigError, match="server gone: "):
+        serve(scripted_pool(lambda _: "x"), lambda service: service.answer("q"), tools=kit)
+
+
+def test_a_role_that_there_is_not_gets_no_tools():
+    with pytest.raises(ConfigError, match="no role is called 'Nobody'"):
+        mar.Service(scripted_pool(lambda _: "x"), tools=mar.Toolkit([twice], roles={"Nobody": ["twice"]}))

@@ -6,68 +6,42 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.panel import Panel
-from rich.table import Table
-from rich.tree import Tree
 
+from mar.cli.options import (
+    AllowOption,
+    CacheOption,
+    ClassOption,
+    DenyOption,
+    DomainOption,
+    EmbeddingOption,
+    ExtendOption,
+    JsonOption,
+    LookupOption,
+    PoolOption,
+    PromptsOption,
+    QueryArgument,
+    RateOption,
+    RouterOption,
+    TimeRateOption,
+    ToolsOption,
+    UserOption,
+)
 from mar.cli.script import finite
+from mar.cli.shown import foreseen_tree, plan_tree, show_conversation, show_outcome
 from mar.errors import ConfigError
 from mar.reading import attempt, decoded
 from mar.terminal import Terminal
-from mar.types import (
-    Budget,
-    CallAnswered,
-    CallFailed,
-    Considered,
-    Decided,
-    Episode,
-    PassedThrough,
-    Plan,
-    StepFailed,
-    Stopped,
-    ToolRan,
-    Usage,
-    Why,
-)
+from mar.types import Budget, Episode, Query
 
 if TYPE_CHECKING:
-    from mar.controllers.base import Foreseen, Planned
+    from mar.controllers.base import Planned
     from mar.pool.pool import Pool
-
-QueryArgument = Annotated[str, typer.Argument(help="The question or task. '-' reads it from standard input.")]
-PoolOption = Annotated[
-    str, typer.Option("--pool", help="auto (as configured, else simulated), simulated, simulated-vllm, or a file.")
-]
-RouterOption = Annotated[
-    str,
-    typer.Option("--router", help="cards (one good-value model by card), a packaged controller or a checkpoint file."),
-]
-EmbeddingOption = Annotated[
-    str | None,
-    typer.Option("--embedding", help="Encoder of the queries: name or folder; default: the checkpoint's own."),
-]
-ClassOption = Annotated[
-    str | None,
-    typer.Option(
-        "--router-class", help="module:Class of your own that the checkpoint was fitted with; it is imported."
-    ),
-]
-RateOption = Annotated[
-    float | None, typer.Option("--cost-rate", min=0.0, callback=finite, help="Utility per USD: higher is thriftier.")
-]
-TimeRateOption = Annotated[
-    float | None,
-    typer.Option("--time-rate", min=0.0, callback=finite, help="Utility per second: higher is hastier."),
-]
-AllowOption = Annotated[list[str] | None, typer.Option("--allow", help="Use only this model (may be repeated).")]
-DenyOption = Annotated[list[str] | None, typer.Option("--deny", help="Do not use this model (may be repeated).")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of pictures for people.")]
+    from mar.runtime.prompts import PromptLibrary
 
 
 def plan_command(
@@ -78,30 +52,43 @@ def plan_command(
     router_class: ClassOption = None,
     cost_rate: RateOption = None,
     time_rate: TimeRateOption = None,
+    user: UserOption = None,
     allow: AllowOption = None,
     deny: DenyOption = None,
+    domain: DomainOption = None,
+    prompts: PromptsOption = None,
+    extend: ExtendOption = None,
+    tools: ToolsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how a query would be worked on; nothing is run."""
     from mar import api
+    from mar.controllers.cards import Cards
     from mar.controllers.careful import FALLBACK
+    from mar.runtime.prompts import PromptLibrary
+    from mar.runtime.toolkit import Toolkit
 
     console = Terminal()
     chosen = chosen_pool(pool, allow, deny)
-    controller = _controller(router, {"cost_rate": cost_rate, "time_rate": time_rate}, embedding, router_class)
-    planned = api.plan(_text(query), controller, chosen)
+    kit = Toolkit() if tools is None else Toolkit.load(tools)
+    library = PromptLibrary.load(prompts).with_tools(kit.roles)
+    rates = {"cost_rate": cost_rate, "time_rate": time_rate}
+    controller = _controller(router, rates, embedding, router_class, chosen, library)
+    asked = _for(user, _query(query, domain, library), controller, chosen)
+    planned = api.plan(asked, controller, chosen, prompts=library)
+    decides = Cards.name if FALLBACK in planned.notes else controller.name
     if FALLBACK in planned.notes and not as_json:
         console.print(planned.notes[FALLBACK], markup=False, highlight=False, style="yellow")
-    tree = api.foresee(_text(query), planned)
+    tree = api.foresee(asked, planned)
     if as_json:
-        print(json.dumps(_as_json(planned, controller.name) | ({} if tree is None else tree.to_json()), indent=2))
+        print(json.dumps(_as_json(planned, decides) | ({} if tree is None else tree.to_json()), indent=2))
         return
     if planned.plan is None:
-        console.print(f"decided step by step by {controller.name}", markup=False)
+        console.print(f"decided step by step by {decides}", markup=False)
         if tree is not None:
-            console.print(_foreseen(tree, Tree(escape(_step(tree)))))
+            console.print(foreseen_tree(tree))
         return
-    console.print(plan_tree(planned.plan, chosen))
+    console.print(plan_tree(planned.plan, chosen, prompts=library, tools=kit))
 
 
 def ask_command(
@@ -112,24 +99,42 @@ def ask_command(
     router_class: ClassOption = None,
     cost_rate: RateOption = None,
     time_rate: TimeRateOption = None,
+    user: UserOption = None,
     allow: AllowOption = None,
     deny: DenyOption = None,
+    domain: DomainOption = None,
+    prompts: PromptsOption = None,
+    extend: ExtendOption = None,
     max_usd: Annotated[
         float | None, typer.Option(min=0.0, callback=finite, help="Stop with what there is at this cost.")
     ] = None,
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, callback=finite, help="Stop with what there is after this time.")
     ] = None,
+    cache: CacheOption = False,
+    lookup: LookupOption = False,
+    tools: ToolsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Work on one query; show the plan, the conversation, the answer and the cost."""
     from mar import api
+    from mar.runtime.prompts import PromptLibrary
+    from mar.runtime.toolkit import Toolkit
 
     console = Terminal()
-    chosen = chosen_pool(pool, allow, deny)
-    controller = _controller(router, {"cost_rate": cost_rate, "time_rate": time_rate}, embedding, router_class)
+    chosen = chosen_pool(pool, allow, deny, cache=cache)
+    kit = Toolkit() if tools is None else Toolkit.load(tools)
+    library = PromptLibrary.load(prompts).with_tools(kit.roles)
+    rates = {"cost_rate": cost_rate, "time_rate": time_rate}
+    controller = _controller(router, rates, embedding, router_class, chosen, library)
     budget = Budget(usd=max_usd, seconds=max_seconds)
-    episode = api.run(_text(query), controller, chosen, budget=budget)
+    reference = None
+    if lookup:
+        from mar.runtime import WikipediaLookup
+
+        reference = WikipediaLookup()
+    asked = _for(user, _query(query, domain, library), controller, chosen)
+    episode = api.run(asked, controller, chosen, prompts=library, budget=budget, lookup=reference, tools=kit)
     if as_json:
         from mar.runtime.trace import episode_to_json
 
@@ -139,25 +144,10 @@ def ask_command(
     if episode.plan is None:
         console.print(f"decided step by step by {episode.policy}", markup=False)
     else:
-        console.print(plan_tree(episode.plan, chosen, title=f"plan by {controller.name}"))
+        console.print(plan_tree(episode.plan, chosen, prompts=library, tools=kit, title=f"plan by {controller.name}"))
     show_conversation(episode, console)
     show_outcome(episode, chosen, console)
     _exit_for(episode)
-
-
-def _step(point: Foreseen) -> str:
-    chance = "" if point.chance is None else f" ({point.chance:.0%})"
-    heard = f"{point.heard}{chance}: " if point.heard else ""
-    believed = f", right {point.right:.0%}" if point.heard and point.right else ""
-    cost = f" (about {point.usd:.6f} USD)" if point.usd else ""
-    return f"{heard}{point.action}{cost}{believed}"
-
-
-def _foreseen(point: Foreseen, tree: Tree) -> Tree:
-    """What would be done, as branches of what may be heard."""
-    for after in point.then:
-        _foreseen(after, tree.add(escape(_step(after))))
-    return tree
 
 
 def _as_json(planned: Planned, name: str) -> dict[str, Any]:
@@ -172,29 +162,61 @@ def _exit_for(episode: Episode) -> None:
         raise typer.Exit(1)
 
 
-def chosen_pool(choice: str, allow: list[str] | None, deny: list[str] | None) -> Pool:
+def chosen_pool(choice: str, allow: list[str] | None, deny: list[str] | None, *, cache: bool = False) -> Pool:
     """The pool that the options name: configured, a file, or simulated."""
     from mar.pool.choose import empty_pool
 
-    return empty_pool(choice).restricted(allow=allow or None, deny=deny or ())
+    return empty_pool(choice, cache=cache).restricted(allow=allow or None, deny=deny or ())
 
 
-def _controller(name: str, prices: Mapping[str, float | None], embedding: str | None, router_class: str | None) -> Any:
+def _controller(
+    name: str,
+    prices: Mapping[str, float | None],
+    embedding: str | None,
+    router_class: str | None,
+    pool: Pool,
+    prompts: PromptLibrary,
+) -> Any:
     from mar import api
 
     encoder = None
     if embedding is not None:
-        from mar.controllers.embeddings import encoder_of  # only who names an encoder needs it here
+        from mar.controllers.embeddings import named_encoder  # only who names an encoder needs it here
 
-        encoder = encoder_of(embedding)
+        encoder = named_encoder(embedding)
     file = Path(name) if Path(name).is_file() else name
-    loaded = api.load_controller(file, encoder=encoder, router_class=router_class)
+    loaded = api.load_controller(file, encoder=encoder, router_class=router_class, pool=pool, prompts=prompts)
     for price, rate in prices.items():
         if rate is not None:
             if not hasattr(loaded, price):
                 raise ConfigError(f"--{price.replace('_', '-')} has no meaning for the controller {loaded.name}")
             setattr(loaded, price, rate)
     return loaded
+
+
+def _query(query: str, domain: str | None, prompts: PromptLibrary) -> Query:
+    from mar.service import as_query
+
+    if domain is not None:
+        prompts.require_domain(domain, "--domain")
+    return replace(as_query(_text(query)), domain=domain)
+
+
+def _for(user: str | None, query: Query, controller: Any, pool: Pool) -> Query:
+    """The query, with who asks it, whose ratings the controller then knows."""
+    if user is None:
+        return query
+    if not user.strip():
+        raise ConfigError("--user is empty; expected a name")
+    if not hasattr(controller, "likes"):
+        raise ConfigError(f"--user has no meaning for the controller {controller.name}; expected sequential or gmt")
+    if controller.likes is None:
+        from mar.controllers.gmt import GmtRouter, InteractionStore, default_store_path
+        from mar.controllers.packaged import packaged_controller
+
+        rated = InteractionStore(default_store_path(simulated=pool.simulated))
+        controller.likes = GmtRouter.load(packaged_controller("gmt"), rated).likes
+    return replace(query, user_id=user.strip())
 
 
 def _text(query: str) -> str:
@@ -205,110 +227,3 @@ def _text(query: str) -> str:
     if not text.strip():
         raise ConfigError("the query is empty; give a question or a task")
     return text
-
-
-def plan_tree(plan: Plan, pool: Pool, *, title: str = "plan") -> Tree:
-    """A plan as a picture: rounds, and who reads whom."""
-    from mar.runtime.engine import Runtime
-    from mar.runtime.modes import get_mode, has_decider
-
-    runtime = Runtime(pool)
-    bound, cost = runtime.bound(plan), runtime.cost_bound(plan)
-    label = f"{title}: [bold]{plan.mode.name}[/] on {plan.domain}, at most {bound.calls} calls in {bound.stages} stages"
-    label += ", of unknown cost" if cost is None else f" and {cost:.4f} USD if every call filled its model's context"
-    tree = Tree(label + (" [yellow](simulated pool)[/]" if pool.simulated else ""))
-    for number, graph in enumerate(get_mode(plan.mode).graph(len(plan.agents), plan.mode), start=1):
-        branch = tree.add(f"round {number}")
-        for i, (now, before) in enumerate(zip(graph.reads_now, graph.reads_before, strict=True)):
-            branch.add(escape(_agent_line(i, plan, now, before)))
-    tree.add(_decision_line(plan, has_decider=has_decider(plan)))
-    return tree
-
-
-def _agent_line(i: int, plan: Plan, now: tuple[int, ...], before: tuple[int, ...]) -> str:
-    agent = plan.agents[i]
-    reads = [f"{j + 1}" for j in now] + [f"{'its own' if j == i else j + 1} of the last round" for j in before]
-    heard = f"  <- reads {', '.join(reads)}" if reads else ""
-    strategy = f", {agent.strategy}" if agent.strategy else ""
-    return f"{i + 1} {agent.role} on {agent.model or 'a model chosen when it runs'}{strategy}{heard}"
-
-
-def _decision_line(plan: Plan, *, has_decider: bool) -> str:
-    if len(plan.agents) == 1:
-        return "answer: the agent's own"
-    if has_decider:
-        return f"answer: a final call to {plan.decider or 'the model that most agents ran on'}"
-    return "answer: the last agent's" if plan.decision == "last" else "answer: the majority's"
-
-
-def show_conversation(episode: Episode, console: Console) -> None:
-    """What was said and done, in order."""
-    names = episode.lanes
-    for event in episode.events:
-        match event:
-            case CallAnswered():
-                cost = "cost unknown" if event.usage.cost_usd is None else f"{event.usage.cost_usd:.6f} USD"
-                title = f"{names[event.index]} on {event.model}, round {event.round + 1}, {event.call}"
-                tail = f"{event.latency_s:.2f} s, {cost}" + (", cached" if event.cached else "") + event.cut
-                console.print(Panel(escape(event.text), title=escape(title), subtitle=tail, title_align="left"))
-            case Considered():
-                before = "settling" if event.index is None else names[event.index]
-                _show_why(event.why, before, console)
-            case CallFailed() | StepFailed():
-                console.print(f"[red]{escape(names[event.index])}: {escape(event.failure.reason)}[/]")
-            case ToolRan():
-                console.print(f"  {escape(names[event.index])} {event.tool}: {escape(event.summary)}")
-            case PassedThrough():
-                console.print(f"  {escape(names[event.index])} passes on code that already passes the shown tests")
-            case Stopped():
-                console.print(f"[yellow]stopped after round {event.round + 1}: {event.why}[/]")
-            case _:
-                pass
-
-
-def _show_why(why: Why, before: str, console: Console) -> None:
-    """What a policy believed, and what it chose among: its choice first."""
-    believed = ", ".join(f"{b.answer} {b.probability:.0%}" for b in why.beliefs)
-    told = [why.because, f"believed: {believed}" if believed else ""]
-    console.print(f"  [dim]before {escape(before)}: {escape('; '.join(t for t in told if t))}[/]")
-    if not why.options:
-        return
-    table = Table(box=None, padding=(0, 2), pad_edge=True, style="dim")
-    for column in ("could", "right", "USD", "seconds", "utility"):
-        table.add_column(column, justify="left" if column == "could" else "right")
-    for option in why.options:
-        figures = (
-            (option.right, "{:.0%}"),
-            (option.usd, "{:.6f}"),
-            (option.seconds, "{:.1f}"),
-            (option.utility, "{:.4f}"),
-        )
-        cells = ["-" if value is None else form.format(value) for value, form in figures]
-        table.add_row(escape(option.action), *cells, style="bold" if option is why.options[0] else None)
-    console.print(table)
-
-
-def paid(usage: Usage) -> str:
-    """A cost in words, and how much of it nobody stated."""
-    if usage.cost_usd is None:
-        return "unknown"
-    guessed = f", of which {usage.uncertain_usd:.6f} is the most that failed tries can have cost"
-    return f"{usage.cost_usd:.6f} USD" + (guessed if usage.uncertain_usd else "")
-
-
-def show_outcome(episode: Episode, pool: Pool, console: Console) -> None:
-    """The answer and what it took."""
-    how = next((e.how for e in episode.events if isinstance(e, Decided)), "")
-    answer = episode.answer if episode.answer is not None else "none"
-    console.print(Panel(escape(answer), title=f"answer ({how})", border_style="green"))
-    table = Table.grid(padding=(0, 2))
-    usage = episode.usage
-    table.add_row("cost", paid(usage))
-    table.add_row("tokens", f"{usage.prompt_tokens} in, {usage.completion_tokens} out, {usage.calls} calls")
-    table.add_row("time", f"{episode.latency_s:.2f} s" + (" (simulated)" if pool.simulated else ""))
-    for failure in episode.failures:
-        tries = f" ({failure.attempts} tries)" if failure.attempts > 1 else ""
-        table.add_row("[red]failure[/]", escape(f"{failure.kind}: {failure.reason}{tries}"))
-    console.print(table)
-    if pool.simulated:
-        console.print("[yellow]Simulated pool: nobody was asked. Configure a live one as template.env shows.[/]")

@@ -60,7 +60,7 @@ def _open(path: Path | None, console: Console) -> ResponseStore | None:
     """The cache, or None, said on the console, when there is none yet: looking must not create one."""
     path = path or cache_folder() / RESPONSES
     if path.exists():
-        return ResponseStore(path)
+        return ResponseStore(path, days=None)  # what is too old is shown, too
     console.print(f"There is no response cache yet at {escape(str(path))}.")
     return None
 

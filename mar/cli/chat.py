@@ -18,15 +18,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from mar.cli.ask import AllowOption, DenyOption, PoolOption, chosen_pool
+from mar.cli.ask import chosen_pool
+from mar.cli.options import AllowOption, DenyOption, ExtendOption, PoolOption, PromptsOption
 from mar.errors import ConfigError, MarError
 from mar.terminal import Terminal
 from mar.types import CallAnswered, Episode, Query, Turn
 
 if TYPE_CHECKING:
     from mar.controllers.embeddings import MiniLM
-    from mar.controllers.gmt import GmtRouter, InteractionStore
+    from mar.controllers.gmt import GmtRouter, Interactions
     from mar.pool.pool import Pool
+    from mar.runtime.prompts import PromptLibrary
 
 GMT, BLANK = "gmt", "blank"
 SIMULATED = (
@@ -54,7 +56,11 @@ def chat_command(
     allow: AllowOption = None,
     deny: DenyOption = None,
     store: Annotated[
-        Path | None, typer.Option("--store", help="File of interactions. Default: in the cache folder.")
+        str | None,
+        typer.Option(
+            "--store",
+            help="Of interactions: a file, or a gateway's postgresql://... Default: a file in the cache folder.",
+        ),
     ] = None,
     margin: Annotated[
         float | None,
@@ -68,10 +74,13 @@ def chat_command(
             "--explore", help="ucb: also try LLMs that you seldom rated. none: only the one that leads so far."
         ),
     ] = "ucb",
+    prompts: PromptsOption = None,
+    extend: ExtendOption = None,
     forget: Annotated[bool, typer.Option("--forget", help="Delete everything kept under this name, and end.")] = False,
 ) -> None:
     """Chat with the LLM that you will like best; every rating moves the next choice."""
-    from mar.controllers.gmt import InteractionStore, default_store_path
+    from mar.controllers.gmt import default_store_path
+    from mar.runtime.prompts import PromptLibrary
 
     user = user.strip()
     if not user:
@@ -81,18 +90,26 @@ def chat_command(
         _forget(user, store, console)
         return
     chosen = chosen_pool(pool, allow, deny)
-    kept = InteractionStore(store or default_store_path(simulated=chosen.simulated))
+    kept = _kept(store or str(default_store_path(simulated=chosen.simulated)), simulated=chosen.simulated)
     try:
         if margin is not None:
             kept.set_margin(user, margin)
         talking = _router(router, kept)
         talking.exploration = explore
-        _Chat(user, talking, chosen, kept, console).run()
+        _Chat(user, talking, chosen, kept, PromptLibrary.load(prompts), console).run()
     finally:
         kept.close()
 
 
-def _router(name: str, store: InteractionStore) -> GmtRouter:
+def _kept(place: str, *, simulated: bool) -> Interactions:
+    """What is kept at an address, open."""
+    from mar.controllers.gmt import InteractionStore
+    from mar.serving.store.places import interactions
+
+    return interactions(place, simulated=simulated) or InteractionStore(Path(place))
+
+
+def _router(name: str, store: Interactions) -> GmtRouter:
     """The router of that name. Where a person types, what an answer takes is loaded while they do."""
     from mar.controllers.embeddings import CachedEncoder, MiniLM
     from mar.controllers.gmt import GmtRouter
@@ -113,18 +130,21 @@ def _load_ahead(encoder: MiniLM) -> None:
     encoder.load()
 
 
-def _forget(user: str, store: Path | None, console: Console) -> None:
+def _forget(user: str, store: str | None, console: Console) -> None:
     """Delete a user's data in the given store, else in both default ones."""
-    from mar.controllers.gmt import InteractionStore, default_store_path
+    from mar.controllers.gmt import default_store_path
 
-    default = (default_store_path(), default_store_path(simulated=True))
-    found = [path for path in (default if store is None else (store,)) if path.is_file()]
-    for path in found:
-        kept = InteractionStore(path)
+    found = False
+    for simulated in (False, True):
+        place = store or str(default_store_path(simulated=simulated))
+        if "://" not in place and (not Path(place).is_file() or (simulated and store is not None)):
+            continue  # a file is one store, whoever answered
+        found, kept = True, _kept(place, simulated=simulated)
         try:
-            console.print(f"{kept.forget(user)} interactions of {user} deleted from {path.name}", markup=False)
+            count = kept.forget(user)
         finally:
             kept.close()
+        console.print(f"{count} interactions of {user} deleted from {kept.name}", markup=False)
     if not found:
         console.print(f"nothing is kept of {user}, nor of anybody else", markup=False)
 
@@ -132,8 +152,17 @@ def _forget(user: str, store: Path | None, console: Console) -> None:
 class _Chat:
     """One person at a terminal."""
 
-    def __init__(self, user: str, router: GmtRouter, pool: Pool, store: InteractionStore, console: Console) -> None:
+    def __init__(
+        self,
+        user: str,
+        router: GmtRouter,
+        pool: Pool,
+        store: Interactions,
+        prompts: PromptLibrary,
+        console: Console,
+    ) -> None:
         self.user, self.router, self.pool, self.store, self.console = user, router, pool, store, console
+        self.prompts = prompts
         self._begin()
 
     def _begin(self) -> None:
@@ -218,8 +247,8 @@ class _Chat:
         query = Query(
             text=text, id=identity, history=self.history, user_id=self.user, conversation_id=self.conversation
         )
-        planned = api.plan(query, self.router, self.pool)
-        episode = api.run(query, Constant(planned.intent, name=self.router.name), self.pool)
+        planned = api.plan(query, self.router, self.pool, prompts=self.prompts)
+        episode = api.run(query, Constant(planned.intent, name=self.router.name), self.pool, prompts=self.prompts)
         model = planned.notes["model"]
         self._begin_if_forgotten()  # while the answer was written
         interaction = self.store.record(

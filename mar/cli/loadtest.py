@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mar.cli.options import ExtendOption, PromptsOption
 from mar.cli.script import finite
 from mar.errors import ConfigError, LimitReached
 from mar.terminal import Terminal
@@ -30,9 +31,10 @@ def loadtest_command(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to test (may be repeated): a packaged controller or a checkpoint, single:MODEL, best-single, or "
-            "a rule: least-loaded, shortest-expected-delay, power-of-two, cheapest-feasible, best-feasible, "
-            f"marginal-value. CONTROLLER+RULE: its plans, the rule's models. Default: {', '.join(DEFAULT_POLICIES)}."
+            help="What to test (may be repeated): a packaged controller, a checkpoint, module:Class, single:MODEL, "
+            "best-single, or a rule: least-loaded, shortest-expected-delay, power-of-two, cheapest-feasible, "
+            "best-feasible, marginal-value. CONTROLLER+RULE: its plans, the rule's models. "
+            f"Default: {', '.join(DEFAULT_POLICIES)}."
         ),
     ] = None,
     rate: Annotated[
@@ -55,6 +57,8 @@ def loadtest_command(
     max_cost: Annotated[
         float | None, typer.Option(min=0.0, callback=finite, help="USD that the test may cost on a live pool.")
     ] = None,
+    prompts: PromptsOption = None,
+    extend: ExtendOption = None,
     seed: Annotated[int, typer.Option(help="Of arrivals and items.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for tables, requests.csv and plots.")] = Path("runs/loadtest"),
 ) -> None:
@@ -79,6 +83,7 @@ def loadtest_command(
         most=most_in_flight,
         data=data,
         max_cost=max_cost,
+        prompts=prompts,
         seed=seed,
         out=out,
     ).start()
@@ -100,11 +105,13 @@ class _Run:
         most: int,
         data: Path | None,
         max_cost: float | None,
+        prompts: Path | None,
         seed: int,
         out: Path,
     ) -> None:
         from mar.evaluation.qualities import PILOT
         from mar.learning.progress import Progress
+        from mar.runtime import PromptLibrary
         from mar.tasks.registry import load_task
         from mar.tasks.task import subset
 
@@ -115,13 +122,14 @@ class _Run:
         self.items: list[Any] = list(subset(self.task, "test", n, seed).items)
         self.pilot: list[Any] = list(subset(self.task, "train", PILOT, seed).items)
         self.progress = Progress()
+        self.prompts = PromptLibrary.load(prompts)
 
     def start(self) -> None:
         from mar import clock
         from mar.learning.rundir import held
         from mar.pool.choose import configured_pool
 
-        live = configured_pool(self.pool)
+        live = configured_pool(self.pool, cache=True)
         with held(self.out):  # before anything is paid: whether it can be written, and that nobody else writes there
             try:
                 results, fence = clock.run(self._main, virtual=live is None or live.virtual_time)
@@ -145,6 +153,7 @@ class _Run:
             pool=self.pool,
             progress=self.progress,
             encoder=encoder_of(None),
+            prompts=self.prompts,
             max_cost=self.max_cost,
             spending=self.out / SPENDING,
         )
@@ -192,7 +201,9 @@ class _Run:
             controller: Controller = single(model, self.task.domain)
             name = f"{name} ({model})" if planner == "best-single" else name
         else:
-            controller = api.load_controller(Path(planner) if Path(planner).is_file() else planner, pool=pool)
+            controller = api.load_controller(
+                Path(planner) if Path(planner).is_file() else planner, pool=pool, prompts=self.prompts
+            )
         if models:
             controller = ByRule(controller, rule(models, space.cards, qualities), name=name)
         return name, controller

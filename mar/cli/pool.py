@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mar.pool.cards import ModelCard
-from mar.pool.settings import PoolConfig, find_pool_config
+from mar.pool.settings import PoolConfig, pool_config
 from mar.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def pool_command(
 ) -> None:
     """Show the models of the pool: prices, limits, endpoints, keys, health; exit status 1: not all of them answer."""
     console = Terminal()
-    config = find_pool_config(pool, env_file=env_file)
+    config = pool_config(pool, env_file=env_file)
     if config is None:
         _show_simulated(console)
         return

@@ -18,7 +18,7 @@ def report_command(
     ] = Path("report.html"),
 ) -> None:
     """Write one self-contained HTML page about runs: accuracy, cost, behaviour, and episodes in full."""
-    from mar.evaluation.report import write_report  # slow to import, and no other command needs it
+    from mar.evaluation.report.page import write_report  # slow to import, and no other command needs it
 
     page, *pictures = write_report(runs, out)
     beside = f" and {len(pictures)} figures in {escape(str(out.with_suffix('')))}" if pictures else ""

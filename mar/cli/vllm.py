@@ -28,6 +28,9 @@ from mar.terminal import Terminal
 
 vllm_app = typer.Typer(help="Start, show and stop vLLM servers on this machine.", no_args_is_help=True)
 
+RayOption = Annotated[
+    str | None, typer.Option("--ray", help="A Ray cluster (host:port or auto) that chooses nodes by their free GPUs.")
+]
 StateOption = Annotated[Path, typer.Option("--state", help="Folder of logs, process ids and addresses.")]
 DEFAULT_STATE = Path("logs/vllm")  # where pools look for addresses
 ONLY_HELP = "Only this model; may be given several times."
@@ -46,10 +49,19 @@ def serve_command(
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.0, callback=finite, help="Seconds until all must be ready.")
     ] = 900.0,
+    ray: RayOption = None,
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Start all servers of a pool file at once and wait until they are ready. Those that run are left alone."""
     console = Terminal()
+    if ray is not None:
+        from mar.execution.ray_servers import start_on_ray
+
+        there = server_specs(pool, device=_device(device), host="0.0.0.0", only=only or ())
+        with _progress(console) as watch:
+            start_on_ray(ray, there, State(state), key=_key(api_key), timeout_s=timeout, watch=watch)
+        console.print(f"Addresses: {escape(str(state / 'model_base_urls.json'))}; stop them with mar vllm stop --ray")
+        return
     specs = server_specs(pool, device=_device(device), host=host, only=only or ())
     with _progress(console) as watch:
         started = start(specs, State(state), key=_key(api_key), timeout_s=timeout, watch=watch)
@@ -60,10 +72,18 @@ def serve_command(
 
 @vllm_app.command("stop")
 def stop_command(
-    only: Annotated[list[str] | None, typer.Option("--only", help=ONLY_HELP)] = None, state: StateOption = DEFAULT_STATE
+    only: Annotated[list[str] | None, typer.Option("--only", help=ONLY_HELP)] = None,
+    ray: RayOption = None,
+    state: StateOption = DEFAULT_STATE,
 ) -> None:
-    """Stop the servers that were started here, and nothing else."""
+    """Stop the servers that were started here, or on a cluster, and nothing else."""
     console = Terminal()
+    if ray is not None:
+        from mar.execution.ray_servers import stop_on_ray
+
+        for name in stop_on_ray(ray, State(state), only=only or ()):
+            console.print(f"{escape(name)}: stopped")
+        return
     stopped = stop(State(state), only=only or (), watch=Watch(say=lambda line: console.print(escape(line))))
     if not stopped:
         console.print("No server that was started here runs.")

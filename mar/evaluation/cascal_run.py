@@ -154,7 +154,7 @@ def run_cascal(
 def _run(options: CascalOptions, pool: Pool | None, encoder: Encoder | None, progress: Progress) -> Path:
     folder = options.folder()
     same_arguments(folder, options.identity())
-    live = pool or configured_pool(options.pool)
+    live = pool or configured_pool(options.pool, cache=True)
     run = Pipeline(
         folder,
         options.settings(simulated=live is None),

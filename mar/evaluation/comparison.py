@@ -83,7 +83,7 @@ class Comparison(Generic[ItemT]):
         if self.cache is None or not isinstance(model, SimulatedModel):  # paid answers have a cache of their own
             return None
         plans = [job.how for job in jobs if isinstance(job.how, Plan)]
-        if len(plans) < len(jobs):  # a policy has no content that could be compared
+        if len(plans) < len(jobs) or runtime.prompts.uses_tools:  # these have no content that could be compared
             return None
         content = {
             "code": code_fingerprint(),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic
 
@@ -31,13 +30,14 @@ from mar.errors import ConfigError
 from mar.evaluation.comparison import Comparison
 from mar.evaluation.forecast import forecast
 from mar.evaluation.options import IMAGINATION, PRICE, RunOptions
-from mar.evaluation.plots import plot_curves, plot_trade_off
 from mar.evaluation.recorded_task import RecordedTask
-from mar.evaluation.results import Row, as_markdown, as_table, oracle
+from mar.evaluation.results import Row, oracle
+from mar.evaluation.run_checks import check_options
+from mar.evaluation.run_report import Found, label_of, priced, show_found, write_found
 from mar.evaluation.sequential_run import SequentialRun
-from mar.evaluation.session import SPENDING, Session
+from mar.evaluation.session import SPENDING, Kit, Session, Spread
 from mar.evaluation.telemetry_csv import Tested, write_telemetry
-from mar.files import write_atomically
+from mar.execution import Executor, executor
 from mar.learning.arrivals import sweep
 from mar.learning.imagined import ImaginedTrainer
 from mar.learning.progress import Progress
@@ -47,9 +47,15 @@ from mar.learning.rundir import RunDir, held
 from mar.learning.settings import TrainResult, TrainSettings
 from mar.pool.choose import configured_pool, empty_pool, recorded_table
 from mar.pool.pool import Pool
-from mar.runtime import PromptLibrary, RunIdentity, write_episodes
+from mar.runtime import (
+    PUBLISHED_MODES,
+    NoLookup,
+    RunIdentity,
+    WikipediaLookup,
+    write_episodes,
+)
+from mar.runtime.modes import known_mode
 from mar.tasks.task import ItemT, Task, subset
-from mar.terminal import Terminal
 
 CURVE = (0.1, 10.0)  # factors on the cost_rate at which the same controller is tested again
 PILOT = 64  # random plans whose median cost sets an automatic cost_rate
@@ -63,14 +69,16 @@ class Experiment(Generic[ItemT]):
         self, *, task: Task[ItemT], pool: Pool | None, options: RunOptions, progress: Progress, encoder: Encoder
     ) -> None:
         self.task, self.pool = task, pool  # None: a simulated one, which is made when the run begins
+        self.workers: Executor | None = None  # that run episodes; None: this process does
         self.options, self.progress, self.encoder = options, progress, encoder
         o = options
         self.train_items = subset(self.task, "train", _least(o.train_limit, o.limit), o.seed).items
         self.validation_items = subset(self.task, "validation", o.limit, o.seed).items
         self.test_items = subset(self.task, "test", _least(o.test_limit, o.limit), o.seed).items
-        self.prompts = PromptLibrary.load()
-        if o.prompt_file is not None:
-            self.prompts = self.prompts.with_decider(o.prompt_file)
+        self.kit = Kit(prompts=o.prompts, decider=o.prompt_file, tools=o.tools)
+        self.prompts, self.tools = self.kit.library(), self.kit.toolkit()
+        self.prompts.require_domain(task.domain, f"task {task.name}")
+        self.prompts.require_domain(o.domain or task.domain, "--domain")
         self.arrivals = sweep(o)  # the first is everybody's, the others only the controller's
         self.controllers: Sequence[str] = o.controllers
         self.loaded: Loaded | None = None
@@ -98,6 +106,13 @@ class Experiment(Generic[ItemT]):
         return PlanOptions(decision=o.decision, rounds=o.num_rounds, domain=domain)
 
     @property
+    def modes(self) -> tuple[str, ...]:
+        """What plans may be made of: the modes asked for, else what the checkpoint learned, else the published ones."""
+        named = tuple(known_mode(name) for name in self.options.modes)
+        learned = None if self.loaded is None else self.loaded.router.modes
+        return named or learned or PUBLISHED_MODES
+
+    @property
     def pilot_items(self) -> Sequence[ItemT]:
         """Items of the pilot that sets an automatic cost_rate; none when the rate is given."""
         return (self.train_items or self.test_items)[:PILOT] if self.options.cost_rate == "auto" else ()
@@ -114,18 +129,21 @@ class Experiment(Generic[ItemT]):
             progress=self.progress,
             encoder=self.encoder,
             prompts=self.prompts,
+            tools=self.tools,
             effects=o.effects,
             max_cost=o.max_cost,
             spending=run.path / SPENDING,
             request_timeout_s=o.request_timeout,
             concurrency=None if self.arrivals else o.concurrency,
+            lookup=WikipediaLookup() if o.lookup else NoLookup(),
+            spread=None if self.workers is None else Spread(executor=self.workers, pool=o.pool, kit=self.kit),
         )
         async with session.open() as rollouts:
             return await self._train_and_test(run, rollouts, rollouts.runtime.pool)
 
     async def _train_and_test(self, run: RunDir, rollouts: Rollouts[ItemT], pool: Pool) -> dict[str, Any]:
         o = self.options
-        space = PlanSpace.of(pool, self.prompts, max_agents=o.max_agent)
+        space = PlanSpace.of(pool, self.prompts, max_agents=o.max_agent, modes=self.modes)
         cost_rate = await self._cost_rate(run, rollouts, space)
         comparison = Comparison(
             rollouts=rollouts,
@@ -143,18 +161,24 @@ class Experiment(Generic[ItemT]):
             router = self._router(space, cost_rate)
             trained = await self._train(router, space, rollouts, run, cost_rate)
             notes |= self._trained(trained)
+            learned = trained.steps > 0 or self.loaded is not None
+            if not learned:
+                router.name = f"{router.name}, untrained"
             found, outcomes = await self._test(router, comparison, cost_rate)
-            rows += [*found, *await self._packaged(comparison, cost_rate)]
-            swept += [(comparison.arrivals, outcomes), *await self._sweep(router, comparison, rows)]
+            swept += [(comparison.arrivals, outcomes), *await self._sweep(router, comparison, found)]
+            rows += [*_told(found, learned=learned), *await self._packaged(comparison, cost_rate)]
         if "sequential" in self.controllers:
             part = self._sequential(run, comparison, cost_rate)
-            sequential = self.sequential
+            sequential, learned = self.sequential, True
             if sequential is None:
-                learned = await part.learn([*self.train_items, *self.validation_items] if o.epochs else [])
-                notes["sequential"], sequential = f"learned from {learned.note}", learned.controller
-            found, outcomes = await part.test(sequential, comparison, self._factors(cost_rate))
-            rows += found
-            swept += [(comparison.arrivals, outcomes), *await self._sweep(sequential, comparison, rows)]
+                found = await part.learn([*self.train_items, *self.validation_items] if o.epochs else [])
+                notes["sequential"], sequential = f"learned from {found.note}", found.controller
+                learned = found.calls > 0
+            if not learned:
+                sequential.name = f"{sequential.name}, from cards"
+            tested, outcomes = await part.test(sequential, comparison, self._factors(cost_rate))
+            swept += [(comparison.arrivals, outcomes), *await self._sweep(sequential, comparison, tested)]
+            rows += _told(tested, learned=learned)
         rows += await self._baselines(comparison, cost_rate)
         self._keep(run, swept)
         return self._report(run, rows, notes, rollouts, cost_rate)
@@ -245,6 +269,7 @@ class Experiment(Generic[ItemT]):
             "pool": rollouts.runtime.pool.kind,
             "items": str(len(self.train_items)),
             "seed": str(o.seed),
+            "updates": str(result.steps),
         }
         for path in filter(None, (run.path / "checkpoint.safetensors", o.save_checkpoint)):
             save_router(path, router, space, trained_on=trained_on, simulated=rollouts.runtime.pool.simulated)
@@ -262,13 +287,13 @@ class Experiment(Generic[ItemT]):
         for factor in self._factors(cost_rate) if router.settings.price_conditioned else ():
             router.cost_rate = cost_rate * factor
             curve, _ = await comparison.run(router, group="learned")
-            rows.append(Row(name=f"MasRouter, cost_rate x {factor:g}", group="learned", results=curve.results))
+            rows.append(Row(name=f"{row.name}, cost_rate x {factor:g}", group=row.group, results=curve.results))
         router.cost_rate = cost_rate
         return rows, outcomes
 
     async def _baselines(self, comparison: Comparison[ItemT], cost_rate: float) -> list[Row]:
         fixed = await comparison.baselines(cost_rate) if self.options.baselines else []
-        named = [r for r in fixed if r.group in {"single LLM", "fixed mode"}]
+        named = [r for r in fixed if r.group in {"single LLM", "fixed mode"} and r.n]
         return [*fixed, *([oracle(named, cost_rate)] if named else [])]
 
     async def _packaged(self, comparison: Comparison[ItemT], cost_rate: float) -> list[Row]:
@@ -290,7 +315,7 @@ class Experiment(Generic[ItemT]):
         found.router.cost_rate = cost_rate
         row, _ = await comparison.run(found.router, group="learned", cached=True)
         name = f"MasRouter, packaged ({found.header.trained_on['items']} training items)"
-        return [Row(name=name, group=row.group, results=row.results)]
+        return [Row(name=name, group="packaged", results=row.results)]
 
     # What is written down -------------------------------------------------------------------------------------
 
@@ -309,45 +334,32 @@ class Experiment(Generic[ItemT]):
     def _report(
         self, run: RunDir, rows: list[Row], learned: Mapping[str, str], rollouts: Rollouts[ItemT], cost_rate: float
     ) -> dict[str, Any]:
-        pool, ledger = rollouts.runtime.pool, rollouts.runtime.ledger
-        label = {"simulated": " (simulated pool)", "replay": " (recorded answers)"}.get(pool.kind, "")
-        if pool.simulated and self.options.effects != 1:
-            label = f" (simulated pool, peer and role effects x {self.options.effects:g})"
-        draws = f" x {self.options.test_draws} draws" if self.options.test_draws > 1 else ""
-        title = f"{self.task.name}, {len(self.test_items)} test items{draws}{label}"
+        pool, draws = rollouts.runtime.pool, self.options.test_draws
         notes = {
             **self.task.notes,
             "pool": f"{pool.kind}, {len(pool.cards)} models",
-            "cost_rate": self._priced(pool, cost_rate),
+            "cost_rate": priced(pool, cost_rate),
             **learned,
             "arrivals": ", ".join(a.name for a in self.arrivals) or "closed loop",
             "sandbox": str(rollouts.sandbox.fence),
         }
         if not pool.free:
-            notes["paid in this run"] = str(ledger.spent)
+            notes["paid in this run"] = str(rollouts.runtime.ledger.spent)
         if rollouts.limit_reached:
             notes["cut short"] = rollouts.limit_reached
-        caption = "; ".join(f"{k}: {v}" for k, v in notes.items())
-        results = {"title": title, "notes": notes, "cost_rate": cost_rate, "rows": [r.to_json(cost_rate) for r in rows]}
-        write_atomically(run.path / "results.json", json.dumps(results, indent=2, allow_nan=False))
-        items = {row.name: [asdict(r) for r in row.results] for row in rows}
-        write_atomically(run.path / "items.json", json.dumps(items, allow_nan=False))
-        write_atomically(run.path / "results.md", as_markdown(rows, cost_rate, title=title, caption=caption))
-        if self.options.result_file is not None:
-            write_atomically(self.options.result_file, json.dumps(results, indent=2, allow_nan=False))
-        metrics = run.metrics()
-        if any("loss" in m for m in metrics):
-            plot_curves(metrics, run.path / "curves.png", title=f"training on {self.task.name}{label}")
-        plot_trade_off(rows, run.path / "trade_off.png", title=title)
-        Terminal(width=None if sys.stdout.isatty() else 140).print(
-            as_table(rows, cost_rate, title=title, caption=caption)
+        if left_out := [row.name for row in rows if not row.n]:
+            notes["not run"] = ", ".join(left_out)
+        found = Found(
+            about=f"{self.task.name}, {len(self.test_items)} test items" + (f" x {draws} draws" if draws > 1 else ""),
+            label=label_of(pool, self.options.effects),
+            rows=[row for row in rows if row.n],
+            notes=notes,
+            cost_rate=cost_rate,
+            simulated=pool.simulated,
         )
+        results = write_found(run, found, self.options.result_file, task=self.task.name)
+        show_found(run, found)
         return results
-
-    @staticmethod
-    def _priced(pool: Pool, cost_rate: float) -> str:
-        unrecorded = pool.kind == "replay" and pool.without_price()
-        return "0: costs were not recorded, utility is accuracy" if unrecorded else f"{cost_rate:g} utility per USD"
 
 
 def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | None:
@@ -359,7 +371,7 @@ def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | N
     """
     table = recorded_table(options.pool)
     if table is None:
-        pool = configured_pool(options.pool)
+        pool = configured_pool(options.pool, cache=True)
     else:
         pool, task = table.pool(), RecordedTask(task, table)
         if options.cost_rate == "auto" and pool.without_price():
@@ -376,6 +388,7 @@ def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | N
             options,
             experiment.prompts,
             pool or empty_pool(options.pool),
+            modes=experiment.modes,
             train=experiment.train_items,
             validation=experiment.validation_items,
             test=experiment.test_items,
@@ -384,7 +397,9 @@ def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | N
         return None
     path = options.out or Path("runs") / f"{task.name}-seed{options.seed}"
     try:
-        with held(path):
+        with held(path), ExitStack() as stack:
+            if options.spread:
+                experiment.workers = stack.enter_context(executor(options, extend=options.extend, say=progress.say))
             run = RunDir.open(path, arguments=options.identity(), prompts=experiment.prompts.hash)
             progress.say(source)
             progress.say(f"run folder: {path}")
@@ -396,44 +411,9 @@ def run_experiment(task: Task[ItemT], options: RunOptions) -> dict[str, Any] | N
         raise
 
 
-def check_options(options: RunOptions, pool: Pool | None) -> None:
-    """Refuse what could only fail later, before anything is written or paid.
-
-    Args:
-        options: Of the run.
-        pool: The live or recorded pool; None for the simulated one, whose prices are all known.
-
-    Raises:
-        ConfigError: Names the option and what is expected.
-    """
-    if pool is not None and pool.kind == "replay":
-        _check_replay(options, pool)
-    elif pool is not None and options.cost_rate != 0 and (missing := pool.without_price()):
-        raise ConfigError(
-            f"--cost_rate is {options.cost_rate}, but no price is known for {', '.join(missing)}; "
-            "expected every price in the pool file, or --cost_rate 0"
-        )
-    for name in ("result_file", "train_telemetry_csv", "save_checkpoint"):
-        path: Path | None = getattr(options, name)
-        if path is not None and (path.is_dir() or any(p.exists() and not p.is_dir() for p in path.parents)):
-            raise ConfigError(f"--{name} is {path}, which cannot be a file")
-
-
-def _check_replay(options: RunOptions, pool: Pool) -> None:
-    """Refuse what nobody recorded, or what would show one recording as if it were several."""
-    if options.cost_rate not in (0, "auto") and (missing := pool.without_price()):
-        raise ConfigError(
-            f"--cost_rate is {options.cost_rate}, but the table has no cost of some answers of {', '.join(missing)}; "
-            "expected --cost_rate 0, or a table with all costs"
-        )
-    if options.test_draws > 1:
-        raise ConfigError(
-            f"--test_draws is {options.test_draws}; recorded answers are the same in every draw: expected 1"
-        )
-    if options.num_rounds not in (None, 1):
-        raise ConfigError(f"--num_rounds is {options.num_rounds}; a first round was recorded and no other: expected 1")
-    if options.arrival_rate is not None or options.arrival_rates:
-        raise ConfigError("recorded answers say nothing about load; expected no --arrival_rate")
+def _told(rows: Sequence[Row], *, learned: bool) -> list[Row]:
+    """Rows of a controller that has learned something, or that says it has not."""
+    return [row if learned else replace(row, group="untrained") for row in rows]
 
 
 def _least(*limits: int | None) -> int | None:

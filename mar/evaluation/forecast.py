@@ -30,13 +30,14 @@ def forecast(
     prompts: PromptLibrary,
     pool: Pool,
     *,
+    modes: tuple[str, ...],
     train: Sequence[ItemT],
     validation: Sequence[ItemT],
     test: Sequence[ItemT],
     pilot: int,
 ) -> None:
     """Print calls, tokens, dollars and time that a run is expected to take at the most."""
-    space = PlanSpace.of(pool, prompts, max_agents=options.max_agent)
+    space = PlanSpace.of(pool, prompts, max_agents=options.max_agent, modes=modes)
     drawn = [p.intent for p in RandomPlans(task.domain).plan([task.query(i) for i in (*train, *test)][:200], space)]
     prices = 1 if options.paper_faithful or options.cost_rate == 0 else 3
     figures = _Figures(runtime=Runtime(pool, prompts=prompts), options=options)

@@ -9,16 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from mar.controllers.masrouter import Fixes
 from mar.errors import ConfigError
+from mar.execution import Workers
+from mar.execution.options import PLACES
+from mar.extensions import use
 from mar.learning.arrivals import Pattern
 from mar.tasks.registry import TASKS
 from mar.types import Decision, Domain
 
 OTHER_NAMES = {"dataset_json": "dataset_path", "data": "dataset_root"}
 """Further names of options, known from other runners of these benchmarks."""
+PROMPTS = "folder of roles and prompts beside, or in the place of, those of mar (docs/extending.md)"
+EXTEND = "Python files or modules of your own to import, for what they register (docs/extending.md)"
 DECISION_METHODS: dict[str, Decision] = {"FinalRefer": "final", "Vote": "vote", "Last": "last"}
 
 
@@ -40,10 +45,8 @@ PRICE = "price"  # a policy that knows the price of money
 SWITCHES = (*Fixes.model_fields, IMAGINATION, PRICE)
 
 
-class RunOptions(BaseModel):
+class RunOptions(Workers):
     """Options of a benchmark run. Each field's description is its help text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     # Data
     dataset_json: Path | None = Field(default=None, description="file with the benchmark's rows (JSON or JSONL)")
@@ -65,6 +68,7 @@ class RunOptions(BaseModel):
     effects: float = Field(
         default=1.0, gt=0, description="simulated pool: factor on its peer, role and feedback effects"
     )
+    lookup: bool = Field(default=False, description="let roles that look things up ask Wikipedia (live pools)")
     request_timeout: float | None = Field(
         default=None, gt=0, description="seconds for a model call; default: the model card's"
     )
@@ -80,6 +84,14 @@ class RunOptions(BaseModel):
         default="FinalRefer", description="how an answer is settled"
     )
     prompt_file: Path | None = Field(default=None, description="file that replaces the decider's prompt")
+    prompts: Path | None = Field(default=None, description=PROMPTS)
+    extend: tuple[str, ...] = Field(default=(), description=EXTEND)
+    modes: tuple[str, ...] = Field(
+        default=(),
+        description="collaboration modes to choose from, by name or module:name; default: the checkpoint's, else the "
+        "published six",
+    )
+    tools: Path | None = Field(default=None, description="file of tools that roles may call (docs/tools.md)")
     checkpoint: Path | None = Field(
         default=None, description="controller to start from (with --epochs 0: to test), which is then the only one"
     )
@@ -145,8 +157,8 @@ class RunOptions(BaseModel):
         return DECISION_METHODS[self.decision_method]
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for a run to be resumed: everything but where results go and what it may cost."""
-        free = {"out", "result_file", "train_telemetry_csv", "save_checkpoint", "dry_run", "max_cost"}
+        """What must be equal for a run to be resumed: everything but where work is done, where results go, its cost."""
+        free = {*PLACES, "out", "result_file", "train_telemetry_csv", "save_checkpoint", "dry_run", "max_cost"}
         return self.model_dump(mode="json", exclude=free)
 
 
@@ -193,6 +205,8 @@ def parse_options(
             kind = {"choices": choices}
         parser.add_argument(*spellings, dest=name, default=default, help=field.description, **kind)
     values = vars(parser.parse_args(argv))
+    for place in values.get("extend", ()):
+        use(place)
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -23,6 +23,7 @@ from mar.types import CallAnswered, Episode, PassedThrough
 
 COLOURS = {
     "learned": "#1b6ca8",
+    "packaged": "#5f9fcc",
     "single LLM": "#c05b00",
     "fixed mode": "#5f8a1f",
     "random": "#777777",

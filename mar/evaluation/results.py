@@ -58,7 +58,7 @@ class Row:
     """One controller's results on a test set. Its figures are about the items that were run."""
 
     name: str
-    group: str  # "learned", "single LLM", "fixed mode", "random", "oracle", "simple"
+    group: str  # "learned", "untrained", "packaged", "single LLM", "fixed mode", "random", "oracle", "simple"
     results: tuple[ItemResult, ...]
 
     @property

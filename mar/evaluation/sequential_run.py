@@ -86,6 +86,6 @@ class SequentialRun(Generic[ItemT]):
         for factor in factors:
             controller.cost_rate = self.cost_rate * factor
             curve, _ = await comparison.run(controller, group="learned")
-            rows.append(Row(name=f"{controller.name}, cost_rate x {factor:g}", group="learned", results=curve.results))
+            rows.append(Row(name=f"{controller.name}, cost_rate x {factor:g}", group=row.group, results=curve.results))
         controller.cost_rate = self.cost_rate
         return rows, outcomes

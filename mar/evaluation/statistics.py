@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from mar.errors import ConfigError
 
 Z95 = 1.959963984540054  # two-sided 95% quantile of the normal distribution
@@ -30,8 +28,13 @@ class Interval:
 UNDEFINED = Interval(mean=math.nan, low=math.nan, high=math.nan)
 
 
-def wilson(successes: int, n: int) -> Interval:
-    """A share with Wilson's score interval (Wilson 1927)."""
+def wilson(successes: float, n: int) -> Interval:
+    """A share with Wilson's score interval (Wilson 1927).
+
+    Args:
+        successes: How many; of grades from 0 to 1 their sum, whose interval is then wider than it need be.
+        n: Of how many.
+    """
     if n == 0:
         return UNDEFINED
     p, z2 = successes / n, Z95**2
@@ -43,6 +46,8 @@ def wilson(successes: int, n: int) -> Interval:
 
 def bootstrap_mean(values: Sequence[float], *, seed: int = 0, draws: int = 2000) -> Interval:
     """A mean with its percentile bootstrap interval."""
+    import numpy as np  # a gateway's page needs intervals only
+
     x = np.asarray(values, dtype=np.float64)
     if x.size == 0:
         return UNDEFINED
@@ -65,6 +70,8 @@ def paired_bootstrap(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]],
     """
     if (shapes := [[len(row) for row in values] for values in (a, b)])[0] != shapes[1]:
         raise ConfigError(f"paired values have {shapes[0]} and {shapes[1]} items by seed; expected the same")
+    import numpy as np
+
     difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     if difference.size == 0:
         return UNDEFINED
@@ -108,6 +115,8 @@ def calibration_error(stated: Sequence[float], right: Sequence[bool], *, bins: i
     """
     if not len(stated):
         return math.nan
+    import numpy as np
+
     p = np.asarray(stated, dtype=np.float64)
     bin_of = np.minimum((p * bins).astype(np.int64), bins - 1)
     return float(np.abs(np.bincount(bin_of, p - np.asarray(right, dtype=np.float64), bins)).sum() / len(p))

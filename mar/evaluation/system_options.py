@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mar.controllers.system_aware.controller import Variant
 from mar.errors import ConfigError
-from mar.evaluation.options import parse_options
+from mar.evaluation.options import EXTEND, PROMPTS, parse_options
 from mar.learning.arrivals import PATTERNS, Pattern, sweep
 from mar.learning.system_aware.settings import (
     LONG,
@@ -42,6 +42,8 @@ class SystemOptions(BaseModel):
     split_ratio: float | None = Field(default=None, description="share of all items that trains; the others test")
     role_domain: Domain | None = Field(default=None, description="domain whose roles are used; default: the task's")
     prompt_file: Path | None = Field(default=None, description="file that replaces the decider's prompt")
+    prompts: Path | None = Field(default=None, description=PROMPTS)
+    extend: tuple[str, ...] = Field(default=(), description=EXTEND)
     limit: int | None = Field(default=None, gt=0, description="at most so many items of every split")
     # Pool
     pool: str = Field(default="simulated-vllm", description="auto, simulated, simulated-vllm, or a pool file")

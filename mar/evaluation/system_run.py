@@ -48,7 +48,7 @@ class SystemRun:
         self.test = subset(task, "test", o.limit, o.seed).items
         if not self.items:
             raise ConfigError(f"split {o.split} of {task.name} has no items to train on")
-        prompts = PromptLibrary.load()
+        prompts = PromptLibrary.load(o.prompts)
         self.prompts = prompts if o.prompt_file is None else prompts.with_decider(o.prompt_file)
         everything = {task.query(i).id: i for i in (*self.items, *self.validation, *self.test)}
         self.folder = o.out or Path("runs") / o.name

@@ -11,7 +11,8 @@ table 2: 4.6 to 8.0 points on MBPP) and loses without any report (Huang et al. 2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -106,17 +107,16 @@ class Rules:
 class Worlds:
     """Draws of what is unseen of some questions, W in all."""
 
-    level: Tensor  # log-odds of knowing, of each model alone, (W, M)
+    level: Tensor  # log-odds of knowing, of each model alone, (M, W)
     popular: Tensor  # probability of the popular mistake where the answer is not known, (W,)
     turned: Tensor  # whether the popular mistake is what counts as right, (W,)
     passing: Tensor  # probability that a wrong program passes, (W,)
     choices: Tensor  # answers that there are to choose from, (W,)
-    luck: Tensor  # uniform draws, (W, rounds + 1, agents, DRAWS); those of the last round are the decider's
+    luck: Tensor  # uniform draws, (rounds + 1, agents, DRAWS, W); those of the last round are the decider's
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Messages, of all agents (N, agents) or of one (N,)."""
+class Said(NamedTuple):
+    """What one agent said, each of a shape that broadcasts to (Q, P, S)."""
 
     answer: Tensor
     knew: Tensor
@@ -124,53 +124,57 @@ class Said:
     passed: Tensor  # whether it is a program that passes the shown tests
     tokens: Tensor
 
-    @classmethod
-    def nothing(cls, n: int, agents: int) -> Said:
-        """Before anybody has spoken."""
-        none = torch.zeros(n, agents, dtype=torch.bool)
-        return cls(torch.full((n, agents), SILENT), none, torch.zeros(n, agents), none.clone(), torch.zeros(n, agents))
-
-    @property
-    def columns(self) -> tuple[Tensor, ...]:
-        """All of it."""
-        return self.answer, self.knew, self.luck, self.passed, self.tokens
-
-    def copy(self) -> Said:
-        """As it stands now."""
-        return Said(*(column.clone() for column in self.columns))
-
-    def of(self, agent: int) -> Said:
-        """One agent's."""
-        return Said(*(column[:, agent] for column in self.columns))
-
     def where(self, so: Tensor, other: Said) -> Said:
-        """These where it is so, else the others."""
-        return Said(*(torch.where(so, a, b) for a, b in zip(self.columns, other.columns, strict=True)))
+        """This where it is so, else the other."""
+        return Said(*(torch.where(so, a, b) for a, b in zip(self, other, strict=True)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+NOTHING = Said(  # before anybody has spoken
+    torch.tensor(SILENT), torch.tensor(False), torch.tensor(0.0), torch.tensor(False), torch.tensor(0.0)
+)
+
+
 class Heard:
-    """What an agent reads: messages of others of the round before and of this one, (N, 2 * agents), and its own."""
+    """What an agent reads: messages of others, each where it is read, and its own of the round before.
 
-    read: Tensor  # which of them
-    answer: Tensor
-    passed: Tensor
-    tokens: Tensor
-    own: Said  # what it said in the round before, (N,)
-    reads_own: Tensor  # (N,)
+    Args:
+        messages: Of others, in their order, each with where it is read (Q, P, 1).
+        own: What it said in the round before.
+        reads_own: Where it reads that, (Q, P, 1).
+    """
+
+    def __init__(self, messages: Sequence[tuple[Tensor, Said]], own: Said, reads_own: Tensor) -> None:
+        self.messages, self.own, self.reads_own = messages, own, reads_own
+        self.any = _sum([read for read, _ in messages]) > 0
+        self.wrong = [read & (said.answer > RIGHT) for read, said in messages]
+        self.n_wrong = _sum(self.wrong)
+        self.n_right = _sum([read & (said.answer == RIGHT) for read, said in messages])
+        self.tokens = _sum([read * said.tokens for read, said in messages])
+
+    def mistake(self, luck: Tensor) -> Tensor:
+        """One of the wrong answers that are read, by a uniform draw; nothing where there is none."""
+        nth, seen = (luck * self.n_wrong).floor() + 1, torch.zeros(())
+        found = NOTHING.answer
+        for so, (_, said) in zip(self.wrong, self.messages, strict=True):
+            seen = seen + so
+            found = torch.where(so & (seen == nth), said.answer, found)
+        return found
 
     @property
-    def wrong(self) -> Tensor:
-        """Which messages are wrong."""
-        return self.read & (self.answer > RIGHT)
-
-    def last(self, so: Tensor) -> Tensor:
-        """Whether it is so of the last message that is read, (N,)."""
-        return (self.read & so).gather(1, _last(self.read))[:, 0]
+    def passing(self) -> tuple[Tensor, Said]:
+        """Whether a message that is read passes, and the last one that does."""
+        there, last = torch.tensor(False), NOTHING
+        for read, said in self.messages:
+            so = read & said.passed
+            there, last = there | so, said.where(so, last)
+        return there, last
 
 
 class Episodes:
-    """N = Q * P * S episodes: S worlds for each of P plans on each of Q questions.
+    """Q * P * S episodes: S worlds for each of P plans on each of Q questions.
+
+    What a plan says has shape (Q, P, 1), what a world says (Q, 1, S): nothing is copied for all episodes. Who is not
+    there, and what nobody reads or does, is not computed, so plans that are much alike are best played together.
 
     Args:
         rules: What holds in all of them.
@@ -184,174 +188,181 @@ class Episodes:
         self, rules: Rules, worlds: Worlds, choices: Choices, tokens: Tensor, shape: tuple[int, int, int]
     ) -> None:
         q, p, s = shape
-        plan = torch.arange(q * p).repeat_interleave(s)
-        world = (torch.arange(q).repeat_interleave(p)[:, None] * s + torch.arange(s)).flatten()
         self.rules = rules
-        self.mode, self.count = choices.mode[plan], choices.count[plan]
-        self.roles, self.llms = choices.roles[plan], choices.llms[plan]
-        self.level, self.luck = worlds.level[world], worlds.luck[world]
-        self.popular, self.passing, self.turned = worlds.popular[world], worlds.passing[world], worlds.turned[world]
-        self.choices = worlds.choices[world]
-        self.prompt = tokens[plan // p] + rules.overhead
-        self.latest = Said.nothing(len(plan), rules.most)
-        self.before = self.latest  # as it stood when the round began
-        self.cost = torch.zeros(len(plan))
+        self.mode, self.count = choices.mode.view(q, p, 1), choices.count.view(q, p, 1)
+        self.agents = range(int(self.count.max()))
+        self.roles, self.llms = (x.T.reshape(-1, q, p, 1)[: len(self.agents)] for x in (choices.roles, choices.llms))
+        self.level = worlds.level.view(-1, q, s)
+        self.luck = worlds.luck.view(*worlds.luck.shape[:3], q, 1, s)
+        self.popular, self.passing = worlds.popular.view(q, 1, s), worlds.passing.view(q, 1, s)
+        self.turned, self.choices = worlds.turned.view(q, 1, s), worlds.choices.view(q, 1, s)
+        self.prompt = tokens.view(q, 1, 1) + rules.overhead
+        self.latest = [NOTHING for _ in self.agents]
+        self.before = list(self.latest)  # as it stood when the round began
+        self.cost = torch.zeros(shape)
 
     def play(self) -> tuple[Tensor, Tensor]:
-        """Whether each answer counts as right, and what the episode costs, (N,)."""
+        """Whether each answer counts as right, and what the episode costs, (Q, P, S)."""
         rounds = self.rules.graphs.rounds[self.mode]
         for number in range(int(rounds.max())):
-            self.before = self.latest.copy()
-            for agent in range(int(self.count.max())):
-                self._turn(agent, number, (agent < self.count) & (number < rounds))
+            self.before = list(self.latest)
+            for agent in self.agents:
+                there = (agent < self.count) & (number < rounds)
+                if bool(there.any()):
+                    self._turn(agent, number, there)
         answer = self._settled()
-        return torch.where(self.turned, answer == POPULAR, answer == RIGHT), self.cost
+        return torch.where(self.turned, answer == POPULAR, answer == RIGHT).expand_as(self.cost), self.cost
 
     # One agent ------------------------------------------------------------------------------------------------
 
     def _turn(self, agent: int, number: int, there: Tensor) -> None:
-        rules, role, llm = self.rules, self.roles[:, agent], self.llms[:, agent]
-        draw, heard = self.luck[:, number, agent], self._heard(agent, number)
-        prompt = self.prompt + (heard.read * heard.tokens).sum(1) + heard.reads_own * heard.own.tokens
+        rules, role, llm = self.rules, self.roles[agent], self.llms[agent]
+        draw, heard = self.luck[number, agent], self._heard(agent, number)
+        prompt = self.prompt + heard.tokens + heard.reads_own * heard.own.tokens
         writes = rules.roles.code[role] | (self.count == 1)  # alone it answers, whatever its role
         said = self._draft(agent, heard, draw, writes)
         cost = self._usd(llm, prompt)
-        report = rules.roles.tests[role] & rules.tested
-        again = rules.roles.revises[role] & rules.graphs.revises[self.mode] & ~(report & said.passed)
-        said = self._revised(agent, heard, draw, said, report, writes).where(again, said)
-        cost = cost + again * self._usd(llm, prompt + rules.written[llm])
-        if rules.tested:
+        revises = rules.roles.revises[role] & rules.graphs.revises[self.mode] & there
+        if bool(revises.any()):
+            report = rules.roles.tests[role] & rules.tested
+            again = revises & ~(report & said.passed)
+            said = self._revised(agent, heard, draw, said, report, writes).where(again, said)
+            cost = cost + again * self._usd(llm, prompt + rules.written[llm])
+        if rules.tested and (heard.messages or number):
             passing, hands_on = self._passing(heard)
             hands_on = hands_on & rules.roles.code[role]
             said, cost = passing.where(hands_on, said), cost * ~hands_on
-        for column, new in zip(self.latest.columns, said.columns, strict=True):
-            column[:, agent] = torch.where(there, new, column[:, agent])
+        self.latest[agent] = said.where(there, self.latest[agent])
         self.cost += there * cost
 
     def _heard(self, agent: int, number: int) -> Heard:
-        graphs, b, c = self.rules.graphs, self.before, self.latest
-        before = graphs.before[self.mode, self.count, agent] & (number > 0)
-        reads_own = before[:, agent].clone()
-        before[:, agent] = False
-        return Heard(
-            read=torch.cat([before, graphs.now[self.mode, self.count, agent]], 1),
-            answer=torch.cat([b.answer, c.answer], 1),
-            passed=torch.cat([b.passed, c.passed], 1),
-            tokens=torch.cat([b.tokens, c.tokens], 1),
-            own=b.of(agent),
-            reads_own=reads_own,
-        )
+        graphs = self.rules.graphs
+        before = graphs.before[self.mode, self.count, agent] & (number > 0)  # (Q, P, 1, agents)
+        now = graphs.now[self.mode, self.count, agent]
+        earlier = [(before[..., i], self.before[i]) for i in self.agents if i != agent]
+        messages = [*earlier, *((now[..., i], self.latest[i]) for i in self.agents)]
+        read = [(so, said) for so, said in messages if bool(so.any())]
+        return Heard(read, own=self.before[agent], reads_own=before[..., agent])
 
     def _draft(self, agent: int, heard: Heard, draw: Tensor, writes: Tensor) -> Said:
-        llm, own = self.llms[:, agent], heard.own
-        sees_tests = self.rules.roles.sees_tests[self.roles[:, agent]]
-        knows = self._knows(llm, heard, sees_tests, torch.where(heard.reads_own & ~heard.read.any(1), BLIND, 0.0))
-        kept = heard.reads_own & (draw[:, KEEP] < KEPT_LUCK)
-        luck = torch.where(kept, own.luck, draw[:, LUCK])
+        own = heard.own
+        sees_tests = self.rules.roles.sees_tests[self.roles[agent]]
+        knows = self._knows(agent, heard, sees_tests, torch.where(heard.reads_own & ~heard.any, BLIND, 0.0))
+        kept = heard.reads_own & (draw[KEEP] < KEPT_LUCK)
+        luck = torch.where(kept, own.luck, draw[LUCK])
         mistake = torch.where(kept & ~own.knew, own.answer, self._mistake(agent, heard, draw))
         knew = luck < knows
         answer = torch.where(knew, RIGHT, mistake)
-        return Said(answer, knew, luck, self._passes(answer, draw[:, PASS], writes), self.rules.written[llm])
+        tokens = self.rules.written[self.llms[agent]]
+        return Said(answer, knew, luck, self._passes(answer, draw[PASS], writes), tokens)
 
     def _revised(self, agent: int, heard: Heard, draw: Tensor, draft: Said, report: Tensor, writes: Tensor) -> Said:
-        llm = self.llms[:, agent]
-        knows = self._knows(llm, heard, torch.zeros_like(report), torch.where(report, AFTER_FAILURE, BLIND))
-        kept = draw[:, KEEP_AGAIN] < KEPT_LUCK
-        luck = torch.where(kept, draft.luck, draw[:, LUCK_AGAIN])
+        knows = self._knows(agent, heard, torch.tensor(False), torch.where(report, AFTER_FAILURE, BLIND))
+        kept = draw[KEEP_AGAIN] < KEPT_LUCK
+        luck = torch.where(kept, draft.luck, draw[LUCK_AGAIN])
         knew = luck < knows
         mistake = torch.where(draft.answer == RIGHT, self._mistake(agent, heard, draw), draft.answer)
         answer = torch.where(knew, RIGHT, torch.where(kept & ~draft.knew, draft.answer, mistake))
-        return Said(answer, knew, luck, self._passes(answer, draw[:, PASS_AGAIN], writes), draft.tokens)
+        return Said(answer, knew, luck, self._passes(answer, draw[PASS_AGAIN], writes), draft.tokens)
 
     def _passing(self, heard: Heard) -> tuple[Said, Tensor]:
         """The latest message among those read that passes, and whether there is one."""
-        passed = heard.read & heard.passed
-        place = _last(passed)
-        answer, tokens = heard.answer.gather(1, place)[:, 0], heard.tokens.gather(1, place)[:, 0]
-        there, own = passed.any(1), heard.reads_own & heard.own.passed
-        other = replace(heard.own, answer=answer, knew=answer == RIGHT, passed=there, tokens=tokens)
+        there, last = heard.passing
+        own = heard.reads_own & heard.own.passed
+        other = Said(last.answer, last.answer == RIGHT, heard.own.luck, there, last.tokens)
         return heard.own.where(own, other), there | own
 
     # The end --------------------------------------------------------------------------------------------------
 
     def _settled(self) -> Tensor:
         """The answer of every episode."""
-        rules, latest = self.rules, self.latest
-        last = latest.answer.gather(1, self.count[:, None] - 1)[:, 0]
+        rules = self.rules
+        there = [agent < self.count for agent in self.agents]
+        answer = NOTHING.answer
+        for so, said in zip(there, self.latest, strict=True):
+            answer = torch.where(so, said.answer, answer)
         if rules.decision == "last":
-            return last
-        there = torch.arange(rules.most) < self.count[:, None]
-        votes = rules.graphs.votes[self.mode] | (rules.decision == "vote")
-        decides = ~votes & (self.count > 1)
-        answer = torch.where(votes, self._vote(there), last)
-        if not bool(decides.any()):
             return answer
-        llm = _most_frequent(self.llms, there)
-        heard = Heard(
-            read=there,
-            answer=latest.answer,
-            passed=latest.passed,
-            tokens=latest.tokens,
-            own=latest.of(0),
-            reads_own=torch.zeros_like(votes),
-        )
-        draw = self.luck[:, -1, 0]
-        sees_tests = torch.full_like(votes, rules.decider_sees_tests)
-        knew = draw[:, LUCK] < self._knows(llm, heard, sees_tests, torch.zeros(()))
-        said = torch.where(knew, RIGHT, self._mistake_of(llm, rules.most, heard, draw))
-        self.cost += decides * self._usd(llm, self.prompt + (there * latest.tokens).sum(1))
-        return torch.where(decides, said, answer)
+        votes = rules.graphs.votes[self.mode] | (rules.decision == "vote")
+        if bool(votes.any()):
+            answer = torch.where(votes, self._vote(there), answer)
+        decides = ~votes & (self.count > 1)
+        return torch.where(decides, self._decided(there, decides), answer) if bool(decides.any()) else answer
 
-    def _vote(self, there: Tensor) -> Tensor:
-        answer = self.latest.answer
-        return _most_frequent(answer, there & (answer != SILENT))
+    def _decided(self, there: Sequence[Tensor], decides: Tensor) -> Tensor:
+        """What the decider answers. It is the model that most agents run on."""
+        rules, draw = self.rules, self.luck[-1, 0]
+        agent = _most_frequent(list(self.llms), there)
+        heard = Heard(list(zip(there, self.latest, strict=True)), own=NOTHING, reads_own=torch.tensor(False))
+        knows = self._knows_on(agent, heard, torch.tensor(rules.decider_sees_tests), torch.zeros(()))
+        self.cost += decides * self._usd(agent, self.prompt + heard.tokens)
+        return torch.where(draw[LUCK] < knows, RIGHT, self._mistake_on(agent, rules.most, heard, draw))
+
+    def _vote(self, there: Sequence[Tensor]) -> Tensor:
+        answers = [said.answer for said in self.latest]
+        return _most_frequent(answers, [so & (a != SILENT) for so, a in zip(there, answers, strict=True)])
 
     # One call -------------------------------------------------------------------------------------------------
 
-    def _knows(self, llm: Tensor, heard: Heard, sees_tests: Tensor, further: Tensor) -> Tensor:
-        """Probability that a call knows the answer, (N,)."""
+    def _knows(self, agent: int, heard: Heard, sees_tests: Tensor, further: Tensor) -> Tensor:
+        return self._knows_on(self.llms[agent], heard, sees_tests, further)
+
+    def _knows_on(self, llm: Tensor, heard: Heard, sees_tests: Tensor, further: Tensor) -> Tensor:
+        """Probability that a call of a model (Q, P, 1) knows the answer, (Q, P, S)."""
         rules = self.rules
-        right, wrong = (heard.read & (heard.answer == RIGHT)).sum(1), heard.wrong.sum(1)
-        worth = rules.gain * torch.log1p(right) - rules.harm * torch.log1p(wrong)
-        knows = torch.sigmoid(self.level.gather(1, llm[:, None])[:, 0] + worth + further)
-        if not rules.tested:
+        level = self.level[llm[..., 0], torch.arange(len(llm))[:, None]] + further
+        if not heard.messages:
+            return torch.sigmoid(level)
+        worth = rules.gain * torch.log1p(heard.n_right) - rules.harm * torch.log1p(heard.n_wrong)
+        knows = torch.sigmoid(level + worth)
+        if not (rules.tested and bool(sees_tests.any())):
             return knows
-        shown = sees_tests & heard.last(heard.passed & (heard.answer == RIGHT))
-        return torch.where(shown, knows.clamp(min=SHOWN_PASSED), knows)
+        read = [(so, said.passed & (said.answer == RIGHT)) for so, said in heard.messages]
+        last = torch.tensor(False)
+        for so, right in read:
+            last = torch.where(so, right, last)
+        return torch.where(sees_tests & last, knows.clamp(min=SHOWN_PASSED), knows)
 
     def _mistake(self, agent: int, heard: Heard, draw: Tensor) -> Tensor:
-        return self._mistake_of(self.llms[:, agent], agent, heard, draw)
+        return self._mistake_on(self.llms[agent], agent, heard, draw)
 
-    def _mistake_of(self, llm: Tensor, place: int, heard: Heard, draw: Tensor) -> Tensor:
+    def _mistake_on(self, llm: Tensor, place: int, heard: Heard, draw: Tensor) -> Tensor:
         """What is answered by those who do not know: one of the mistakes read, or one of their own."""
-        rules, wrong = self.rules, heard.wrong
+        rules = self.rules
         if rules.form == "programs":  # every wrong program is another
-            own = torch.full_like(llm, POPULAR + 1 + place)
+            own = torch.tensor(POPULAR + 1 + place)
         else:
             first = RIGHT if rules.form == "options" else POPULAR  # without options no guess is right
-            guess = (draw[:, GUESS] * (self.choices - first)).long() + first
-            own = torch.where(draw[:, TRAP] < self.popular, POPULAR, guess)
-            own = torch.where(draw[:, SPEAK] < rules.silence[llm], SILENT, own)
-        copies = (draw[:, COPY] < rules.copying) & wrong.any(1)
-        nth = (draw[:, PICK] * wrong.sum(1)).long()
-        place_read = ((wrong.cumsum(1) > nth[:, None]) & wrong).float().argmax(1, keepdim=True)
-        return torch.where(copies, heard.answer.gather(1, place_read)[:, 0], own)
+            guess = (draw[GUESS] * (self.choices - first)).long() + first
+            own = torch.where(draw[TRAP] < self.popular, POPULAR, guess)
+            own = torch.where(draw[SPEAK] < rules.silence[llm], SILENT, own)
+        if not heard.messages:
+            return own
+        copies = (draw[COPY] < rules.copying) & (heard.n_wrong > 0)
+        return torch.where(copies, heard.mistake(draw[PICK]), own)
 
     def _passes(self, answer: Tensor, luck: Tensor, writes: Tensor) -> Tensor:
-        return ((answer == RIGHT) | (luck < self.passing)) & writes & self.rules.tested
+        if not self.rules.tested:
+            return NOTHING.passed
+        return ((answer == RIGHT) | (luck < self.passing)) & writes
 
     def _usd(self, llm: Tensor, prompt: Tensor) -> Tensor:
         return self.rules.per_token[llm] * prompt + self.rules.per_call[llm]
 
 
-def _last(so: Tensor) -> Tensor:
-    """The last place where it is so, (N, 1); 0 where it is nowhere."""
-    return (so * torch.arange(1, so.shape[1] + 1)).argmax(1, keepdim=True)
+def _sum(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of some tensors that broadcast to each other; 0 of none."""
+    total = torch.zeros(())
+    for part in parts:
+        total = total + part
+    return total
 
 
-def _most_frequent(values: Tensor, there: Tensor) -> Tensor:
-    """The most frequent of the values that are there, of several the first, (N,); the first of all where none is."""
-    n = values.shape[1]
-    same = (values[:, :, None] == values[:, None, :]) & there[:, None, :]
-    rank = torch.where(there, same.sum(2) * n - torch.arange(n), -n)
-    return values.gather(1, rank.argmax(1, keepdim=True))[:, 0]
+def _most_frequent(values: Sequence[Tensor], there: Sequence[Tensor]) -> Tensor:
+    """The most frequent of the values that are there, of several the first; the first of all where none is."""
+    best, found = torch.zeros(()), values[0]
+    for value, so in zip(values, there, strict=True):
+        times = so * _sum([(value == other) & too for other, too in zip(values, there, strict=True)])
+        found = torch.where(times > best, value, found)
+        best = torch.maximum(times, best)
+    return found

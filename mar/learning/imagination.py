@@ -93,7 +93,7 @@ class Imagination:
             _usd(cards[name], tokens, seconds)
             for name, tokens, seconds in zip(names.llms, written.tolist(), habits.seconds[at].tolist(), strict=True)
         ]
-        final = space.prompts.role("Final", query.answer_format.final_role)
+        final = space.prompts.decider(query.answer_format.final_role)
         self.rules = Rules(
             graphs=Graphs.of(names.modes, space.max_agents, options.rounds),
             roles=Cast.of(space.roles(domain)),
@@ -129,21 +129,23 @@ class Imagination:
             level = torch.where(wrong[:, None], -torch.inf, level)
         rules = self.rules
         return Worlds(
-            level=level[:, self.at],
+            level=level[:, self.at].T.contiguous(),
             popular=torch.sigmoid(b.popular + b.by_difficulty * z + torch.exp(b.spread) * v[:, 0]),
             turned=wrong & (not programs),
             passing=torch.where(loose & ~wrong, torch.sigmoid(b.alike), torch.tensor(SLIP)),
             choices=questions.choices.repeat_interleave(draws),
-            luck=torch.rand(n, int(rules.graphs.rounds.max()) + 1, rules.most, DRAWS, generator=generator),
+            luck=torch.rand(n, int(rules.graphs.rounds.max()) + 1, rules.most, DRAWS, generator=generator)
+            .movedim(0, -1)
+            .contiguous(),
         )
 
     @torch.no_grad()
     def play(self, questions: Questions, worlds: Worlds, choices: Choices) -> Worth:
         """Play plans (Q * P), those of one question after each other, in the worlds of their questions."""
         q = len(questions)
-        shape = (q, len(choices.mode) // q, len(worlds.level) // q)
+        shape = (q, len(choices.mode) // q, worlds.level.shape[1] // q)
         right, cost = Episodes(self.rules, worlds, choices, questions.tokens, shape).play()
-        return Worth(quality=right.float().view(shape).mean(2), cost=cost.view(shape).mean(2))
+        return Worth(quality=right.float().mean(2), cost=cost.mean(2))
 
 
 def _spread(questions: int, draws: int, generator: torch.Generator) -> Tensor:

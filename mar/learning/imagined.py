@@ -11,10 +11,11 @@
 
        L = CE(task) - mean log pi(best plan | Q, price) + 0.001 * VAE,
 
-   and 2 to 4 begin again: one epoch.
+   until its own plans no longer do better in episodes that are held out of all this: other worlds of some questions at
+   some prices. Then 2 to 4 begin again: one epoch.
 
-All randomness is derived from (seed, epoch, update); a run that is killed goes on exactly where it was. Nothing is held
-out: no policy is chosen among several, so the validation items are asked as well.
+All randomness is derived from (seed, epoch, update); a run that is killed goes on exactly where it was. No question is
+held out: no policy is chosen among several, so the validation items are asked as well.
 """
 
 from __future__ import annotations
@@ -45,11 +46,13 @@ from mar.numerics import one_thread
 from mar.runtime import RunIdentity
 from mar.runtime.identity import digest
 from mar.tasks.task import ItemT
-from mar.types import DOMAINS
 
 BELIEF = "belief.safetensors"  # in the run folder: what was learned from graded calls
 ASKED = 2 / 3  # share of the calls by which training questions are asked; the others are of plans
-SAVED_EVERY = 20  # updates
+CHECKED_EVERY = 25  # updates: how well the policy does is looked at, and everything is saved
+UNCHANGED = 2  # such looks in a row that show nothing better end an epoch
+BETTER = 0.001  # utility
+HELD_OUT = 128  # questions, each at some price, on which it is looked at
 LAST_LR = 0.05  # of the learning rate, which falls linearly
 
 
@@ -150,7 +153,7 @@ class ImaginedTrainer(Generic[ItemT]):
         task, settings = self.rollouts.task, self.settings
         queries = [task.query(i) for i in items]
         self.inputs = self.router.embed([q.text for q in queries])
-        self.domains = torch.tensor([DOMAINS.index(q.domain or task.domain) for q in queries])
+        self.domains = torch.tensor([self.names.domain(q.domain or task.domain) for q in queries])
         kinds: dict[tuple[object, ...], list[int]] = {}
         for i, query in enumerate(queries):
             form = query.answer_format
@@ -167,7 +170,7 @@ class ImaginedTrainer(Generic[ItemT]):
                 Search(
                     imagination=Imagination(mind, self.space, self.names, options, query, domain),
                     candidates=self.candidates,
-                    domain=DOMAINS.index(domain),
+                    domain=self.names.domain(domain),
                     questions=Questions.of([queries[i] for i in members], self.inputs[members]),
                     prices=(settings.cost_rate / spread, settings.cost_rate * spread),
                     generations=settings.generations,
@@ -181,12 +184,36 @@ class ImaginedTrainer(Generic[ItemT]):
         """Find the best plans, and teach them to the policy."""
         correction = self.errors.correction()
         found = [search.repertoire(correction) for search in self.searches]
-        while state.batch < self.settings.updates:
+        if not state.batch:
+            state.best_utility, state.best_step = self._foreseen(correction), state.step
+        while state.batch < self.settings.updates and state.step - state.best_step < UNCHANGED * CHECKED_EVERY:
             metrics = self._update(state, found, correction)
             state.step, state.batch = state.step + 1, state.batch + 1
-            self.run.log(state.step, metrics)
-            if state.batch % SAVED_EVERY == 0:
+            if state.batch % CHECKED_EVERY == 0:
+                metrics["foreseen_utility"] = utility = self._foreseen(correction)
+                if utility > state.best_utility + BETTER:
+                    state.best_utility, state.best_step = utility, state.step
                 self.run.save_state(state, parts)
+            self.run.log(state.step, metrics)
+
+    @torch.no_grad()
+    def _foreseen(self, correction: Correction) -> float:
+        """Mean utility of what the policy would do, in worlds that nothing is taught from."""
+        key = digest(self.settings.seed, "held out")
+        questions, rates = self._questions(HELD_OUT, key)
+        network = self.router.network
+        price = torch.tensor([log_price(rate) for rate in rates.tolist()])
+        known = {"price": price, "domain": self.domains[questions]}
+        output = network(self.inputs[questions], network.encode(self.candidates), **known)
+        total = 0.0
+        for number, search in enumerate(self.searches):
+            mine = (self.kinds[questions] == number).nonzero()[:, 0]
+            if len(mine):
+                choices = output.choices.rows(mine)
+                worth = search.play(self.places[questions[mine]], choices, key)
+                worth = correction(worth, features(choices, self.candidates))
+                total += float((worth.quality[:, 0] - rates[mine] * worth.cost[:, 0]).sum())
+        return total / HELD_OUT
 
     def _update(self, state: TrainingState, found: Sequence[Repertoire], correction: Correction) -> dict[str, float]:
         settings, key = self.settings, digest(self.settings.seed, "imagined", state.epoch, state.batch)

@@ -39,7 +39,7 @@ from mar.numerics import one_thread
 from mar.runtime import RunIdentity
 from mar.runtime.identity import digest
 from mar.tasks.task import ItemT
-from mar.types import DOMAINS, Plan
+from mar.types import Plan
 
 
 class Trainer(Generic[ItemT]):
@@ -74,7 +74,7 @@ class Trainer(Generic[ItemT]):
         settings = self.settings
         queries = [self.rollouts.task.query(i) for i in items]
         self.inputs = inputs = self.router.embed([q.text for q in queries])
-        truth = [DOMAINS.index(q.domain or self.rollouts.task.domain) for q in queries]
+        truth = [self.names.domain(q.domain or self.rollouts.task.domain) for q in queries]
         self.domains = torch.tensor(truth, dtype=torch.long)
         self.lessons = lessons_of(self.router, settings, inputs, self.domains, self.candidates)
         parts = self._parts()

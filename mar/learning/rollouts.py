@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic
+from typing import Any, Generic
 
 import anyio
 
@@ -68,6 +68,10 @@ class Outcome:
         return self.score.value - cost_rate * (self.cost_usd or 0.0)
 
 
+Elsewhere = Callable[[Sequence[Job[Any]], Callable[[int, Outcome, str], None]], Awaitable[list[Outcome]]]
+"""Runs jobs at workers (`mar.execution`), and tells of each outcome who it is of."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Rollouts(Generic[ItemT]):
     """Runs jobs of one task on one runtime."""
@@ -79,23 +83,45 @@ class Rollouts(Generic[ItemT]):
     budget: Budget | None = None  # of each episode
     deadline_s: float | None = None  # of each episode: told to policies, not enforced
     outage: Outage = field(default_factory=Outage)  # ends the run when a server does
+    elsewhere: Elsewhere | None = None  # None: episodes are run in this process
 
     @property
     def limit_reached(self) -> str | None:
         """Why the run must end: its limit in USD is spent."""
         return self.runtime.ledger.reached
 
-    async def run(self, jobs: Sequence[Job[ItemT]], *, on_done: Callable[[], None] | None = None) -> list[Outcome]:
+    async def run(self, jobs: Sequence[Job[ItemT]], *, on_done: Callable[..., None] | None = None) -> list[Outcome]:
         """Run and score all jobs, as many at once as `concurrency` allows. Results stand in the order of the jobs.
 
+        Args:
+            jobs: What is run.
+            on_done: Is called after each of them, with the worker's name as `note` where another process ran it.
+
         Raises:
-            ConfigError: A live model's key or name is wrong.
+            ConfigError: A live model's key or name is wrong, or the jobs belong together and cannot be spread.
             PoolDown: A live model answers no more.
         """
-        began = anyio.current_time()
-        outcomes = await gather([partial(self._one, job, began, on_done) for job in jobs], limit=self.concurrency)
+        if self.elsewhere is not None:
+            outcomes = await self._spread(self.elsewhere, jobs, on_done)
+        else:
+            began = anyio.current_time()
+            outcomes = await gather([partial(self._one, job, began, on_done) for job in jobs], limit=self.concurrency)
         self.outage.batch_over()
         return outcomes
+
+    async def _spread(
+        self, elsewhere: Elsewhere, jobs: Sequence[Job[ItemT]], on_done: Callable[..., None] | None
+    ) -> list[Outcome]:
+        if self.deadline_s is not None or self.budget is not None or any(job.start_s for job in jobs):
+            raise ConfigError("episodes that arrive or end by the clock belong to one process; expected no --workers")
+
+        def done(_: int, outcome: Outcome, worker: str) -> None:
+            if self.runtime.pool.kind == "live":
+                self.outage.episode(outcome.episode)
+            if on_done is not None:
+                on_done(note=worker)
+
+        return await elsewhere(jobs, done)
 
     async def _one(self, job: Job[ItemT], began: float, on_done: Callable[[], None] | None) -> Outcome:
         if job.start_s:

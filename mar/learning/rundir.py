@@ -47,6 +47,7 @@ class TrainingState:
     batch: int = 0  # next batch of it
     step: int = 0  # updates made so far
     best_epoch: int = -1
+    best_step: int = 0  # updates made when it was found
     best_utility: float = float("-inf")
     best_by_item: list[float] = field(default_factory=list[float])  # its utility on each validation item
     settled: bool = False  # whether the best epoch is one whose policy has settled

@@ -3,6 +3,8 @@
 
 An evolution strategy over thousands of imagined plans: every LLM alone and some plans at random, then generations of
 small changes (another LLM, role or mode, an agent more or less, another order) to those that are best at some price.
+The changes to a plan are the same whenever it is a parent, and what was imagined of a plan is kept: so a search that is
+made again because real episodes have put something right plays the few plans alone that it had not met.
 The finalists of all prices are then played on every question. What a question's text tells about them is linear in its
 coordinates, up to noise that a few dozen worlds leave: so qualities and costs are smoothed by regression on these.
 """
@@ -10,6 +12,7 @@ coordinates, up to noise that a few dozen worlds leave: so qualities and costs a
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,7 +25,7 @@ from mar.learning.imagination import Imagination, Questions, Worth
 from mar.learning.policy import generator_of
 
 QUESTIONS, WORLDS = 32, 32  # in which every plan is played
-MUTANTS, PARENTS = 48, 6  # plans of each generation, of how many at each price
+MUTANTS, PARENTS = 48, 6  # plans of each generation, about, of how many at each price
 PRICES = 9  # spread evenly over the logarithms of all
 FINALISTS = 4  # at each price
 FINAL_WORLDS = 64  # of every question
@@ -79,9 +82,14 @@ class Search:
         low, high = (torch.tensor(p).clamp(min=1e-2).log() for p in self.prices)
         rates = torch.linspace(float(low), float(high), PRICES).exp() if high > low else torch.tensor([self.prices[0]])
         known = self._begin(rng)
+        children: Counter[Genes] = Counter()
         for _ in range(self.generations):
             parents = self._best(known, rates, correction, PARENTS)
-            known = list(dict.fromkeys([*known, *(self._mutant(rng.choice(parents), rng) for _ in range(MUTANTS))]))
+            every = max(1, round(MUTANTS / len(parents)))
+            for parent in parents * every:
+                children[parent] += 1
+                known.append(self._mutant(parent, random.Random(f"{self.seed}/{parent}/{children[parent]}")))
+            known = list(dict.fromkeys(known))
         final = list(dict.fromkeys(self._best(known, rates, correction, FINALISTS)))
         for genes in final:
             if genes not in self._final:
@@ -120,9 +128,16 @@ class Search:
     def _play(self, plans: list[Genes], questions: Tensor, worlds: int, why: str) -> Worth:
         asked = self.questions.rows(questions)
         drawn = self.imagination.worlds(asked, worlds, generator_of(self.seed, why))
-        some = [self._choices(plans[i : i + TOGETHER] * len(questions)) for i in range(0, len(plans), TOGETHER)]
-        rows = [self.imagination.play(asked, drawn, choices) for choices in some]
-        return Worth(quality=torch.cat([w.quality for w in rows], 1), cost=torch.cat([w.cost for w in rows], 1))
+        order = sorted(range(len(plans)), key=lambda i: self._turns(plans[i]))
+        alike = [[plans[k] for k in order[i : i + TOGETHER]] for i in range(0, len(plans), TOGETHER)]
+        rows = [self.imagination.play(asked, drawn, self._choices(some * len(questions))) for some in alike]
+        back = torch.tensor(order).argsort()
+        quality, cost = torch.cat([w.quality for w in rows], 1), torch.cat([w.cost for w in rows], 1)
+        return Worth(quality=quality[:, back], cost=cost[:, back])
+
+    def _turns(self, plan: Genes) -> tuple[int, int]:
+        """Rounds and agents: plans that have as many are played together, so that nobody's turn is played in vain."""
+        return int(self.imagination.rules.graphs.rounds[plan.mode]), len(plan.llms)
 
     def _smooth(self, values: Tensor) -> Tensor:
         """What questions' coordinates tell about values (Q, P)."""

@@ -21,7 +21,7 @@ import torch
 
 from mar.clock import real_work
 from mar.concurrency import gather
-from mar.controllers.baselines import DEFAULT_TEAM
+from mar.controllers.baselines import team_of
 from mar.controllers.belief.beliefs import Beliefs, Form
 from mar.controllers.belief.likelihood import Evidence, Posterior, hypotheses
 from mar.controllers.belief.topics import Topics
@@ -85,7 +85,7 @@ def inquiry(
 
     def move(index: int, model: str, strategy: str | None, instruction: str) -> Move:
         return Move(
-            agent=AgentSpec(role=DEFAULT_TEAM[domain][0], model=model, strategy=strategy),
+            agent=AgentSpec(role=team_of(domain)[0], model=model, strategy=strategy),
             domain=domain,
             index=index,
             instruction=instruction,

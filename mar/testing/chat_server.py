@@ -17,11 +17,12 @@ import json
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Literal, Self, cast, get_args
 
 from mar.testing.http import HttpRequest, read_request, send, send_chunk, start_chunked
+from mar.types import ToolCall
 
 Fault = Literal[
     "rate_limited",  # 429
@@ -57,7 +58,8 @@ class ServedAnswer:
 
     text: str
     reasoning: str = ""  # sent as `reasoning_content`
-    finish_reason: str = "stop"
+    finish_reason: str = "stop"  # where it calls no tools
+    calls: tuple[ToolCall, ...] = ()  # tools that are to be called
 
 
 Answer = Callable[[ServedRequest], str | ServedAnswer]
@@ -253,16 +255,16 @@ class ChatServer:
 
 def _served(request: HttpRequest) -> ServedRequest:
     body = cast("dict[str, object]", json.loads(request.body))
-    messages = cast("list[dict[str, str]]", body.get("messages") or [{"content": ""}])
+    messages = cast("list[dict[str, str | None]]", body.get("messages") or [{"content": ""}])
     return ServedRequest(
-        model=str(body.get("model")), prompt=messages[-1]["content"], stream=bool(body.get("stream")), body=body
+        model=str(body.get("model")), prompt=messages[-1]["content"] or "", stream=bool(body.get("stream")), body=body
     )
 
 
 def _usage(served: ServedRequest, answer: ServedAnswer) -> dict[str, int]:
     """Tokens are words here."""
-    messages = cast("list[dict[str, str]]", served.body.get("messages") or [])
-    prompt = sum(len(m["content"].split()) for m in messages)
+    messages = cast("list[dict[str, str | None]]", served.body.get("messages") or [])
+    prompt = sum(len((m["content"] or "").split()) for m in messages)
     completion = len(answer.text.split()) + len(answer.reasoning.split())
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
@@ -272,23 +274,43 @@ def _envelope(served: ServedRequest, kind: str, choices: list[dict[str, object]]
 
 
 def _completion(served: ServedRequest, answer: ServedAnswer) -> dict[str, object]:
-    message = {"role": "assistant", "content": answer.text}
+    message: dict[str, object] = {"role": "assistant", "content": answer.text}
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
-    choice: dict[str, object] = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
+    if answer.calls:
+        message["tool_calls"] = [_call(call) for call in answer.calls]
+    choice: dict[str, object] = {"index": 0, "message": message, "finish_reason": _finish(answer)}
     if served.body.get("logprobs"):
         # Half a nat each, so that any mean is exact.
         choice["logprobs"] = {"content": [{"token": w, "logprob": -0.5} for w in answer.text.split()]}
     return _envelope(served, "chat.completion", [choice]) | {"usage": _usage(served, answer)}
 
 
+def _finish(answer: ServedAnswer) -> str:
+    return "tool_calls" if answer.calls else answer.finish_reason
+
+
+def _call(call: ToolCall) -> dict[str, object]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _call_pieces(calls: Iterable[ToolCall]) -> Iterable[dict[str, object]]:
+    """The calls as a stream has them: the first piece of each names it, the next ones go on with its arguments."""
+    for index, call in enumerate(calls):
+        half = len(call.arguments) // 2
+        yield {"index": index} | _call(replace(call, arguments=call.arguments[:half]))
+        yield {"index": index, "function": {"arguments": call.arguments[half:]}}
+
+
 def _chunks(served: ServedRequest, answer: ServedAnswer) -> Iterable[dict[str, object]]:
     kind = "chat.completion.chunk"
     for word in answer.reasoning.split(" ") if answer.reasoning else ():
         yield _envelope(served, kind, [{"index": 0, "delta": {"reasoning_content": word + " "}}])
+    for piece in _call_pieces(answer.calls):
+        yield _envelope(served, kind, [{"index": 0, "delta": {"tool_calls": [piece]}}])
     words = answer.text.split(" ")
     for number, word in enumerate(words):
         piece = word if number == len(words) - 1 else word + " "
         yield _envelope(served, kind, [{"index": 0, "delta": {"content": piece}}])
-    yield _envelope(served, kind, [{"index": 0, "delta": {}, "finish_reason": answer.finish_reason}])
+    yield _envelope(served, kind, [{"index": 0, "delta": {}, "finish_reason": _finish(answer)}])
     yield _envelope(served, kind, []) | {"usage": _usage(served, answer)}

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from mar.controllers.baselines import DEFAULT_TEAM
 from mar.errors import ConfigError
 from mar.files import write_atomically
-from mar.pool import CachedModel, ModelCard, Pool, TelemetryWatcher, WatchedModel, WatchSettings
+from mar.pool import CachedModel, FileReplies, ModelCard, Pool, TelemetryWatcher, WatchedModel, WatchSettings
 from mar.pool.files import read_source
 from mar.pool.openai_client import OpenAIModel, RetryPolicy
 from mar.pool.servers import State, Watch, start, stop
@@ -195,7 +195,7 @@ class TinyServers:
         """
         cards = self.cards()
         model = WatchedModel(OpenAIModel(cards, retry=retry), TelemetryWatcher(cards, settings=watch))
-        return Pool(cards, model if memo is None else _Greedy(model, memo), kind="live")
+        return Pool(cards, model if memo is None else _Greedy(model, FileReplies(memo)), kind="live")
 
 
 class _Greedy(CachedModel):

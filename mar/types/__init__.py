@@ -1,15 +1,20 @@
 """Records and protocols that travel between the layers. Nothing here knows any other part of mar but its errors."""
 
 from mar.types.chat import (
+    SIMULATED_UNKNOWN,
+    TOOL_FAILED,
     CallContext,
     CallKind,
     ChatModel,
     ChatReply,
     ChatRequest,
+    Delta,
     DeltaHandler,
     Feedback,
     Message,
     Meter,
+    ToolCall,
+    ToolSpec,
 )
 from mar.types.episode import Episode
 from mar.types.events import (
@@ -21,6 +26,7 @@ from mar.types.events import (
     DecidedHow,
     EpisodeStarted,
     Event,
+    EventHandler,
     PassedThrough,
     PromptTrimmed,
     ServerAdapted,
@@ -29,6 +35,7 @@ from mar.types.events import (
     StepFailed,
     StepFinished,
     Stopped,
+    ToolCalled,
     ToolRan,
 )
 from mar.types.failure import Failure, FailureKind
@@ -48,13 +55,15 @@ from mar.types.policy import (
     View,
 )
 from mar.types.query import DOMAINS, AnswerFormat, Domain, PlainText, Query, ShownTests, Turn
-from mar.types.telemetry import ModelTelemetry
+from mar.types.telemetry import Circuit, ModelTelemetry
 from mar.types.usage import ZERO_USAGE, Usage
 from mar.types.why import Belief, Option, Why
 
 __all__ = [
     "DECISIONS",
     "DOMAINS",
+    "SIMULATED_UNKNOWN",
+    "TOOL_FAILED",
     "ZERO_USAGE",
     "AgentSpec",
     "AnswerFormat",
@@ -70,16 +79,19 @@ __all__ = [
     "ChatModel",
     "ChatReply",
     "ChatRequest",
+    "Circuit",
     "ConfidenceScale",
     "Considered",
     "Decided",
     "DecidedHow",
     "Decision",
+    "Delta",
     "DeltaHandler",
     "Domain",
     "Episode",
     "EpisodeStarted",
     "Event",
+    "EventHandler",
     "Failure",
     "FailureKind",
     "Feedback",
@@ -109,7 +121,10 @@ __all__ = [
     "StepFinished",
     "Stopped",
     "TieBreak",
+    "ToolCall",
+    "ToolCalled",
     "ToolRan",
+    "ToolSpec",
     "Turn",
     "Usage",
     "View",

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mar.types.usage import ZERO_USAGE, Usage
 
-Speaker = Literal["system", "user", "assistant"]
+Speaker = Literal["system", "user", "assistant", "tool"]
 CallKind = Literal["agent", "revise", "decider"]
 Feedback = Literal["", "passed", "failed"]  # nothing was run; all shown tests passed; some failed
+
+
+TOOL_FAILED = "error: "  # how a tool message begins that says why there is no result
+SIMULATED_UNKNOWN = "simulated_unknown"  # why a simulated model ends a fixed text about an item that it does not know
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """A tool that a model may ask to have called."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]  # a JSON schema of an object
+
+    @property
+    def written(self) -> str:
+        """All of it as one text, to be counted."""
+        return f"{self.name} {self.description} {json.dumps(self.parameters, ensure_ascii=False)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool that a model wants called."""
+
+    id: str
+    name: str
+    arguments: str  # as the model wrote them: JSON, if it kept to the schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +47,14 @@ class Message:
 
     speaker: Speaker
     text: str
+    calls: tuple[ToolCall, ...] = ()  # of an assistant: tools that it wants called
+    call_id: str = ""  # of a tool: the call that this answers
+
+    @property
+    def written(self) -> str:
+        """Its text and all that it says of calls, to be counted."""
+        called = (part for call in self.calls for part in (call.id, call.name, call.arguments))
+        return "".join((self.text, self.call_id, *called))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +106,18 @@ class ChatRequest:
     logprobs: bool = False  # ask for the mean token log-probability
     priority: int = 0  # lower runs first where the server schedules by priority
     timeout_s: float | None = None  # None: the pool's
+    longest_wait_s: float | None = None  # a call that has to be put off for longer fails at once; None: it waits
     sample: str = ""  # identity of this draw; part of the cache key and of every simulated draw
     context: CallContext | None = None
+    tools: tuple[ToolSpec, ...] = ()  # that the model may ask to have called
+    verbatim: Mapping[str, Any] | None = None  # a client's own request in OpenAI's form: all but its model is sent as
+    # it is, and `messages` is what of it is text
     meter: Meter | None = field(default=None, compare=False, repr=False)  # whoever makes tries makes them through it
 
     @property
     def prompt_chars(self) -> int:
-        """Characters in all messages."""
-        return sum(len(m.text) for m in self.messages)
+        """Characters in all messages and in what is said of tools."""
+        return sum(len(m.written) for m in self.messages) + sum(len(t.written) for t in self.tools)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +129,9 @@ class ChatReply:
     reasoning: str = ""  # thinking that the server reports apart from the answer
     prompt_tokens: int | None = None  # from the server's usage field
     completion_tokens: int | None = None  # from the server's usage field, reasoning included
-    finish_reason: str = "stop"
+    finish_reason: str = "stop"  # or "length", or "tool_calls"
+    calls: tuple[ToolCall, ...] = ()  # tools that the model wants called before it answers
+    verbatim: Mapping[str, Any] | None = None  # the server's own reply, where the request was verbatim
     mean_logprob: float | None = None  # mean log-probability per token of the answer, nats
     latency_s: float = 0.0  # from sending to the last token
     ttft_s: float | None = None  # time to first token; observed only when the reply was streamed
@@ -100,7 +142,16 @@ class ChatReply:
     lost: Usage = ZERO_USAGE  # what the failed tries before it used and cost
 
 
-DeltaHandler = Callable[[str], None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """A piece of a streamed reply."""
+
+    text: str = ""
+    reasoning: str = ""
+    chunk: Mapping[str, Any] | None = None  # the server's own, where the request is verbatim
+
+
+DeltaHandler = Callable[[Delta], None]
 
 
 class ChatModel(Protocol):
@@ -111,5 +162,5 @@ class ChatModel(Protocol):
     """
 
     async def chat(self, request: ChatRequest, on_delta: DeltaHandler | None = None) -> ChatReply:
-        """Answer one request. With `on_delta` the reply is streamed: it is called with each piece of text."""
+        """Answer one request. With `on_delta` the reply is streamed: it is called with each piece."""
         ...

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from mar.types.events import AnyEvent, CallAnswered, CallFailed, Decided, StepBound, StepEvent, ToolRan
+from mar.types.events import AnyEvent, CallAnswered, CallFailed, Decided, StepBound, StepEvent, ToolCalled, ToolRan
 from mar.types.failure import Failure
 from mar.types.plan import Plan
 from mar.types.usage import ZERO_USAGE, Usage
@@ -21,6 +22,7 @@ class Episode:
     events: tuple[AnyEvent, ...]
     latency_s: float  # true wall time on the event loop's clock, decider and tools included
     failure: Failure | None = None  # why the episode as a whole has no answer
+    verbatim: Mapping[str, Any] | None = None  # the server's own reply that the answer is; no part of the trace
 
     @property
     def answer(self) -> str | None:
@@ -71,6 +73,6 @@ class Episode:
     @property
     def failures(self) -> tuple[Failure, ...]:
         """Everything that failed on the way: calls, tools, and the episode itself. An agent fails by its call."""
-        found = (e.failure for e in self.events if isinstance(e, CallFailed | ToolRan))
+        found = (e.failure for e in self.events if isinstance(e, CallFailed | ToolRan | ToolCalled))
         events = tuple(f for f in found if f is not None and f.kind != "called_off")
         return events if self.failure is None else (*events, self.failure)

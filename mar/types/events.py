@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from mar.types.chat import CallKind, Message
+from mar.types.chat import CallKind, Message, ToolCall
 from mar.types.failure import Failure
 from mar.types.plan import Plan
 from mar.types.usage import ZERO_USAGE, Usage
@@ -86,6 +87,7 @@ class CallAnswered(StepEvent):
     attempts: int
     cached: bool
     read: tuple[str, ...]  # ids of the messages that the prompt showed
+    calls: tuple[ToolCall, ...] = ()  # tools that the model wants called before it answers; the text is then no answer
 
     @property
     def cut(self) -> str:
@@ -119,17 +121,28 @@ DecidedHow = Literal[
     "single",  # of the only agent
     "chosen",  # of a message that the policy chose
 ]
-ToolName = Literal["run_code", "run_tests", "lookup"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRan(StepEvent):
-    """Code was run, tests were run, or something was looked up."""
+    """Code was run, tests were run, something was looked up, or a check of one's own was made."""
 
-    tool: ToolName
+    tool: str  # run_code, run_tests, lookup, or the name of such a check
     summary: str  # one line
     ok: bool
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalled(StepEvent):
+    """A model had a tool called."""
+
+    tool: str  # its name, as the model wrote it
+    arguments: str  # as the model wrote them, cut
+    result: str  # what the model was told
+    ok: bool
+    seconds: float  # that it took
+    failure: Failure | None = None  # why the tool did not do its work; a wrong call is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +195,13 @@ AnyEvent = (
     | CallAnswered
     | CallFailed
     | ToolRan
+    | ToolCalled
     | PassedThrough
     | StepFinished
     | StepFailed
     | Stopped
     | Decided
 )
+
+EventHandler = Callable[[AnyEvent], None]
+"""Is given each event as it happens; it must not wait."""

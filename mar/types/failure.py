@@ -17,7 +17,10 @@ FailureKind = Literal[
     "context_overflow",
     "bad_request",
     "refused",
+    "broken_off",  # an answer that was being shown did not come to its end
     "lookup",  # a look-up service gave no answer
+    "check",  # a check of one's own failed
+    "tool",  # a tool that a model called did not do its work: too slow, gone, or failing
     "sandbox",  # generated code could not be run, or its answer could not be carried
     "unreadable",  # no answer could be read from the text
     "limit",  # a budget ended the work
@@ -35,3 +38,4 @@ class Failure:
     kind: FailureKind
     reason: str  # one line for people, free of keys
     attempts: int = 1  # how often it was tried
+    retry_after_s: float | None = None  # when the server asked to be asked again, where it did

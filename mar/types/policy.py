@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mar.types.chat import Feedback
 from mar.types.events import DecidedHow
@@ -62,6 +62,7 @@ class Move:
     instruction: str = "alone"  # name of the round instruction
     mode: str = ""  # name of the collaboration mode it is part of
     answers: bool = True  # whether its text is read as the answer
+    final: bool = False  # whether what it says is the answer, if it says anything: then it is shown while it is written
     revises: bool = False  # whether it makes its role's revise call, where the role and the pool have one
     check: bool = False  # run the shown tests on what it says, whatever the role; that takes no call
     logprobs: bool = False  # ask for the mean log-probability
@@ -70,6 +71,7 @@ class Move:
     log_prob: float | None = None  # of choosing this move, when it was sampled
     bind: Bind | None = None  # chooses the model, strategy, priority and log_prob in place of those above
     why: Why | None = None
+    again: int = 0  # how many moves like this one failed before it, on other models
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,7 @@ class Said:
     latency_s: float = 0.0  # from the start of the move to its end, tools included
     source: str | None = None  # id of the message that was passed on unchanged
     failure: Failure | None = None  # why nothing was produced; of kind "limit" where a budget forbade the call
+    verbatim: Mapping[str, Any] | None = None  # the server's own reply, where the client's own request was sent on
 
     @property
     def label(self) -> str:

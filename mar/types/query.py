@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Protocol
 
-Domain = Literal["Math", "Commonsense", "Code"]
-DOMAINS: tuple[Domain, ...] = ("Math", "Commonsense", "Code")
+Domain = str
+"""Name of a task domain: one of DOMAINS, or a folder of roles of one's own (docs/extending.md)."""
+DOMAINS: tuple[Domain, ...] = ("Math", "Commonsense", "Code")  # those that come with mar
 
 
 class AnswerFormat(Protocol):
@@ -81,9 +83,11 @@ class Query:
 
     text: str  # what every agent reads
     id: str = ""  # identity of the item, opaque; part of sample identities and never shown to a model
+    instructions: str = ""  # of whoever runs the application, which every agent follows: a system message
     history: tuple[Turn, ...] = ()  # earlier turns of the conversation, oldest first
     user_id: str | None = None  # who asks, for personal controllers
     conversation_id: str | None = None  # which conversation this belongs to
     domain: Domain | None = None  # the task domain where it is known; a controller may have to find out itself
     shown_tests: ShownTests = field(default_factory=ShownTests)
     answer_format: AnswerFormat = field(default_factory=PlainText)
+    verbatim: Mapping[str, Any] | None = None  # the client's own request, which an agent that reads nobody sends on

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Circuit = Literal["closed", "open", "trial"]  # calls go through; fail at once; one may try whether the server is back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,3 +24,4 @@ class ModelTelemetry:
     tokens_left: int | None = None  # tokens, likewise
     age_s: float = 0.0  # how old these figures are
     stale: bool = False  # the server has not answered for too long
+    circuit: Circuit = "closed"  # whether calls are let through to it

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mar import api
-from mar.cli.ask import paid
 from mar.cli.main import app
+from mar.cli.shown import paid
 from mar.controllers import PlanSpace
 from mar.controllers.base import Planned
 from mar.controllers.baselines import Constant, single
@@ -18,10 +18,11 @@ from mar.controllers.embeddings import HashEncoder, MiniLM, encoder_of
 from mar.controllers.masrouter import MasRouter, NetworkSettings, PlanOptions, save_router
 from mar.controllers.routers import Examples, RouterController, make_router, save_routed
 from mar.errors import CheckpointError, ConfigError
+from mar.pool import CachedModel, FileReplies, ModelCard, Pool, ScriptedModel
 from mar.pool.scripted import scripted_pool
 from mar.pool.simulated import EMPTY_WORLD, simulated_cards, simulated_pool
 from mar.runtime.prompts import PromptLibrary
-from mar.types import ZERO_USAGE, AgentSpec, Belief, ModeSpec, Move, Option, Plan, Settle, Why
+from mar.types import ZERO_USAGE, AgentSpec, Belief, ChatReply, ModeSpec, Move, Option, Plan, Settle, ToolCall, Why
 from tests.controllers.encoders import tiny_encoder
 
 MODEL = "gpt-4o-mini"
@@ -64,7 +65,7 @@ def mar(*argv, answer=None):
 def live(monkeypatch, fn, **options):
     """Let `--pool auto` find a pool that answers from a function."""
     pool = scripted_pool(fn, (MODEL, OTHER), **options)
-    monkeypatch.setattr("mar.pool.choose.configured_pool", lambda choice: pool)
+    monkeypatch.setattr("mar.pool.choose.configured_pool", lambda choice, **_: pool)
     return pool
 
 
@@ -112,6 +113,21 @@ def test_who_reads_whom_is_shown(monkeypatch):
     assert "answer: a final call" in ended.output
 
 
+def test_who_asks_counts_where_a_controller_knows_of_users(monkeypatch):
+    refused = mar("plan", "hi", "--user", "ann")
+    assert isinstance(refused.exception, ConfigError)
+    assert "--user has no meaning for the controller cards" in str(refused.exception)
+    seen = []
+    liking = single(MODEL, "Code")
+    plan = liking.plan
+    liking.likes = None
+    liking.plan = lambda queries, space: seen.extend(q.user_id for q in queries) or plan(queries, space)
+    monkeypatch.setattr(api, "load_controller", lambda name, **_: liking)
+    assert mar("plan", "hi", "--user", " ann ").exit_code == 0
+    assert seen == ["ann"]
+    assert liking.likes is not None
+
+
 # mar ask ---------------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +139,25 @@ def test_an_answer_is_shown_with_its_conversation_and_cost(constant, monkeypatch
     assert f"on {MODEL}, round 1" in ended.output
     assert "USD" in ended.output
     assert "imulated" not in ended.output
+
+
+def test_answers_are_kept_only_where_that_is_asked_for_and_shown_as_cached(constant, monkeypatch, tmp_path):
+    model = ScriptedModel(lambda request: "42")
+    card = ModelCard(name=MODEL, price_in=1.0, price_out=1.0)
+    asked = []
+
+    def found(choice, *, cache=False, **_):
+        asked.append(cache)
+        return Pool([card], CachedModel(model, FileReplies(tmp_path / "c.sqlite")) if cache else model, kind="scripted")
+
+    monkeypatch.setattr("mar.pool.choose.configured_pool", found)
+    ended = [mar("ask", "What?", *how).output for how in ((), ("--cache",), ("--cache",))]
+    assert asked == [False, True, True]
+    assert ["2 of 2 answers: their cost and time are those of the first time" in out for out in ended] == [
+        False,
+        False,
+        True,
+    ]
 
 
 class Looker:
@@ -164,6 +199,21 @@ def test_what_is_decided_step_by_step_has_no_plan_to_show(monkeypatch):
     monkeypatch.setattr(api, "load_controller", lambda name, **_: Looker())
     assert "decided step by step by looker" in mar("plan", "Write f.").output
     assert json.loads(mar("plan", "Write f.", "--json").output) == {"policy": "looker", "notes": {}}
+
+
+class Doubter(Looker):
+    as_published = False
+
+    def doubts(self, queries, space):
+        return ["it knows nothing" for _ in queries]
+
+
+def test_a_controller_that_does_not_decide_is_not_said_to_decide(monkeypatch):
+    monkeypatch.setattr(api, "load_controller", lambda name, **_: Doubter())
+    shown = mar("plan", "Write f.").output
+    assert "looker does not decide: it knows nothing" in shown
+    assert "decided step by step by cards" in shown
+    assert json.loads(mar("plan", "Write f.", "--json").output)["policy"] == "cards"
 
 
 def test_an_answer_that_the_output_limit_cut_off_is_shown_as_cut(constant, monkeypatch):
@@ -322,10 +372,80 @@ def test_a_router_of_a_class_of_ones_own_is_used_when_the_user_names_it(routed, 
     assert isinstance(error, CheckpointError)
     assert "'own_routers:Mine', which is not registered" in str(error)
     assert model_of(mar("plan", "pear 3", *words, "--router-class", "own_routers:Mine")) == OTHER
-    assert "no attribute 'Other'" in str(mar("plan", "q", *words, "--router-class", "own_routers:Other").exception)
+    assert "has no 'Other'" in str(mar("plan", "q", *words, "--router-class", "own_routers:Other").exception)
 
 
 def test_a_router_class_has_no_meaning_for_other_controllers():
     error = mar("plan", "q", "--router-class", "own_routers:Mine").exception
     assert isinstance(error, ConfigError)
     assert "cards is no fitted router" in str(error)
+
+
+# Tools -----------------------------------------------------------------------------------------------------------
+
+TOOLS = """
+[functions.double]
+function = "mine:double"
+
+[roles]
+Assistant = ["double"]
+"""
+MINE = '''
+def double(number: float) -> float:
+    """Twice a number."""
+    return 2 * number
+'''
+
+
+def calls_a_tool(request):
+    found = [m.text for m in request.messages if m.speaker == "tool"]
+    if found or not request.tools:
+        return f"it is {found[0]}" if found else "who knows"
+    call = ToolCall(id="1", name="double", arguments='{"number": 21}')
+    return ChatReply(text="", model=request.model, calls=(call,))
+
+
+@pytest.fixture
+def tools_file(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "tools.toml").write_text(TOOLS)
+    return "tools.toml"
+
+
+def test_calls_of_tools_and_what_they_found_are_shown(monkeypatch, tools_file):
+    live(monkeypatch, calls_a_tool)
+    ended = mar("ask", "21?", "--tools", tools_file)
+    assert ended.exit_code == 0, ended.output
+    assert 'calls double: {"number": 21}' in ended.output
+    assert "double in 0.0" in ended.output
+    assert "it is 42.0" in ended.output
+    assert "who knows" in mar("ask", "21?").output  # a role that was given no tools calls none
+
+
+def test_calls_of_tools_are_in_the_json(monkeypatch, tools_file):
+    live(monkeypatch, calls_a_tool)
+    events = json.loads(mar("ask", "21?", "--tools", tools_file, "--json").output)["events"]
+    (called,) = [e for e in events if e["event"] == "ToolCalled"]
+    assert (called["tool"], called["arguments"], called["result"], called["ok"]) == (
+        "double",
+        '{"number": 21}',
+        "42.0",
+        True,
+    )
+
+
+def test_a_plan_says_who_may_call_what_and_counts_the_calls(monkeypatch, tools_file):
+    live(monkeypatch, calls_a_tool)
+    plan = Plan(mode=ModeSpec(name="IO"), domain="Code", agents=(AgentSpec(role="Assistant", model=MODEL),))
+    monkeypatch.setattr(api, "load_controller", lambda name, **_: Constant(plan, name="one"))
+    ended = mar("plan", "21?", "--tools", tools_file)
+    assert f"Assistant on {MODEL}, may call double" in ended.output
+    assert "at most 9 calls" in ended.output  # eight for as many calls of tools, and the answer
+
+
+@pytest.mark.parametrize("command", ["ask", "plan"])
+def test_a_file_of_tools_that_cannot_be_used_is_one_line(command, tmp_path):
+    (tmp_path / "tools.toml").write_text("[functions.f]\nfunction = 'nowhere:f'\n")
+    ended = mar(command, "21?", "--tools", "tools.toml")
+    assert isinstance(ended.exception, ConfigError)
+    assert "tools.toml: functions.f: nowhere cannot be imported" in str(ended.exception)

@@ -77,7 +77,7 @@ def test_a_limit_counts_what_earlier_load_tests_into_the_same_folder_were_paid(t
     model = scripted_pool(answer, ("m",)).model
     card = ModelCard(name="m", price_in=0.0, price_out=1000.0, max_output_tokens=100)
     pool = Pool([card], model, kind="scripted", virtual_time=True)
-    monkeypatch.setattr("mar.pool.choose.configured_pool", lambda choice: pool)
+    monkeypatch.setattr("mar.pool.choose.configured_pool", lambda choice, **_: pool)
     options = ["-n", "2", "--rate", "60/min", "--policy", "single:m", "--out", str(tmp_path / "out")]
     # A call reserves 0.1 USD and costs 0.003, so two fit into 0.105 and a third does not, in any process.
     CliRunner().invoke(app, [*options, "--max-cost", "0.105"], catch_exceptions=False)

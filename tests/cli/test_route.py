@@ -3,17 +3,15 @@
 import csv
 import json
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 
 import mar
 from mar.cli.main import main
 from mar.pool.choose import empty_pool
-from mar.testing import ChatServer
 from tests.evaluation.route.worlds import Words, text
+from tests.served import served
 
 ROWS = 40
 PRICES = {"sums": 0.1, "places": 0.1, "dear": 2.5}  # USD per million tokens
@@ -30,23 +28,13 @@ def answer(request):
     return f"The answer is {gold(i) if knows else 7}"
 
 
-@contextmanager
-def served():
-    """A server on a thread of its own."""
-    with (
-        start_blocking_portal("asyncio") as portal,
-        portal.wrap_async_context_manager(ChatServer(answer=answer)) as server,
-    ):
-        yield server
-
-
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
     """Calls the command in a folder with rows; gives exit status, output and errors."""
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mar.evaluation.route.run.encoder_of", lambda name: Words())
+    monkeypatch.setattr("mar.evaluation.route.run.named_encoder", lambda name: Words())
     lines = [json.dumps({"id": i, "question": text(i), "answer": gold(i)}) for i in range(ROWS)]
     Path("rows.jsonl").write_text("\n".join(lines))
 
@@ -70,7 +58,7 @@ def pool_file(server):
 
 
 def test_rows_and_a_pool_end_in_a_sentence_a_picture_and_a_controller(command):
-    with served() as server:
+    with served(answer=answer) as server:
         argv = ("rows.jsonl", "--pool", pool_file(server), "--controllers", "knn(k=5)", "cascade")
         code, out, err = command(*argv, "--dry-run")
         assert (code, out) == (0, ""), err
@@ -97,8 +85,23 @@ def test_rows_and_a_pool_end_in_a_sentence_a_picture_and_a_controller(command):
     assert plan.intent.agents[0].model == "sums"
 
 
+def test_a_tasks_file_takes_the_place_of_rows(command):
+    Path("task.toml").write_text(
+        'name = "figures"\ndomain = "Math"\nrows = "asked.jsonl"\nsplit = "hash"\n'
+        '[fields]\nquestion = "q"\nanswer = "a"\n'
+        '[grader]\nkind = "numeric"\n'
+    )
+    lines = [json.dumps({"id": str(i), "q": text(i), "a": gold(i)}) for i in range(ROWS)]
+    Path("asked.jsonl").write_text("\n".join(lines))
+    with served(answer=answer) as server:
+        code, out, err = command("task.toml", "--pool", pool_file(server), "--controllers", "knn(k=5)")
+    assert code == 0, err
+    assert out.strip().splitlines()[-1].startswith("At the accuracy of dear (100.0%): 9")
+    assert Path("runs/route-figures/router.safetensors").is_file()
+
+
 def test_a_limit_that_is_not_enough_for_all_rows_is_kept(command):
-    with served() as server:
+    with served(answer=answer) as server:
         argv = ("rows.jsonl", "--pool", pool_file(server), "--controllers", "knn(k=5)")
         _, _, err = command(*argv, "--dry_run")
         whole = float(err.partition("about ")[2].partition(" USD")[0])
@@ -159,7 +162,9 @@ def test_a_table_of_scores_with_costs_is_enough(command):
         (("--table", "bare.csv"), "bare has no costs; expected a column NAME|total_cost"),
         (("--table", "scores.csv", "--reference", "who"), "--reference is 'who'; expected one of sums, places, dear"),
         (("--table", "scores.csv", "--controllers", "sequential"), "cannot be learned from scores alone"),
-        (("--table", "scores.csv", "--controllers", "luck"), "no router 'luck'"),
+        (("--table", "scores.csv", "--controllers", "luck"), "unknown router 'luck'"),
+        (("--table", "scores.csv", "--controllers", "teams(most=2)"), "teams takes no parameters"),
+        (("--table", "scores.csv", "--controllers", "knn(kk=2)"), "no parameter 'kk'; expected one of k"),
         (("rows.jsonl", "--pool", "free.toml"), "no price is known for a, b"),
         (("rows.jsonl", "--pool", "one.toml"), "the pool has one model, a; expected two or more"),
         (("open.jsonl", "--pool", "simulated"), "have no answers, so no simulated model can know any"),

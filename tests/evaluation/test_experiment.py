@@ -60,6 +60,9 @@ def test_a_run_ends_well_and_prints_a_table_that_says_simulated(finished):
     assert "mbpp, 4 test items (simulated pool)" in ended.out
     assert "MasRouter" in ended.out
     assert "Traceback" not in ended.err
+    picture, sentence = ended.out.splitlines()[-2:]
+    assert picture == f"picture: {Path('run') / 'trade_off.png'}"
+    assert sentence.startswith("No model was tested alone")  # without baselines
 
 
 def test_a_run_writes_all_its_files(finished):
@@ -96,15 +99,17 @@ def test_the_packaged_controller_stands_beside_on_what_it_was_trained_for(tmp_pa
     assert process(tmp_path, *few, "--out", "a").code == 0
     names = [row["name"] for row in results_of(tmp_path / "a")["rows"]]
     assert names[:8] == [
-        "MasRouter",
-        "MasRouter, cost_rate x 0.1",
-        "MasRouter, cost_rate x 10",
-        "MasRouter, packaged (374 training items)",
-        "sequential",
-        "sequential, cost_rate x 0.1",
-        "sequential, cost_rate x 10",
+        "MasRouter, untrained",
+        "MasRouter, untrained, cost_rate x 0.1",
+        "MasRouter, untrained, cost_rate x 10",
+        "MasRouter, packaged (200 training items)",
+        "sequential, from cards",
+        "sequential, from cards, cost_rate x 0.1",
+        "sequential, from cards, cost_rate x 10",
         "random plans",
     ]
+    groups = {row["group"] for row in results_of(tmp_path / "a")["rows"]}
+    assert "learned" not in groups
     assert process(tmp_path, *few, "--effects", "2", "--out", "b").code == 0
     assert not [row for row in results_of(tmp_path / "b")["rows"] if "packaged" in row["name"]]
 
@@ -177,9 +182,9 @@ def test_a_run_that_may_cost_nothing_ends_well_with_everything_counted(script, t
     assert ended.code == 0, ended.err
     results = results_of(tmp_path / "run")
     assert "the run may cost 0 USD" in results["notes"]["cut short"]
-    for row in results["rows"]:
-        assert (row["n"], row["n_not_run"], row["accuracy"]["mean"], row["cost_usd_per_100"]) == (0, 4, None, None)
-    assert "not run" in ended.out
+    assert results["rows"] == []  # what was not run has no row
+    assert results["notes"]["not run"] == "MasRouter, untrained, sequential, from cards"
+    assert ended.out.splitlines()[-1].startswith("Nothing was learned")
 
 
 def test_a_run_that_a_limit_cut_short_goes_on_with_a_higher_one(script, tmp_path):
@@ -200,7 +205,7 @@ def test_arrivals_change_latencies_and_stand_in_the_notes(script, tmp_path):
     assert script(*argv, "--out", "rare", *rates).code == 0
     closed, rare = results_of(tmp_path / "closed"), results_of(tmp_path / "rare")
     assert rare["notes"]["arrivals"] == "1/min constant, 600/min constant"
-    assert rare["rows"][1]["name"] == "MasRouter, 600/min constant"
+    assert rare["rows"][1]["name"] == "MasRouter, untrained, 600/min constant"
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
         episodes = [row for row in csv.DictReader(file) if row["record_type"] == "episode"]
     assert sorted({float(row["arrival_rate"]) for row in episodes}) == pytest.approx([1 / 60, 10.0])

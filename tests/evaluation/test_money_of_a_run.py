@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import serving
+from tests.serving import send_json, serving
 
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "run_mbpp.py"
 # Each process is a fork of one that has loaded what takes long, with an encoder that needs no model.
@@ -55,12 +55,7 @@ class Charges(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
-        reply = json.dumps({"choices": [choice]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(reply)))
-        self.end_headers()
-        self.wfile.write(reply)
+        send_json(self, {"choices": [choice]})
 
     def log_message(self, *_: object) -> None:
         pass

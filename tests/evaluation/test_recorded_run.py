@@ -75,6 +75,16 @@ def test_controllers_are_trained_and_tested_on_recorded_answers(script, tmp_path
     assert rows["sequential"]["accuracy"]["mean"] == 1  # it has found out who is right
 
 
+def test_two_workers_leave_the_bytes_of_one_process(script, tmp_path):
+    make_table(tmp_path / "t.jsonl.gz", cost_usd=0.25, latency_s=8.0)
+    argv = ("--limit", "6", "--pool", "replay:t.jsonl.gz", "--epochs", "1", "--no-baselines")
+    for out, where in (("alone", ()), ("spread", ("--workers", "2"))):
+        code, _, err = script(*argv, "--out", out, *where)
+        assert code == 0, err
+    for name in ("checkpoint.safetensors", "sequential.safetensors", "state.safetensors", "episodes-test.jsonl"):
+        assert (tmp_path / "spread" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
+
+
 def test_recorded_costs_and_times_are_what_the_table_counts(script, tmp_path):
     make_table(tmp_path / "t.jsonl.gz", cost_usd=0.25, latency_s=8.0)
     code, _, err = script(*FEW, "--epochs", "0", "--cost_rate", "2")

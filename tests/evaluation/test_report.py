@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 import pytest
 
 from mar.errors import ConfigError, DataError
-from mar.evaluation.report import write_report
 from mar.evaluation.report.conversation import Thought, converse
 from mar.evaluation.report.facts import Confusion, Shares, Spread
 from mar.evaluation.report.figures import FEWEST_STATED
 from mar.evaluation.report.formats import clean, clip, usd
 from mar.evaluation.report.graph import draw
+from mar.evaluation.report.page import write_report
 from mar.evaluation.report.pareto import Point, pareto_front
 from mar.evaluation.report.picks import pick
 from mar.evaluation.report.reading import read_run

@@ -40,12 +40,12 @@ def rules(**other):
 def played(rules, levels, mode, llms, roles=None, *, luck=0.5, popular=0.0, turned=False, passing=0.0):
     """Whether one plan is right in one world, and its cost: with a price of one for every prompt token that is read."""
     worlds = Worlds(
-        level=torch.tensor([levels]),
+        level=torch.tensor(levels)[:, None],
         popular=torch.tensor([popular]),
         turned=torch.tensor([turned]),
         passing=torch.tensor([passing]),
         choices=torch.tensor([4.0]),
-        luck=torch.full((1, 3, 3, DRAWS), luck),
+        luck=torch.full((3, 3, DRAWS, 1), luck),
     )
     pad = [0] * (3 - len(llms))
     choices = Choices(
@@ -142,17 +142,17 @@ def test_a_decider_that_is_shown_a_program_that_passes_repeats_it():
 @pytest.mark.parametrize("draw", [LUCK, PASS])
 def test_plans_on_one_question_have_the_same_luck(draw):
     worlds = Worlds(
-        level=torch.zeros(1, 3),
+        level=torch.zeros(3, 1),
         popular=torch.zeros(1),
         turned=torch.zeros(1, dtype=torch.bool),
         passing=torch.full((1,), 0.5),
         choices=torch.tensor([4.0]),
-        luck=torch.rand(1, 3, 3, DRAWS, generator=torch.Generator().manual_seed(draw)),
+        luck=torch.rand(3, 3, DRAWS, 1, generator=torch.Generator().manual_seed(draw)),
     )
     twice = torch.zeros(2, dtype=torch.long)
     choices = Choices(
         domain=twice, mode=twice, count=twice + 1, roles=torch.zeros(2, 3).long(), llms=torch.zeros(2, 3).long()
     )
     right, cost = Episodes(PROGRAMS, worlds, choices, torch.tensor([1000.0]), (1, 2, 1)).play()
-    assert right[0] == right[1]
-    assert cost[0] == cost[1]
+    assert right[0, 0] == right[0, 1]
+    assert cost[0, 0] == cost[0, 1]

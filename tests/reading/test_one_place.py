@@ -24,7 +24,29 @@ OF = {  # whose `load`, `loads` and `open` read content
     "reader": {"csv"},
     "DictReader": {"csv"},
 }
-OWN = {"os", "RunDir", "Store", "OutcomeTable", "webbrowser", "session", "member", "cls"}  # whose `open` opens no file
+STORES = (
+    "desk",
+    "spec",
+    "Postgres",
+    "Sqlite",
+    "RedisCounters",
+    "SqlCounters",
+    "KeyStore",
+    "RolloutStore",
+    "Standings",
+    "pool",
+)
+OWN = {
+    "os",
+    "RunDir",
+    "Store",
+    "OutcomeTable",
+    "webbrowser",
+    "session",
+    "member",
+    "cls",
+    *STORES,
+}  # whose `open` opens no file
 
 # Modules that read by themselves, and why that is no file of a stranger, or bounded where it is read.
 MAY = {
@@ -35,13 +57,17 @@ MAY = {
     "mar/pool/simulated/catalogue.py": "a catalogue that ships with mar",
     "mar/learning/generated/subjects.py": "subjects that ship with mar",
     "mar/evaluation/report/page.py": "templates that ship with mar",
+    "mar/serving/ui/paper.py": "templates and static files that ship with mar",
     "mar/cli/routereval.py": "a page that mar has just written",
     "mar/evaluation/comparison.py": "mar's own source, for a digest",
     "mar/evaluation/routereval/state.py": "bytes for a digest",
     "mar/controllers/embeddings.py": "bytes for a digest",
+    "mar/serving/rollout/versions.py": "bytes for a digest, and of checkpoints on their way to other workers",
+    "mar/serving/rollout/store.py": "evidence that the decider has written",
     "mar/tasks/download.py": "bytes for a digest, and a part of a download that is written on",
     "mar/learning/rundir.py": "what this process has just written, a lock, and state whose failures are caught there",
     "mar/learning/generated/records.py": "bytes of a journal, cut at its last whole line",
+    "mar/pool/openai_stream.py": "an event of a server's stream, bounded where it is read",
     "mar/pool/server_words.py": "a text within a server's error, as it stands where it is no JSON",
     "mar/pool/servers.py": "the kernel's own files, a lock, and the end of a server's log",
     "mar/learning/generated/published.py": "vectors: torch.load(weights_only=True), within `attempt`",
@@ -49,7 +75,17 @@ MAY = {
     "mar/tasks/docstring_examples.py": "a program of a benchmark, within its own errors",
     "mar/pool/simulated/texts.py": "a program of a benchmark, within its own errors",
     "mar/controllers/gmt/records.py": "a row that was read, given to pydantic as JSON",
+    "mar/serving/limits/redis.py": "a program that ships with mar, and what it answers",
+    "mar/serving/limits/sql.py": "a cell of mar's own database",
+    "mar/serving/store/rows.py": "a cell of mar's own database",
+    "mar/serving/store/lines.py": "a cell of mar's own database",
+    "mar/serving/store/traffic.py": "a cell of mar's own database",
     "mar/pool/cache_store.py": "a cell of mar's own database",
+    "mar/serving/replies.py": "a cell of mar's own store",
+    "mar/execution/desk.py": "a line of a worker that showed the token it was given, bounded where it is read",
+    "mar/execution/ray_servers.py": "the end of a server's log",
+    "mar/execution/work.py": "what the processes of one run send each other; nobody else can",
+    "mar/traffic/learn/run.py": "a page that mar has just written",
 }
 WRITES = {"a", "w", "wb", "ab", "x", "xb"}
 

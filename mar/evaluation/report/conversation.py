@@ -14,6 +14,7 @@ from mar.types import (
     Decided,
     Episode,
     EpisodeStarted,
+    Message,
     PassedThrough,
     PromptTrimmed,
     ServerAdapted,
@@ -22,6 +23,7 @@ from mar.types import (
     StepFailed,
     StepFinished,
     Stopped,
+    ToolCalled,
     ToolRan,
     Why,
 )
@@ -42,7 +44,7 @@ class Utterance:
     """A model call, answered or failed, or a message that was passed on."""
 
     number: int  # from 1, in order of time
-    kind: str  # "agent", "revise", "decider", "passed on"
+    kind: str  # "agent", "revise", "decider", "passed on"; "under way": it has not ended
     who: str
     lane: int  # the agent's index
     round: int  # from 0
@@ -98,9 +100,9 @@ class Conversation:
         return tuple(e for e in self.entries if isinstance(e, Utterance))
 
 
-def converse(episode: Episode) -> Conversation:
-    """Read an episode's events as a conversation."""
-    return _Reader(episode).read()
+def converse(episode: Episode, *, ended: bool = True) -> Conversation:
+    """Read an episode's events as a conversation; of one that has not ended, also what is under way."""
+    return _Reader(episode).read(ended=ended)
 
 
 class _Reader:
@@ -111,7 +113,7 @@ class _Reader:
         self._said: dict[str, str] = {}  # text by message id
         self._count = 0
 
-    def read(self) -> Conversation:
+    def read(self, *, ended: bool) -> Conversation:
         entries: list[Entry] = []
         for event in self._episode.events:
             for entry in self._entries(event):
@@ -120,6 +122,8 @@ class _Reader:
                     entries[-1] = replace(last, times=last.times + 1)
                 else:
                     entries.append(entry)
+        if not ended:
+            entries.extend(self._under_way())
         return Conversation(lanes=self._lanes, entries=tuple(entries), stepwise=self._episode.plan is None)
 
     def _entries(self, event: AnyEvent) -> Iterator[Entry]:
@@ -157,6 +161,31 @@ class _Reader:
             texts=tuple(_texts(event)),
         )
 
+    def _under_way(self) -> Iterator[Utterance]:
+        """Moves that were given a model and have not brought anything."""
+        bound: dict[tuple[int, int], StepBound] = {}
+        for event in self._episode.events:
+            if isinstance(event, StepBound):
+                bound[event.index, event.round] = event
+            elif isinstance(event, CallAnswered | CallFailed | PassedThrough | StepFinished | StepFailed):
+                bound.pop((event.index, event.round), None)
+        for event in bound.values():
+            self._count += 1
+            yield Utterance(
+                number=self._count,
+                kind="under way",
+                who=self._lanes[event.index],
+                lane=event.index,
+                round=event.round,
+                model=event.model,
+                begin_s=event.t,
+                end_s=event.t,
+                note="under way",
+                failed=False,
+                read=(),
+                texts=(),
+            )
+
     def _read(self, event: CallAnswered | PassedThrough) -> tuple[int, ...]:
         ids = (event.source,) if isinstance(event, PassedThrough) else event.read
         return tuple(self._numbers[i] for i in ids if i in self._numbers)
@@ -173,7 +202,8 @@ def _note(event: CallAnswered | CallFailed | PassedThrough) -> str:
             tokens = "unknown" if usage.completion_tokens is None else f"{usage.completion_tokens:,}"
             prompt = "unknown" if usage.prompt_tokens is None else f"{usage.prompt_tokens:,}"
             cost = "cost unknown" if usage.cost_usd is None else f"{usage.cost_usd:.6f} USD"
-            return f"{prompt} + {tokens} tokens, {cost}{', cached' if event.cached else ''}{event.cut}"
+            called = ", calls " + ", ".join(call.name for call in event.calls) if event.calls else ""
+            return f"{prompt} + {tokens} tokens, {cost}{', cached' if event.cached else ''}{event.cut}{called}"
 
 
 def _texts(event: CallAnswered | CallFailed | PassedThrough) -> Iterator[Text]:
@@ -183,10 +213,17 @@ def _texts(event: CallAnswered | CallFailed | PassedThrough) -> Iterator[Text]:
         case PassedThrough():
             yield Text(title="message", text=event.text)
         case CallAnswered():
-            yield from (Text(title=f"prompt, {m.speaker}", text=m.text) for m in event.prompt)
+            yield from (Text(title=f"prompt, {m.speaker}", text=_written(m)) for m in event.prompt)
             if event.reasoning:
                 yield Text(title="reasoning", text=event.reasoning)
-            yield Text(title="message", text=event.text)
+            if event.text or not event.calls:
+                yield Text(title="message", text=event.text)
+            yield from (Text(title=f"calls {call.name}", text=call.arguments) for call in event.calls)
+
+
+def _written(message: Message) -> str:
+    called = (f"(calls {call.name}: {call.arguments})" for call in message.calls)
+    return "\n".join(filter(None, (message.text, *called)))
 
 
 def _line(event: AnyEvent, lanes: tuple[str, ...]) -> Line:
@@ -207,6 +244,10 @@ def _line(event: AnyEvent, lanes: tuple[str, ...]) -> Line:
         case ToolRan():
             why = "" if event.failure is None else f" ({event.failure.kind}: {event.failure.reason})"
             return Line(t=event.t, who=who, text=f"{event.tool}: {event.summary}{why}", bad=not event.ok)
+        case ToolCalled():
+            why = "" if event.failure is None else f" ({event.failure.kind})"
+            text = f"{event.tool}({event.arguments}) in {event.seconds:.2f} s{why}: {event.result}"
+            return Line(t=event.t, who=who, text=text, bad=not event.ok)
         case StepFinished():
             return Line(t=event.t, who=who, text=f"its message is: {event.text}")
         case StepFailed():

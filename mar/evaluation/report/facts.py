@@ -123,7 +123,8 @@ class Confusion:
     def of(cls, pairs: Iterable[tuple[Domain, Domain]]) -> Confusion:
         """Count pairs of the benchmark's and the plan's domain."""
         counts = Counter(pairs)
-        return cls(domains=DOMAINS, counts=tuple(tuple(counts[t, p] for p in DOMAINS) for t in DOMAINS))
+        domains = (*DOMAINS, *sorted({d for pair in counts for d in pair} - {*DOMAINS}))
+        return cls(domains=domains, counts=tuple(tuple(counts[t, p] for p in domains) for t in domains))
 
     @property
     def n(self) -> int:

@@ -15,14 +15,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from mar.evaluation.report.folder import smooth
 from mar.evaluation.report.formats import short
-from mar.evaluation.report.pareto import Point, pareto_front
+from mar.evaluation.report.pareto import pareto_front, points
 from mar.evaluation.report.reading import ControllerRow, Run
 from mar.evaluation.statistics import calibration_error, reliability_bins
 
 DPI = 105
 FEWEST_STATED = 20  # episodes in a reliability diagram
-SMOOTHING = 0.9  # weight of the past in the moving average over updates
 MARKERS = {"learned": "*", "single LLM": "o", "fixed mode": "s", "random": "X", "oracle": "^"}
 CURVES = (
     ("utility", "utility", "validation_utility"),
@@ -49,6 +49,7 @@ LIGHT = Theme(
     grid="#e3e6ea",
     groups={
         "learned": "#1b6ca8",
+        "packaged": "#5f9fcc",
         "single LLM": "#c05b00",
         "fixed mode": "#5f8a1f",
         "random": "#777777",
@@ -73,6 +74,7 @@ DARK = Theme(
     grid="#333b46",
     groups={
         "learned": "#62b0ef",
+        "packaged": "#a9d2f5",
         "single LLM": "#f2a35e",
         "fixed mode": "#a5cf63",
         "random": "#a6adb6",
@@ -125,13 +127,6 @@ class Dot:
     group: str
     cost: float  # USD per 100 queries, above 0
     accuracy: float  # percent
-
-
-def points(rows: Sequence[ControllerRow]) -> list[Point]:
-    """What can be on the front. The oracle is a bound and no controller, so it cannot."""
-    return [
-        Point(cost=None if row.group == "oracle" else row.cost_usd_per_100, accuracy=row.accuracy.mean) for row in rows
-    ]
 
 
 def _dots(rows: Sequence[ControllerRow], positions: Iterable[int]) -> list[Dot]:
@@ -249,7 +244,7 @@ def _draw_curve(axis: Axes, theme: Theme, runs: Sequence[Run], part: tuple[str, 
         steps = [m for m in run.metrics if "loss" in m and name in m]
         axis.plot(
             [m["step"] for m in steps],
-            _smooth([m[name] for m in steps]),
+            smooth([m[name] for m in steps]),
             color=colour,
             lw=1.4,
             marker="." if len(steps) < 2 else "",
@@ -290,11 +285,3 @@ def _png(draw: Callable[[Axes, Theme], None], theme: Theme) -> bytes:
 def _plain(value: float, _position: int | None) -> str:
     """A tick as a plain number: matplotlib's own are formulas, which figures here do not read."""
     return f"{value:g}"
-
-
-def _smooth(values: Sequence[float]) -> list[float]:
-    """Exponential moving average, started at the first value."""
-    smoothed: list[float] = []
-    for value in values:
-        smoothed.append(value if not smoothed else SMOOTHING * smoothed[-1] + (1 - SMOOTHING) * value)
-    return smoothed

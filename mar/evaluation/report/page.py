@@ -22,7 +22,7 @@ from mar.evaluation.report.facts import Confusion, Shares, Spread, shares
 from mar.evaluation.report.figures import Picture
 from mar.evaluation.report.formats import clean, clip, number, percent, short, usd
 from mar.evaluation.report.graph import Graph, draw
-from mar.evaluation.report.pareto import pareto_front
+from mar.evaluation.report.pareto import pareto_front, points
 from mar.evaluation.report.picks import Pick, Picks, pick
 from mar.evaluation.report.reading import Run, gaps_of, load_episodes, read_run
 from mar.files import write_atomically
@@ -135,7 +135,7 @@ def _run_view(run: Run) -> RunView:
         run=run,
         picture=figures.trade_off(run),
         reliability=figures.reliability(run),
-        front=frozenset(pareto_front(figures.points(rows))),
+        front=frozenset(pareto_front(points(rows))),
         calls=Spread.of([len(f.called) for f in run.facts]),
         agents=Spread.of([len(f.roles) for f in run.facts]),
         n_failed=sum(f.failure is not None for f in run.facts),
@@ -170,7 +170,7 @@ def render(page: Page) -> str:
         page=page,
         gaps=gaps_of(runs),
         caveats=sorted({r.caveat for r in runs if r.caveat}),
-        css=Markup(_file("report.css")),
+        css=Markup(_file("report.css") + _file("conversation.css")),
     )
 
 
@@ -180,4 +180,5 @@ def _finalize(value: object) -> object:
 
 
 def _file(name: str) -> str:
+    name = name.removeprefix("report/")  # how templates call those of their folder, for pages that have others, too
     return (resources.files("mar.evaluation.report") / "templates" / name).read_text(encoding="utf-8")

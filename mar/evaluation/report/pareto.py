@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mar.evaluation.report.reading import ControllerRow
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
@@ -28,3 +30,10 @@ def pareto_front(points: Sequence[Point]) -> list[int]:
         if not any(c <= cost and a >= accuracy and (c < cost or a > accuracy) for c, a, _ in known)
     ]
     return [i for _, _, i in sorted(front)]
+
+
+def points(rows: Sequence[ControllerRow]) -> list[Point]:
+    """What can be on the front. The oracle is a bound and no controller, so it cannot."""
+    return [
+        Point(cost=None if row.group == "oracle" else row.cost_usd_per_100, accuracy=row.accuracy.mean) for row in rows
+    ]

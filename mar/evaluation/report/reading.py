@@ -159,6 +159,18 @@ def read_run(path: Path, number: int) -> Run:
     )
 
 
+def read_head(path: Path, number: int) -> Run:
+    """A run folder's arguments and results alone, which are soon read.
+
+    Raises:
+        DataError: The folder is no run: it has no readable args.json.
+    """
+    gaps: list[Gap] = []
+    arguments = _arguments(path)
+    results = _read(path / "results.json", _results, gaps)
+    return Run(number=number, path=path, arguments=arguments, results=results, gaps=tuple(gaps))
+
+
 def load_episodes(run: Run, positions: Iterable[int]) -> dict[int, Episode]:
     """The episodes on these lines of the run's file, counted from 0."""
     wanted = set(positions)

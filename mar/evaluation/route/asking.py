@@ -18,7 +18,7 @@ from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
 from mar.learning.sequential import Gathering
 from mar.pool.cards import ModelCard
-from mar.tasks.grading import Nobody
+from mar.tasks.grading.texts import Nobody
 from mar.tasks.task import ItemT
 from mar.types import Query
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mar.controllers.base import Controller
+from mar.controllers.cascades.agreement import Agreement
 from mar.controllers.cascades.checkpoint import save_cascade
 from mar.controllers.cascades.steps import Cascade
 from mar.controllers.cascades.table import Table
@@ -18,17 +19,18 @@ from mar.controllers.cascades.threshold import Threshold
 from mar.controllers.embeddings import Encoder
 from mar.controllers.routers import Examples, RouterController, make_router, save_routed
 from mar.controllers.routers.base import prior
-from mar.controllers.routers.registry import parse_parameters
 from mar.controllers.sequential import Sequential, Terms, save_sequential
 from mar.errors import ConfigError
 from mar.evaluation.route.calls import Calls
+from mar.extensions import parse_call
 from mar.learning.sequential import learn_minds
 from mar.numerics import one_thread
 from mar.pool.cards import ModelCard
 from mar.types import Domain
 
-CASCADE, SEQUENTIAL = "cascade", "sequential"
-KINDS = ("knn(k=10)", "kernel", "shrunken", CASCADE, SEQUENTIAL)
+CASCADE, TEAMS, SEQUENTIAL = "cascade", "teams", "sequential"
+STEPWISE = (CASCADE, TEAMS, SEQUENTIAL)  # decide step by step, by what was answered
+KINDS = ("knn(k=10)", "kernel", "shrunken", *STEPWISE)
 ALONE = (None,)  # strategies that were asked with
 
 
@@ -100,7 +102,9 @@ class Router:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeKind:
-    """Cheap models first; on to a dearer one where an answer does not look right."""
+    """Cheap models first; on to a dearer one where an answer does not look right. Or, as teams: up to three models at
+    once, and on to others where they do not agree.
+    """
 
     cards: Sequence[ModelCard]
     encoder: Encoder
@@ -110,9 +114,9 @@ class CascadeKind:
     def fit(self, calls: Calls) -> Cascade:
         """Learn from answers, how they look, and texts."""
         with one_thread():
-            return Cascade(
-                Threshold.learn(Table.of(calls.asked, self.cards, self.encoder, 1.0)), self.encoder, self.domain
-            )
+            table = Table.of(calls.asked, self.cards, self.encoder, 1.0)
+            method = Agreement(table=table) if self.name == TEAMS else Threshold.learn(table)
+            return Cascade(method, self.encoder, self.domain)
 
     def save(self, path: Path, controller: Cascade, trained_on: Mapping[str, str], *, simulated: bool) -> None:
         """Write it."""
@@ -149,11 +153,11 @@ def kinds_for(
     """
     found: list[Kind] = []
     for name in dict.fromkeys(names):
-        if name not in (CASCADE, SEQUENTIAL):
+        if name not in STEPWISE:
             found.append(Router(router=name, encoder=encoder, domain=domain))
         elif calls.asked:
-            make = CascadeKind if name == CASCADE else SequentialKind
-            found.append(make(cards=cards, encoder=encoder, domain=domain))
+            make = SequentialKind if name == SEQUENTIAL else CascadeKind
+            found.append(make(cards=cards, encoder=encoder, domain=domain, name=name))
     if not found:
         raise ConfigError(f"--controllers {' '.join(names)} cannot be learned from scores alone; expected a router")
     return found
@@ -166,10 +170,13 @@ def check_kinds(names: Sequence[str]) -> None:
         ConfigError: A name is none.
     """
     for name in names:
-        if name not in (CASCADE, SEQUENTIAL):
+        kind, opened, _ = name.partition("(")
+        if kind in STEPWISE and opened:
+            raise ConfigError(f"--controllers names {name!r}; {kind} takes no parameters")
+        if kind not in STEPWISE:
             _fresh(name)
 
 
 def _fresh(router: str) -> Any:
-    name, parameters = parse_parameters(router)
+    name, parameters = parse_call(router, "router")
     return make_router(name, **parameters)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from mar.evaluation.options import EXTEND, PROMPTS
 from mar.evaluation.route.kinds import KINDS, check_kinds
+from mar.execution import Workers
+from mar.execution.options import PLACES
 from mar.pool.simulated import CATALOGUES
 from mar.types import Domain
 
 
-class RouteOptions(BaseModel):
+class RouteOptions(Workers):
     """Options of a search for cheaper answers. Each field's description is its help text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rows: Path | None = Field(
         default=None,
@@ -27,9 +28,11 @@ class RouteOptions(BaseModel):
     )
     pool: str = Field(default="auto", description="auto (as .env or pool.toml say, else simulated), or a pool file")
     domain: Domain | None = Field(default=None, description="task domain of JSONL rows; default: as they look")
+    prompts: Path | None = Field(default=None, description=PROMPTS)
+    extend: tuple[str, ...] = Field(default=(), description=EXTEND)
     reference: str | None = Field(default=None, description="model to compare with; default: the most accurate one")
     controllers: tuple[str, ...] = Field(
-        default=KINDS, description="what is learned: cascade, sequential, or routers whose scores are qualities"
+        default=KINDS, description="what is learned: cascade, teams, sequential, or routers whose scores are qualities"
     )
     limit: int | None = Field(default=None, gt=0, description="at most so many rows")
     max_cost: float | None = Field(
@@ -58,5 +61,5 @@ class RouteOptions(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be resumed."""
-        free = {"out", "max_cost", "dry_run", "concurrency", "request_timeout", "reference", "controllers"}
+        free = {*PLACES, "out", "max_cost", "dry_run", "concurrency", "request_timeout", "reference", "controllers"}
         return self.model_dump(mode="json", exclude=free)

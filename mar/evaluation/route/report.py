@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from mar.evaluation.plots import Curve, plot_costs
 from mar.evaluation.route.validation import Validated, Way
 from mar.evaluation.route.verdict import Choice, Verdict, best, cheapest, chosen, oracle, points
+from mar.evaluation.sections import Sections
 from mar.evaluation.statistics import wilson
 from mar.files import write_atomically
 
@@ -73,40 +72,17 @@ def lines_of(validated: Validated, verdict: Verdict) -> list[Line]:
     return found
 
 
-def as_table(lines: Sequence[Line], *, title: str, caption: str) -> Table:
-    """For terminals."""
-    table = Table(title=title, caption=caption, caption_justify="left")
-    for i, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i > 0)
-    for i, line in enumerate(lines):
-        if i == 0 or lines[i - 1].part != line.part:
-            table.add_row(f"[bold]{line.part}[/]")
-        ends = i + 1 == len(lines) or lines[i + 1].part != line.part
-        table.add_row(*line.cells, end_section=ends)
-    return table
-
-
-def as_markdown(lines: Sequence[Line], *, title: str, caption: str, sentence: str) -> str:
-    """The same as Markdown."""
-    rows = [f"### {title}", "", f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
-    for i, line in enumerate(lines):
-        if i == 0 or lines[i - 1].part != line.part:
-            rows.append(f"| **{line.part}** |{' |' * (len(COLUMNS) - 1)}")
-        rows.append(f"| {' | '.join(line.cells)} |")
-    return "\n".join([*rows, "", caption, "", f"**{sentence}**", ""])
-
-
 def write(
     folder: Path, validated: Validated, verdict: Verdict, kept: Way, *, title: str, notes: Mapping[str, str]
-) -> tuple[list[Line], str]:
-    """Write page, figures and picture; gives the table's lines and caption."""
-    lines = lines_of(validated, verdict)
+) -> Sections:
+    """Write page, figures and picture; gives the table."""
+    lines = [(line.part, line.cells) for line in lines_of(validated, verdict)]
     caption = "; ".join(f"{name}: {text}" for name, text in notes.items())
-    page = as_markdown(lines, title=title, caption=caption, sentence=verdict.sentence)
-    write_atomically(folder / PAGE, page)
+    found = Sections(columns=COLUMNS, lines=lines, title=title, caption=caption)
+    write_atomically(folder / PAGE, found.markdown(verdict.sentence))
     write_atomically(folder / FIGURES, json.dumps(_figures(validated, verdict, kept, notes), indent=2))
     _draw(folder / PICTURE, validated, verdict, kept, title)
-    return lines, caption
+    return found
 
 
 def _figures(validated: Validated, verdict: Verdict, kept: Way, notes: Mapping[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,21 @@ import numpy as np
 
 from mar.clock import run as run_async
 from mar.controllers.base import PlanSpace
-from mar.controllers.embeddings import Encoder, encoder_of
+from mar.controllers.embeddings import Encoder, named_encoder
 from mar.errors import ConfigError
+from mar.evaluation.last_line import end_with
 from mar.evaluation.route.asking import FEWEST, Asking, Gathered
 from mar.evaluation.route.calls import Calls
 from mar.evaluation.route.kinds import Kind, kinds_for
 from mar.evaluation.route.options import RouteOptions
-from mar.evaluation.route.report import PICTURE, as_table, write
+from mar.evaluation.route.report import PICTURE, write
 from mar.evaluation.route.sample import POOL, SOURCE, sample_task
 from mar.evaluation.route.validation import validate
 from mar.evaluation.route.verdict import Verdict, kept_way, verdict_of
 from mar.evaluation.routereval.files import load
 from mar.evaluation.routereval.table import OutcomeTable
-from mar.evaluation.session import SPENDING, Session
+from mar.evaluation.session import SPENDING, Kit, Session, Spread, check_spread
+from mar.execution import executor
 from mar.learning.progress import Progress
 from mar.learning.rundir import RunDir, held
 from mar.pool.cards import ModelCard
@@ -33,7 +36,7 @@ from mar.pool.choose import configured_pool, empty_pool
 from mar.pool.pool import Pool
 from mar.runtime import PromptLibrary
 from mar.tasks.custom import CustomTask
-from mar.tasks.grading import Nobody
+from mar.tasks.grading.texts import Nobody
 from mar.tasks.task import SPLITS, Task
 from mar.terminal import Terminal
 from mar.types import Domain
@@ -80,26 +83,36 @@ def run_route(options: RouteOptions, progress: Progress | None = None) -> Routed
         KeyboardInterrupt: Interrupted; what was paid for is in the cache.
     """
     watch = progress or Progress()
-    encoder = encoder_of(options.embedding)
+    encoder, prompts = named_encoder(options.embedding), PromptLibrary.load(options.prompts)
+    if options.domain is not None:
+        prompts.require_domain(options.domain, "--domain")
     if options.table is not None:
         data = scored(options)
         _check_models(data.calls.models, options, data.name)
         path = options.out or Path("runs") / f"route-{data.name}"
         with held(path):
-            RunDir.open(path, arguments=options.identity(), prompts=PromptLibrary.load().hash)
+            RunDir.open(path, arguments=options.identity(), prompts=prompts.hash)
             return learned(data, options, path, encoder, watch)
     questions = _questions(options)
+    prompts.require_domain(questions.task.domain, f"task {questions.task.name}")
     if options.first_look and options.pool == "auto":
         options = options.model_copy(update={"pool": POOL})  # nobody is paid for made-up questions
-    pool = configured_pool(options.pool)
+    pool = configured_pool(options.pool, cache=True)
     _check_models((pool or empty_pool(options.pool)).names, options, "the pool")
     if pool is not None and (missing := pool.without_price()):
         raise ConfigError(f"no price is known for {', '.join(missing)}; expected every price in the pool file")
     path = options.out or Path("runs") / f"route-{questions.task.name}"
-    with held(path):
-        RunDir.open(path, arguments=options.identity(), prompts=PromptLibrary.load().hash)
+    if options.spread:
+        check_spread(pool)
+    with held(path), ExitStack() as stack:
+        RunDir.open(path, arguments=options.identity(), prompts=prompts.hash)
+        spread = None
+        if options.spread:
+            workers = stack.enter_context(executor(options, extend=options.extend, say=watch.say))
+            spread = Spread(executor=workers, pool=options.pool, kit=Kit(prompts=options.prompts))
         data = run_async(
-            lambda: asked(questions, pool, options, path, encoder, watch), virtual=pool is None or pool.virtual_time
+            lambda: asked(questions, pool, options, path, encoder, watch, spread),
+            virtual=pool is None or pool.virtual_time,
         )
         return None if data is None else learned(data, options, path, encoder, watch)
 
@@ -142,11 +155,18 @@ def scored(options: RouteOptions) -> Data:
 
 
 async def asked(
-    questions: Questions, pool: Pool | None, options: RouteOptions, path: Path, encoder: Encoder, progress: Progress
+    questions: Questions,
+    pool: Pool | None,
+    options: RouteOptions,
+    path: Path,
+    encoder: Encoder,
+    progress: Progress,
+    spread: Spread | None = None,
 ) -> Data | None:
     """Every model's answer to every row; None where a forecast was all that was wanted."""
     task, items = questions.task, questions.items[: options.limit]
     session = Session(
+        prompts=PromptLibrary.load(options.prompts),
         task=task,
         items=items,
         pool=pool or options.pool,
@@ -156,6 +176,7 @@ async def asked(
         spending=path / SPENDING,
         request_timeout_s=options.request_timeout,
         concurrency=options.concurrency,
+        spread=spread,
     )
     async with session.open() as rollouts:
         asking = Asking(
@@ -195,7 +216,9 @@ def learned(data: Data, options: RouteOptions, path: Path, encoder: Encoder, pro
     """Learn, test, choose, keep."""
     calls = data.calls
     kinds = kinds_for(options.controllers, calls, data.cards, encoder, data.domain)
-    space = PlanSpace(cards=tuple(data.cards), prompts=PromptLibrary.load(), alone=True, max_agents=len(calls.models))
+    space = PlanSpace(
+        cards=tuple(data.cards), prompts=PromptLibrary.load(options.prompts), alone=True, max_agents=len(calls.models)
+    )
     validated = validate(calls, kinds, space, progress, seed=options.seed)
     verdict = verdict_of(validated, options.reference, data.measure)
     kept = kept_way(validated.outcomes, verdict.reference)
@@ -207,11 +230,10 @@ def learned(data: Data, options: RouteOptions, path: Path, encoder: Encoder, pro
         "tested": f"on rows not learned from, {validated.folds} folds; what is chosen is chosen in the others",
         "kept": f"{kept.name}, learned from all rows, in {path / CHECKPOINT}",
     }
-    lines, caption = write(path, validated, verdict, kept, title=title, notes=notes)
+    found = write(path, validated, verdict, kept, title=title, notes=notes)
     console = Terminal(width=None if sys.stdout.isatty() else 160)
-    console.print(as_table(lines, title=title, caption=caption))
-    console.print(f"picture: {path / PICTURE}", highlight=False, markup=False, soft_wrap=True)
-    console.print(verdict.sentence, highlight=False, markup=False, soft_wrap=True)
+    console.print(found.table())
+    end_with(console, path / PICTURE, verdict.sentence)
     return Routed(folder=path, verdict=verdict)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from mar.controllers.embeddings import Encoder, encoder_of
+from mar.controllers.embeddings import Encoder, named_encoder
 from mar.controllers.routers import RouterController, save_routed
 from mar.controllers.routers.base import Examples, prior
-from mar.controllers.routers.registry import make_router, parse_parameters
+from mar.controllers.routers.registry import make_router
 from mar.errors import ConfigError, DataError
 from mar.evaluation.routereval.construct import (
     GROUPS,
@@ -28,6 +28,7 @@ from mar.evaluation.routereval.files import load
 from mar.evaluation.routereval.published import EMBEDDINGS, write_router_dataset
 from mar.evaluation.routereval.recorded import RECORDED
 from mar.evaluation.routereval.table import OutcomeTable
+from mar.extensions import parse_call
 from mar.learning.progress import Progress
 from mar.types import Domain
 
@@ -69,7 +70,7 @@ def embedded(table: OutcomeTable, embedding: str | None, progress: Progress) -> 
     """The table with the embeddings asked for: its own, or a published kind of its own, else those of an encoder."""
     if table.vectors is not None and embedding in (None, *EMBEDDINGS):
         return table
-    return embed(table, encoder_of(embedding), progress)
+    return embed(table, named_encoder(embedding), progress)
 
 
 def embedded_problem(problem: RoutingSet, embedding: str | None) -> RoutingSet:
@@ -80,7 +81,7 @@ def embedded_problem(problem: RoutingSet, embedding: str | None) -> RoutingSet:
     """
     if embedding in (None, *EMBEDDINGS):
         return problem
-    encoder = encoder_of(embedding)
+    encoder = named_encoder(embedding)
 
     def part(examples: Examples) -> Examples:
         if not examples.texts:
@@ -154,7 +155,7 @@ def fit_controller(options: FitOptions, progress: Progress | None = None) -> Pat
     found = tables([options.table], options.data, options.embedding)
     if len(found) > 1:
         raise ConfigError(f"{options.table} holds {len(found)} benchmarks; expected a table of one")
-    encoder = encoder_of(options.embedding)
+    encoder = named_encoder(options.embedding)
     table = embed(found[0], encoder, watch)  # the controller embeds queries with this encoder, whatever the file has
     models = options.models or table.models
     controller = fitted_controller(table, models, options.router, encoder, domain=options.domain)
@@ -167,7 +168,7 @@ def fitted_controller(
 ) -> RouterController:
     """A router, fitted on a table's training part, as a controller."""
     problem = routing_set(table, models, split_of(table), group="chosen")
-    name, parameters = parse_parameters(router)
+    name, parameters = parse_call(router, "router")
     fresh = make_router(name, **parameters)
     fresh.fit(problem.train, problem.validation)
     ties = np.asarray(prior(problem.train))

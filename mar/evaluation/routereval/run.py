@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from mar.controllers.routers.registry import make_router, parse_parameters
+from mar.controllers.routers.registry import make_router
 from mar.errors import ConfigError
 from mar.evaluation.routereval.construct import GROUPS, SIZES, Group, RoutingSet
 from mar.evaluation.routereval.external import run_program
@@ -26,15 +27,17 @@ from mar.evaluation.routereval.results import SINGLE, Measured, run_reference, r
 from mar.evaluation.routereval.state import digest_of_files, digest_of_problem, own_files
 from mar.evaluation.routereval.store import Store
 from mar.evaluation.routereval.table import OutcomeTable
+from mar.execution import Executor, Spec, Workers, executor
+from mar.execution.options import PLACES
+from mar.extensions import parse_call
 from mar.learning.progress import Progress
+from mar.numerics import one_thread
 
 SHIPPED = ("oracle", "r_o_0.5", "random", "knn", "linear", "mlp", "roberta_cluster", "svm", "mf", "elo", "shrunken")
 
 
-class RoutingOptions(BaseModel):
+class RoutingOptions(Workers):
     """Options of a routing comparison. Each field's description is its help text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     table: tuple[str, ...] = Field(default=("mmlu_pro",), description=f"tables: {TABLES}")
     routers: tuple[str, ...] = Field(default=SHIPPED, description="names, name(parameter=value,...), or module:Class")
@@ -89,11 +92,13 @@ def run_routing(options: RoutingOptions, progress: Progress | None = None) -> Pa
     """
     watch, lines, notes = progress or Progress(), list[Line](), dict[str, str]()
     store: Store | None = None
-    for problem in problems_of(options, watch):
-        # Only now: what cannot be run is refused before anything is written.
-        store = store or Store.open(options.out, options.model_dump(mode="json", exclude={"out"}))
-        lines += _compare(problem, options, store, watch)
-        notes |= problem.notes
+    measuring = Measuring(options=options)
+    with executor(options, say=watch.say) as workers:
+        for problem in problems_of(options, watch):
+            # Only now: what cannot be run is refused before anything is written.
+            store = store or Store.open(options.out, options.model_dump(mode="json", exclude={"out", *PLACES}))
+            lines += _compare(problem, measuring, store, watch, workers)
+            notes |= problem.notes
     if not lines:
         raise ConfigError(f"{', '.join(options.table)} has no problem of these --sizes and --groups")
     notes["embedding"] = options.embedding or "the table's own, else all-MiniLM-L6-v2"
@@ -101,14 +106,37 @@ def run_routing(options: RoutingOptions, progress: Progress | None = None) -> Pa
     return write_results(lines, options.out, notes)
 
 
-def _compare(problem: RoutingSet, options: RoutingOptions, store: Store, progress: Progress) -> list[Line]:
-    jobs, runs = list(_jobs(options, problem)), dict[str, list[Measured]]()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring(Spec[Job, Measured]):
+    """Fits and scores routers. On one thread, so that results are the same beside any number of others."""
+
+    options: RoutingOptions
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Callable[[Job], Awaitable[Measured]]]:
+        """See `Spec`."""
+        with one_thread():
+            yield self._work
+
+    async def _work(self, job: Job) -> Measured:
+        return _measure(job, self.options)
+
+
+def _compare(
+    problem: RoutingSet, measuring: Measuring, store: Store, progress: Progress, workers: Executor
+) -> list[Line]:
+    jobs, runs = list(_jobs(measuring.options, problem)), dict[str, list[Measured]]()
+    left = [job for job in jobs if job.key not in store]
     with progress.bar(problem.name, total=len(jobs)) as bar:
-        for job in jobs:
-            if job.key not in store:
-                store.put(job.key, _measure(job, options))
-            runs.setdefault(job.router, []).append(store.get(job.key))
-            bar.advance(note=job.router)
+        bar.advance(len(jobs) - len(left))
+
+        def keep(number: int, measured: Measured, worker: str) -> None:
+            store.put(left[number].key, measured)
+            bar.advance(note=f"{left[number].router} {worker}")
+
+        workers.run(measuring, left, keep)
+    for job in jobs:
+        runs.setdefault(job.router, []).append(store.get(job.key))
     return [line_of(problem.name, measured, runs[SINGLE][0]) for measured in runs.values()]
 
 
@@ -157,7 +185,7 @@ def _measure(job: Job, options: RoutingOptions) -> Measured:
 
 
 def _fresh(text: str, seed: int) -> Any:
-    name, parameters = parse_parameters(text)
+    name, parameters = parse_call(text, "router")
     router = make_router(name, **parameters)
     if seed and hasattr(router, "seed"):
         router = make_router(name, **{**parameters, "seed": seed})

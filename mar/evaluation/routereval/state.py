@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mar.controllers.routers.base import Router
-from mar.controllers.routers.registry import ROUTERS, name_of
+from mar.controllers.routers.registry import ROUTERS
 from mar.evaluation.routereval.construct import RoutingSet
 
 SIZE = 8  # bytes
@@ -38,8 +38,7 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 
 def own_files(router: Router) -> list[Path]:
     """The file that a router of the user's own is written in; nothing for those that come with mar."""
-    name = name_of(router)
-    if ROUTERS.get(name, "").startswith("mar."):
+    if ROUTERS.place(ROUTERS.name_of(router)).startswith("mar."):
         return []
     source = inspect.getsourcefile(type(router))
     return [Path(source)] if source else []

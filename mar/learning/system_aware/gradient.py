@@ -20,7 +20,6 @@ from mar.learning.system_aware.ppo import Multiplier, Steps, normalised, ppo_upd
 from mar.learning.system_aware.samples import Sample, StepSample
 from mar.learning.system_aware.settings import SystemTraining
 from mar.runtime.identity import digest
-from mar.types import DOMAINS
 
 
 class PolicyGradient:
@@ -137,10 +136,10 @@ class PolicyGradient:
             logs = self.planner(seen)[0].log_softmax(-1)
             choice = torch.tensor([s.drawn.choice for s in batch])
             return logs.gather(1, choice.unsqueeze(1)).squeeze(1), torch.zeros(())
-        candidates, _ = planner.router.candidates(self.space)
+        candidates, names = planner.router.candidates(self.space)
         encoded = self.planner.encode(candidates)
         given = joined([s.drawn.choice for s in batch if isinstance(s.drawn.choice, Choices)])
         output = self.planner(seen.query, encoded, price=planner.prices(len(batch)), given=given, open_llms=True)
-        truth = torch.full((len(batch),), DOMAINS.index(planner.domain))
+        truth = torch.full((len(batch),), names.domain(planner.domain))
         task = nn.functional.cross_entropy(output.domain_logits, truth)
         return output.log_prob, task + self.settings.vae_weight * self.planner.vae_loss(output, encoded, seen.query)

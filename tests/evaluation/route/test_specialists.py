@@ -63,6 +63,24 @@ def test_a_cascade_and_the_sequential_controller_are_learned_from_the_same_calls
         assert np.allclose(play(again, new, SPACE).usd, lavish.usd), kind.name
 
 
+def test_where_two_that_agree_are_right_they_are_a_team_and_the_dear_one_is_asked_where_they_do_not(tmp_path):
+    # Each cheap model is wrong on a third of the rows, on other ones than the other: they agree on the last third.
+    def knows(model, i):
+        return model == "dear" or i % 3 != ("sums", "places").index(model)
+
+    known, new = calls(range(60), knows=knows), calls(range(60, 90), knows=knows)
+    (kind,) = kinds_for(["teams"], known, CARDS, ENCODER, "Math")
+    controller = kind.fit(known)
+    controller.cost_rate = 0.1 / known.usd[:, 2].mean()
+    played = play(controller, new, SPACE)
+    assert played.quality.min() == 1.0
+    assert sorted(played.calls.tolist()) == [2.0] * 10 + [3.0] * 20
+    kind.save(tmp_path / "kept", controller, {"data": "made up"}, simulated=False)
+    again = load_controller(tmp_path / "kept", encoder=ENCODER)
+    assert again.name == controller.name
+    assert np.allclose(play(again, new, SPACE).usd, played.usd)
+
+
 def test_where_one_model_is_best_at_everything_and_cheapest_nothing_is_promised():
     known = calls(range(60), knows=lambda model, i: model == "sums" or i % 3 == 0)
     kinds = [Router(router="knn(k=10)", encoder=ENCODER, domain="Math")]

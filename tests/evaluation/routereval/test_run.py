@@ -1,6 +1,7 @@
 """Comparisons: resumable, with intervals, over any router and any program; datasets and controllers they leave."""
 
 import csv
+import json
 import sys
 
 import numpy as np
@@ -126,7 +127,7 @@ def test_routers_that_draw_run_with_every_seed(folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--routers", "nothing"), "no router 'nothing'"),
+        (("--routers", "nothing"), "unknown router 'nothing'"),
         (("--sizes", "1"), "expected 2 or more candidates"),
         (("--sizes", "50"), "none of the sizes 50 fits"),
         (("--table", "nowhere"), "no table 'nowhere'"),
@@ -183,7 +184,7 @@ def test_build_writes_router_datasets_that_can_be_compared_on(folder, capsys):
 
 
 def test_fit_writes_a_controller(folder, monkeypatch):
-    monkeypatch.setattr("mar.evaluation.routereval.keep.encoder_of", lambda name: HashEncoder(16))
+    monkeypatch.setattr("mar.evaluation.routereval.keep.named_encoder", lambda name: HashEncoder(16))
     routereval(["fit", "--table", "kinds", "--router", "knn(k=7)", "--models", "left", "right"])
     found = load_routed(folder / "router.safetensors", HashEncoder(16))
     assert (found.models, found.router.k, found.name) == (("left", "right"), 7, "knn router")
@@ -198,3 +199,18 @@ def test_a_controller_is_fitted_on_the_training_part_alone():
 def test_an_unknown_word_is_refused():
     with pytest.raises(ConfigError, match="has no 'biuld'; expected options, or build or fit"):
         routereval(["biuld"])
+
+
+def test_any_number_of_workers_measures_the_same_and_a_run_is_gone_on_with_by_others(folder):
+    routers = ("--routers", "knn", "mlp", "random", "custom_router:Nearest")
+    alone = run.run_routing(options(*routers), QUIET)
+    kept = {path.name: path for path in (alone.parent / "results").iterdir()}
+    words = ("--out", "spread", "--workers", "2")
+    assert run.run_routing(options(*routers, *words), QUIET).parent.name == "spread"
+    for path in (folder / "spread" / "results").iterdir():
+        here, there = np.load(kept.pop(path.name)), np.load(path)
+        assert here["values"].tobytes() == there["values"].tobytes()
+        timed = [json.loads(str(found["about"])) | {"fit_s": 0, "score_s": 0} for found in (here, there)]
+        assert timed[0] == timed[1]
+    assert not kept
+    run.run_routing(options(*routers, "--out", "spread"), QUIET)

@@ -1,0 +1,107 @@
+"""`mar log`: what a gateway logged, as a file, and deletion of people from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from mar.cli.serve import check_installed
+from mar.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mar.serving.store.record import Stored
+
+log_app = typer.Typer(help="Export what a gateway logged; delete people from it.", no_args_is_help=True)
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Of requests: a file, or postgresql://... Default: mar serve's.")
+]
+
+
+@log_app.command("export")
+def export_command(
+    out: Annotated[Path, typer.Option("--out", help="The file: Parquet where it ends in .parquet, else JSON lines.")],
+    since: Annotated[str | None, typer.Option(help="A day or time, as 2026-11-27 or 2026-11-27T05:00, of UTC.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Write what may be learned from: requests of keys that log features or texts, the oldest first."""
+    check_installed()
+    from mar.serving.store.traffic import logs
+    from mar.traffic.files import write_log
+
+    place, began = _place(store), 0.0 if since is None else _seconds(since)
+    count = anyio.run(lambda: write_log(out, logs(place, since=began)))
+    print(f"{count} requests: {out}")
+
+
+@log_app.command("delete")
+def delete_command(
+    user: Annotated[str | None, typer.Option(help="As the application called them, or the hash in the log.")] = None,
+    conversation: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    store: StoreOption = None,
+    interactions: Annotated[
+        Path | None, typer.Option(help="File of what a personal controller learns from. Default: mar's own.")
+    ] = None,
+) -> None:
+    """Delete all requests of a user or a conversation, what was said of them, and what a personal controller kept."""
+    check_installed()
+    if (user is None) == (conversation is None):
+        raise ConfigError("mar log delete: expected either --user or --conversation")
+
+    async def work(stored: Stored) -> int:
+        if user is not None:
+            return await stored.forget("user", user)
+        return await stored.forget("conversation", conversation or "")
+
+    print(f"{_with_log(_place(store), work)} requests deleted")
+    if user is not None:
+        print(f"{_forgotten(user, interactions)} interactions deleted")
+
+
+def _forgotten(user: str, path: Path | None) -> int:
+    """Delete a user from the stores of personal controllers; none is made for it."""
+    from mar.controllers.gmt.store import InteractionStore, default_store_path
+
+    places = [path] if path is not None else [default_store_path(simulated=made_up) for made_up in (False, True)]
+    count = 0
+    for place in places:
+        if place.exists():
+            store = InteractionStore(place)
+            try:
+                count += store.forget(user)
+            finally:
+                store.close()
+    return count
+
+
+def _with_log(place: str, work: Callable[[Stored], Awaitable[int]]) -> int:
+    from mar.serving.store.places import database
+    from mar.serving.store.record import Retention, Stored
+
+    async def main() -> int:
+        everything = Retention(days=None, rows=None)  # what is too old is for the gateway to remove
+        async with database(place, durable=True) as db, Stored(db, everything) as stored:
+            return await work(stored)
+
+    return anyio.run(main)
+
+
+def _place(store: str | None) -> str:
+    from mar.serving.state import default_store
+
+    place = store or default_store()
+    if "://" not in place and not Path(place).exists():
+        raise ConfigError(f"{place}: no such file; expected the store of a gateway (--store)")
+    return place
+
+
+def _seconds(since: str) -> float:
+    try:
+        when = datetime.fromisoformat(since)
+    except ValueError:
+        raise ConfigError(f"--since: {since!r}; expected a day or time, as 2026-11-27 or 2026-11-27T05:00") from None
+    return when.replace(tzinfo=when.tzinfo or UTC).timestamp()
