@@ -28,7 +28,7 @@ import anyio
 import anyio.to_thread
 import sniffio
 
-from mar.concurrency import first_error, task_group
+from mar.concurrency import first_error, interrupted, task_group
 
 if TYPE_CHECKING:  # only virtual time needs trio, and its import would make every command wait
     import trio
@@ -39,14 +39,23 @@ TICKS_PER_S = 2**30
 
 
 def run(main: Callable[[], Awaitable[T]], *, virtual: bool) -> T:
-    """Run an asynchronous function to its end, on virtual time or on the wall clock."""
-    with first_error():
-        if not virtual:
-            return anyio.run(main, backend="asyncio")
-        import trio.testing
+    """Run an asynchronous function to its end, on virtual time or on the wall clock.
 
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        return anyio.run(main, backend="trio", backend_options={"clock": clock})
+    Raises:
+        KeyboardInterrupt: It was interrupted, whatever else was raised while it ended for that.
+    """
+    try:
+        with first_error():
+            if not virtual:
+                return anyio.run(main, backend="asyncio")
+            import trio.testing
+
+            clock = trio.testing.MockClock(autojump_threshold=0)
+            return anyio.run(main, backend="trio", backend_options={"clock": clock})
+    except Exception as error:
+        if interrupted(error):
+            raise KeyboardInterrupt from error
+        raise
     raise AssertionError("unreachable")  # pragma: no cover
 
 

@@ -38,6 +38,19 @@ def first_error() -> Generator[None]:
         raise min(_leaves(group), key=_rank) from None
 
 
+def interrupted(error: BaseException | None) -> bool:
+    """Whether an error came of an interrupt: cleaning up after it may raise one of its own, which hides it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            return any(interrupted(one) for one in _leaves(cast("BaseExceptionGroup[BaseException]", error)))
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _rank(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 UNFINISHED = ".part"  # how the names of files end that are being written
@@ -27,7 +27,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
         os.replace(name, path)
     except BaseException:
-        os.unlink(name)
+        _unfinished(name)
         raise
 
 
@@ -44,8 +44,14 @@ def whole_or_none(path: Path) -> Generator[Path]:
         yield Path(name)
         os.replace(name, path)
     except BaseException:
-        os.unlink(name)
+        _unfinished(name)
         raise
+
+
+def _unfinished(name: str) -> None:
+    """Remove it, unless it has taken its place already and an interrupt came just then."""
+    with suppress(FileNotFoundError):
+        os.unlink(name)
 
 
 def clear_unfinished(folder: Path) -> None:

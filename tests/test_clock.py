@@ -122,3 +122,17 @@ def test_errors_come_out_as_they_are(virtual):
 
     with pytest.raises(KeyError):
         clock.run(main, virtual=virtual)
+
+
+@pytest.mark.parametrize("virtual", [True, False])
+def test_an_interrupt_comes_out_as_one_whatever_cleaning_up_after_it_raises(virtual):
+    async def main():
+        async with task_group() as tasks:
+            tasks.start_soon(anyio.sleep_forever)
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise OSError("the file is closed already")
+
+    with pytest.raises(KeyboardInterrupt):
+        clock.run(main, virtual=virtual)

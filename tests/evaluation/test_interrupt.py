@@ -44,7 +44,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_it_has(tmp_path):
         _, said = run.communicate(timeout=60)
     finally:
         run.kill()
-    assert run.returncode == 130  # 128 + SIGINT
+    assert run.returncode == 130, said  # 128 + SIGINT
     assert "interrupted" in said
     assert str(out) in said.replace("\n", "")
     assert "Traceback" not in said
