@@ -38,16 +38,20 @@ def first_error() -> Generator[None]:
         raise min(_leaves(group), key=_rank) from None
 
 
-def interrupted(error: BaseException | None) -> bool:
+def interrupted(error: BaseException) -> bool:
     """Whether an error came of an interrupt: cleaning up after it may raise one of its own, which hides it."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, KeyboardInterrupt):
+    seen: set[int] = set()  # a group is the context of what is raised out of it: there are circles
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        if isinstance(one, KeyboardInterrupt):
             return True
-        if isinstance(error, BaseExceptionGroup):
-            return any(interrupted(one) for one in _leaves(cast("BaseExceptionGroup[BaseException]", error)))
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
+        seen.add(id(one))
+        left += [one.__cause__, one.__context__]
+        if isinstance(one, BaseExceptionGroup):
+            left += cast("BaseExceptionGroup[BaseException]", one).exceptions
     return False
 
 
