@@ -35,7 +35,12 @@ def first_error() -> Generator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        raise min(_leaves(group), key=_rank) from None
+        first = min(_leaves(group), key=_rank)
+        cause, context, hidden = first.__cause__, first.__context__, first.__suppress_context__
+        try:
+            raise first
+        finally:  # it says what it came of, not which group it was in
+            first.__cause__, first.__context__, first.__suppress_context__ = cause, context, hidden
 
 
 def interrupted(error: BaseException) -> bool:
