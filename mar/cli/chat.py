@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from mar.cli.ask import chosen_pool
-from mar.cli.options import AllowOption, DenyOption, ExtendOption, PoolOption, PromptsOption
+from mar.cli.options import AllowOption, DenyOption, ExtendOption, PoolOption, PromptsOption, ToolsOption
 from mar.errors import ConfigError, MarError
 from mar.terminal import Terminal
 from mar.types import CallAnswered, Episode, Query, Turn
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mar.controllers.gmt import GmtRouter, Interactions
     from mar.pool.pool import Pool
     from mar.runtime.prompts import PromptLibrary
+    from mar.runtime.toolkit import Toolkit
 
 GMT, BLANK = "gmt", "blank"
 SIMULATED = (
@@ -75,12 +76,14 @@ def chat_command(
         ),
     ] = "ucb",
     prompts: PromptsOption = None,
+    tools: ToolsOption = None,
     extend: ExtendOption = None,
     forget: Annotated[bool, typer.Option("--forget", help="Delete everything kept under this name, and end.")] = False,
 ) -> None:
     """Chat with the LLM that you will like best; every rating moves the next choice."""
     from mar.controllers.gmt import default_store_path
     from mar.runtime.prompts import PromptLibrary
+    from mar.runtime.toolkit import Toolkit
 
     user = user.strip()
     if not user:
@@ -89,6 +92,9 @@ def chat_command(
     if forget:
         _forget(user, store, console)
         return
+    kit = Toolkit() if tools is None else Toolkit.load(tools)
+    library = PromptLibrary.load(prompts)
+    kit.check(library.with_tools(kit.roles))
     chosen = chosen_pool(pool, allow, deny)
     kept = _kept(store or str(default_store_path(simulated=chosen.simulated)), simulated=chosen.simulated)
     try:
@@ -96,7 +102,7 @@ def chat_command(
             kept.set_margin(user, margin)
         talking = _router(router, kept)
         talking.exploration = explore
-        _Chat(user, talking, chosen, kept, PromptLibrary.load(prompts), console).run()
+        _Chat(user, talking, chosen, kept, library, kit, console).run()
     finally:
         kept.close()
 
@@ -159,10 +165,11 @@ class _Chat:
         pool: Pool,
         store: Interactions,
         prompts: PromptLibrary,
+        tools: Toolkit,
         console: Console,
     ) -> None:
         self.user, self.router, self.pool, self.store, self.console = user, router, pool, store, console
-        self.prompts = prompts
+        self.prompts, self.tools = prompts, tools
         self._begin()
 
     def _begin(self) -> None:
@@ -247,8 +254,9 @@ class _Chat:
         query = Query(
             text=text, id=identity, history=self.history, user_id=self.user, conversation_id=self.conversation
         )
-        planned = api.plan(query, self.router, self.pool, prompts=self.prompts)
-        episode = api.run(query, Constant(planned.intent, name=self.router.name), self.pool, prompts=self.prompts)
+        planned = api.plan(query, self.router, self.pool, prompts=self.prompts, tools=self.tools)
+        chosen = Constant(planned.intent, name=self.router.name)
+        episode = api.run(query, chosen, self.pool, prompts=self.prompts, tools=self.tools)
         model = planned.notes["model"]
         self._begin_if_forgotten()  # while the answer was written
         interaction = self.store.record(

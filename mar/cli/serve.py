@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mar.cli.options import ExtendOption, PromptsOption
+from mar.cli.options import ExtendOption, PromptsOption, ToolsOption
 from mar.cli.script import finite
 from mar.errors import ConfigError
 
@@ -33,6 +33,7 @@ def serve_command(
         float | None, typer.Option("--cost-rate", min=0.0, callback=finite, help="Of that one: utility per USD.")
     ] = None,
     prompts: PromptsOption = None,
+    tools: ToolsOption = None,
     extend: ExtendOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port. Default: 8130; 0: any.")] = None,
@@ -59,6 +60,7 @@ def serve_command(
         router=router,
         cost_rate=cost_rate,
         prompts=prompts,
+        tools=tools,
         extend=tuple(extend) if extend else None,
         host=host,
         port=port,
@@ -88,12 +90,13 @@ def check_installed() -> None:
 
 def _loaded(settings: Settings) -> tuple[Pool, Mapping[str, Controller]]:
     """What is served: whatever cannot be used is found before a worker starts."""
-    from mar.serving.app import load_controllers, load_pool, load_prompts
+    from mar.serving.app import load_controllers, load_pool, load_prompts, load_tools
     from mar.serving.observe.tracing import load_tracing
     from mar.serving.rollout.referee import Referee
     from mar.serving.run import redaction_of
 
-    load_prompts(settings)
+    tools = load_tools(settings)
+    tools.check(load_prompts(settings).with_tools(tools.roles))
     redaction_of(settings)
     pool = load_pool(settings)
     Referee(pool, settings.rollout.judge, settings.outcomes)

@@ -25,7 +25,7 @@ from mar.errors import ConfigError
 from mar.extensions import use
 from mar.pool.choose import empty_pool
 from mar.pool.pool import Pool
-from mar.runtime import PromptLibrary
+from mar.runtime import PromptLibrary, Toolkit
 from mar.service import Service
 from mar.serving.admission import Admission, Anybody
 from mar.serving.answers import Answers, Desk
@@ -83,6 +83,15 @@ def load_prompts(settings: Settings) -> PromptLibrary:
     for place in settings.extend:
         use(place)
     return PromptLibrary.load(settings.prompts)
+
+
+def load_tools(settings: Settings) -> Toolkit:
+    """Tools that a gateway's roles may call.
+
+    Raises:
+        ConfigError: The file cannot be used, or names what is not there.
+    """
+    return Toolkit() if settings.tools is None else Toolkit.load(settings.tools)
 
 
 def load_controllers(settings: Settings, pool: Pool) -> dict[str, Controller]:
@@ -146,7 +155,7 @@ def create_app(
     Raises:
         ConfigError: The settings name what cannot be used.
     """
-    prompts = load_prompts(settings)
+    prompts, tools = load_prompts(settings), load_tools(settings)
     chosen = load_pool(settings) if pool is None else pool
     sticky: Sticky | None = None
     if state is not None:  # what workers share lies there
@@ -162,6 +171,7 @@ def create_app(
         chosen,
         loaded[MAR],
         prompts=prompts,
+        tools=tools,
         limit_usd=settings.max_usd,
         longest_wait_s=settings.limits.wait_seconds,
     )

@@ -111,6 +111,7 @@ class Settings(_Section):
     cost_rate: NonNegative | None = None  # of that one
     controllers: tuple[ControllerSettings, ...] = ()
     prompts: Path | None = None  # folder of roles and prompts beside, or in the place of, those of mar
+    tools: Path | None = None  # file of tools that roles may call
     extend: tuple[str, ...] = ()  # Python files or modules that are imported, for what they register
     metrics_open: bool = False  # whether /metrics needs no key where keys are needed
     cache: CacheSettings = CacheSettings()

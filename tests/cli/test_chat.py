@@ -66,6 +66,21 @@ def test_a_follow_up_stays_in_its_conversation(tmp_path):
     assert [(i.turn, i.opening, i.query) for i in kept(tmp_path)] == [(0, "hello", "hello"), (1, "hello", "go on")]
 
 
+def test_roles_call_the_tools_of_a_file(tmp_path, monkeypatch):
+    tools = tmp_path / "tools.toml"
+    tools.write_text('[roles]\nKnowledgeExpert = ["calculator"]\nMathSolver = ["calculator"]\n')
+    offered = []
+
+    def answer(request):
+        offered.append([tool.name for tool in request.tools])
+        return "an answer"
+
+    monkeypatch.setattr(chat, "chosen_pool", lambda *_: scripted_pool(answer, ("first", "second")))
+    say("17*23?", options=("--tools", str(tools)))
+    say("17*23?")
+    assert offered == [["calculator"], []]
+
+
 def test_what_cannot_be_done_is_said():
     shown = say("+", "/what", "", "/quit", "never asked")
     assert "there is no answer to rate yet" in shown

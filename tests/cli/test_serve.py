@@ -36,6 +36,7 @@ def test_check_reads_everything_and_says_what_would_be_served(tmp_path, capsys, 
         (("--host", "0.0.0.0"), "host is 0.0.0.0: whoever can connect could spend your money without a key"),
         (("--pool", "nothing.toml"), "--pool is 'nothing.toml', no file that exists"),
         (("--router", "nobody"), "no controller"),
+        (("--tools", "nothing.toml"), "nothing.toml"),
         (("--config", "nothing.toml"), "nothing.toml"),
         (("--workers", "0"), "--workers"),
     ],
@@ -45,6 +46,14 @@ def test_what_cannot_be_served_is_one_line_and_status_2(words, said, capsys, mon
     assert status == 2
     assert said in printed
     assert "Traceback" not in printed
+
+
+def test_a_role_with_a_tool_that_nobody_has_is_found_before_anything_is_served(tmp_path, capsys, monkeypatch):
+    tools = tmp_path / "tools.toml"
+    tools.write_text('[roles]\nAssistant = ["hammer"]\n')
+    status, said = run(capsys, monkeypatch, "serve", "--check", "--tools", str(tools))
+    assert status == 2
+    assert "no tool is called 'hammer'" in said
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "[::1]", "localhost", "127.8.8.8"])

@@ -11,7 +11,7 @@ from mar.controllers.baselines import team, vote
 from mar.errors import BadKey, ContextOverflow, RateLimited, Refused, ServerFault
 from mar.pool import ModelCard, Pool, ScriptedModel
 from mar.testing.chat_server import ChatServer
-from mar.types import ChatReply, Delta
+from mar.types import ChatReply, Delta, ToolCall
 from tests.asking import HI, ask, pool_on, served, streamed
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
@@ -121,6 +121,27 @@ def test_what_plans_of_several_agents_cannot_work_with_goes_to_one_agent():
     assert plain.headers["x-mar-plan"].startswith("Chain(b, b, b)")
     assert strange.headers["x-mar-plan"] == "IO(b)"
     assert pool.model.requests[-1].verbatim == {"messages": HI, "logit_bias": {"5": 1}}
+
+
+def test_roles_that_read_others_call_the_tools_of_the_gateways_file(tmp_path):
+    (tmp_path / "sums.py").write_text("def twice(number: int) -> int:\n    return 2 * number\n")
+    tools = tmp_path / "tools.toml"
+    tools.write_text('[functions.twice]\nfunction = "sums:twice"\n[roles]\nInspector = ["twice"]\n')
+    found = []
+
+    def answer(request):
+        found.extend(m.text for m in request.messages if m.speaker == "tool")
+        if found or not request.tools:
+            return "an answer"
+        return ChatReply(
+            text="", model=request.model, calls=(ToolCall(id="1", name="twice", arguments='{"number": 21}'),)
+        )
+
+    async def main(gateway):
+        return await gateway.client.chat.completions.create(model="mar/team", messages=HI)
+
+    ask(pool_of(answer), main, {"mar/team": team("Chain", "b", "Math")}, tools=tools)
+    assert found == ["42"]
 
 
 def test_a_team_reads_instructions_and_earlier_turns():
