@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from importlib import import_module
 
 import anyio
 import anyio.to_thread
@@ -27,14 +28,14 @@ from mar.serving.rollout.evidence import seen_of
 from mar.serving.rollout.store import Known, RolloutStore
 from mar.serving.settings import ControllerSettings
 from mar.serving.staff import Serving, Staff, Trial
-from mar.traffic.rollout import Rollout, Rules, Stage, Step, Verdict, decide
+from mar.traffic.rollout import Rollout, Rules, Seen, Stage, Step, Verdict, decide
 from mar.types import Query
 
 log = logging.getLogger(__name__)
 LOOK_S = 1.0  # between looks: half of what a change may take
 DRIFT_S = 60.0  # between looks for what has drifted
 LEASE_S = 5.0  # after which another worker decides, where the one that did is gone
-IDLE = 20  # so many times what deciding took, it pauses
+IDLE = 20  # so many times what deciding took of the processor, it pauses
 TRIAL = Query(text="What is 17*23?", id="rollout/trial")
 NEXT: Mapping[Step, Stage] = {"go on": "canary", "promote": "promoted", "roll back": "rolled back"}
 
@@ -66,6 +67,7 @@ class Keeper:
         self._broken: dict[str, str] = {}  # why versions cannot be loaded
         self._known = Known(revision=-1, under_way=(), promoted={})
         self._name = secrets.token_hex(8)
+        self._took_s = 0.0  # of the processor, that the latest decisions took
 
     async def look(self) -> None:
         """Serve what the store says.
@@ -84,15 +86,15 @@ class Keeper:
 
     async def watch(self) -> None:
         """Look again and again."""
-        await _again_and_again(self.look, lambda _: LOOK_S)
+        await _again_and_again(self.look, lambda: LOOK_S)
 
     async def lead(self) -> None:
         """Decide again and again, where this worker is the one who does."""
-        await _again_and_again(self._decide, lambda took: max(LOOK_S, IDLE * took))
+        await _again_and_again(self._decide, lambda: max(LOOK_S, IDLE * self._took_s))
 
     async def notice(self) -> None:
         """Look for what has drifted again and again, where this worker is the one who does."""
-        await _again_and_again(self._notice, lambda _: DRIFT_S)
+        await _again_and_again(self._notice, lambda: DRIFT_S)
 
     async def _notice(self) -> None:
         if await self._store.lease("drift", self._name, 3 * DRIFT_S):
@@ -143,7 +145,7 @@ class Keeper:
     # What is decided --------------------------------------------------------------------------------------------
 
     async def _decide(self) -> None:
-        under_way = self._known.under_way
+        under_way, self._took_s = self._known.under_way, 0.0
         if not under_way or not await self._store.lease("rollouts", self._name, LEASE_S):
             return
         for rollout in under_way:
@@ -158,7 +160,8 @@ class Keeper:
             return
         if verdict is None:
             seen = await seen_of(self._store.db, rollout)
-            verdict = await anyio.to_thread.run_sync(partial(decide, rollout, seen, self._rules, time.time()))
+            verdict, took_s = await anyio.to_thread.run_sync(partial(_decided, rollout, seen, self._rules))
+            self._took_s += took_s
         if verdict.step != "stay":
             stage, share = NEXT[verdict.step], verdict.share if verdict.step != "roll back" else 0.0
             if await self._store.move(rollout, stage, share, verdict):
@@ -179,11 +182,20 @@ class Keeper:
         return Verdict(step="roll back", because=because)
 
 
-async def _again_and_again(work: Callable[[], Awaitable[None]], pause_s: Callable[[float], float]) -> None:
+def _decided(rollout: Rollout, seen: Seen, rules: Rules) -> tuple[Verdict, float]:
+    """What is done with a candidate, and the seconds of the processor that this took.
+
+    On the clock it may have waited for others, and by that a busy machine would put off all further decisions.
+    """
+    import_module("mar.traffic.confidence")  # NumPy, once: what that takes says nothing of the next decision
+    began = time.thread_time()
+    return decide(rollout, seen, rules, time.time()), time.thread_time() - began
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]], pause_s: Callable[[], float]) -> None:
     while True:
-        began = anyio.current_time()
         try:
             await work()
         except StoreUnavailable as down:
             log.warning("%s", down)
-        await anyio.sleep(pause_s(anyio.current_time() - began))
+        await anyio.sleep(pause_s())

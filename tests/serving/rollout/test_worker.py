@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -113,6 +114,22 @@ async def test_a_candidate_answers_its_share_then_all_then_nobody(tmp_path):
 
 async def changed(g, wanted):
     return {await who(g, f"u{i}") for i in range(20)} == wanted
+
+
+async def test_a_busy_machine_puts_off_no_further_decision(tmp_path, monkeypatch):
+    decided, really = [], keeper.decide
+
+    def slowly(*args):
+        time.sleep(2.0)  # it waits for others: that takes nothing of the processor
+        decided.append(time.monotonic())
+        return really(*args)
+
+    monkeypatch.setattr(keeper, "decide", slowly)
+    async with gateway(tmp_path) as (_, store):
+        await store.start(Version.of("always"), "mar")
+        while len(decided) < 3:  # noqa: ASYNC110 - in a thread of the gateway's
+            await asyncio.sleep(0.05)
+    assert decided[2] - decided[0] < 20  # a pause for each second that a decision took on the clock would be 40
 
 
 async def test_a_worker_starts_with_what_was_promoted_unless_its_settings_tell_another(tmp_path):
