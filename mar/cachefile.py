@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
+MEMORY = ":memory:"  # a path that is no file: what nothing outlives
 BUSY_S = 5.0  # how long another process's write is waited for, until that was in vain once
 AGAIN_S = 0.01  # between tries of what SQLite does not wait for
 FAILURES = (  # what SQLite and Python raise for unusable files and values
@@ -24,15 +25,24 @@ FAILURES = (  # what SQLite and Python raise for unusable files and values
 )
 
 
-def open_private(path: Path) -> sqlite3.Connection:
-    """Open a SQLite file that only its owner may read; folders and file are made when absent.
+def open_private(path: Path, *, busy_s: float = BUSY_S) -> sqlite3.Connection:
+    """Open a SQLite file that only its owner may read; folders and file are made when absent, and none for `MEMORY`.
+
+    Args:
+        path: The file.
+        busy_s: How long another's write is waited for.
 
     Raises:
         OSError, sqlite3.Error: It cannot be opened.
     """
+    if str(path) == MEMORY:
+        return sqlite3.connect(MEMORY, check_same_thread=False, isolation_level=None)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+    # One that is there is not opened here: closing it would take all locks on it from this process's connections
+    # (POSIX), and other processes would remove the log under them.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    return sqlite3.connect(path, timeout=busy_s, check_same_thread=False, isolation_level=None)
 
 
 def write_ahead(db: sqlite3.Connection) -> None:

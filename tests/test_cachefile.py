@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from mar.cachefile import CacheFile, write_ahead
+from mar.cachefile import CacheFile, open_private, write_ahead
 from mar.environment import cache_folder
 from mar.errors import ConfigError
 
@@ -88,3 +90,26 @@ def test_a_new_file_that_another_process_sets_up_is_waited_for(tmp_path):
     write_ahead(mine)
     assert mine.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     release.join()
+
+
+def test_a_second_connection_of_a_process_leaves_the_first_its_locks(tmp_path):
+    path = tmp_path / "c.sqlite"
+    first = open_private(path)
+    write_ahead(first)
+    first.execute(*SETUP)
+    first.execute("INSERT INTO t VALUES ('mine', 1)")
+    second = open_private(path)
+    second.execute("INSERT INTO t VALUES ('mine, too', 1)")
+    theirs = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(sys.argv[2]); db.commit(); db.close()"
+    # Without locks of ours it would take itself for the last one, and remove what all write ahead to.
+    subprocess.run([sys.executable, "-c", theirs, str(path), "INSERT INTO t VALUES ('theirs', 1)"], check=True)
+    assert path.with_name("c.sqlite-wal").exists()
+    first.execute("INSERT INTO t VALUES ('mine again', 1)")
+    assert [row[0] for row in second.execute("SELECT k FROM t ORDER BY rowid")] == [
+        "mine",
+        "mine, too",
+        "theirs",
+        "mine again",
+    ]
+    first.close()
+    second.close()

@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
-from mar.cachefile import FAILURES, write_ahead
+from mar.cachefile import FAILURES, MEMORY, open_private, write_ahead
 from mar.environment import CACHE_VARIABLE, cache_folder
 from mar.errors import ConfigError, DataError
 from mar.reading import brief, refusal, validated
@@ -29,7 +29,6 @@ from mar.reading import brief, refusal, validated
 SCHEMA_VERSION = 2
 BUSY_S = 30.0  # how long a writer waits for another one
 DEFAULT_MARGIN = 0.1
-MEMORY = ":memory:"  # a path that is no file: a store that nothing outlives
 
 _SCHEMA = (
     """
@@ -315,10 +314,7 @@ class InteractionStore(Interactions):
         self._lock = threading.RLock()  # of whoever writes
         self._reading = threading.Lock()
         with self._errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if str(path) != MEMORY:
-                path.touch(mode=0o600)  # what people said is for nobody else to read
-            self._db = _connected(path)
+            self._db = open_private(path, busy_s=BUSY_S)  # what people said is for nobody else to read
             try:
                 # FULL: what a person said is on disk before they are told so, also through a power cut
                 write_ahead(self._db)
@@ -326,7 +322,7 @@ class InteractionStore(Interactions):
                 self._db.execute("PRAGMA secure_delete=ON")
                 if self._version() != SCHEMA_VERSION:
                     self._create()
-                self._reader = self._db if str(path) == MEMORY else _connected(path)
+                self._reader = self._db if str(path) == MEMORY else open_private(path, busy_s=BUSY_S)
             except BaseException:
                 self._db.close()
                 raise
@@ -394,10 +390,6 @@ class InteractionStore(Interactions):
                 f"{count} interactions deleted, but another process reads {self.path}, so that their bytes are still "
                 "there; delete again once it is done"
             )
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
 
 
 def _storable(text: str) -> str:

@@ -19,9 +19,6 @@ from mar.errors import ConfigError, StoreUnavailable
 from mar.reading import brief, refusal
 from mar.serving.store.database import Ask, Row, Steps, T, Tell
 
-MEMORY = ":memory:"  # a path that is no file: what one worker alone keeps, and nothing outlives
-BUSY_S = 5.0  # how long other writers are waited for
-
 
 class Sqlite:
     """See `mar.serving.store.database.Database`."""
@@ -90,7 +87,7 @@ class Sqlite:
 
 def _open(path: Path | str, durable: bool) -> sqlite3.Connection:
     try:
-        db = _connected(path)
+        db = open_private(Path(path))
         try:
             write_ahead(db)
             db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
@@ -100,9 +97,3 @@ def _open(path: Path | str, durable: bool) -> sqlite3.Connection:
     except FAILURES as error:
         raise refusal(str(path), brief(error), expected="a writable SQLite file", error=ConfigError) from error
     return db
-
-
-def _connected(path: Path | str) -> sqlite3.Connection:
-    if str(path) == MEMORY:
-        return sqlite3.connect(MEMORY, check_same_thread=False, isolation_level=None)
-    return open_private(Path(path))
