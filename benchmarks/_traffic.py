@@ -14,9 +14,14 @@ from _shared import data_folder
 
 from mar.controllers.cards import qualities
 from mar.controllers.routers.pooled import directions_of
+from mar.evaluation.letters import read_letters
 from mar.evaluation.routereval.recorded import RECORDED
+from mar.evaluation.routereval.table import OutcomeTable
 from mar.pool.cards import ModelCard
+from mar.pool.recordings import load_routerbench
+from mar.traffic.estimates.others import ALONE, UNASKED, Others
 from mar.traffic.estimates.table import Floats, Ints, Table
+from mar.traffic.saying import Saying, saying_of
 
 DIRECTIONS = 8  # of the questions' embeddings: as many repetitions as are wanted need short vectors
 
@@ -76,6 +81,8 @@ class World:
     vectors: np.ndarray  # (N, d)
     served: int  # the best-known model, by published scores
     cost_rate: float  # utility per USD
+    said: Ints | None = None  # number of what each answer says, (N, K); None: answers were not recorded
+    single: bool = False  # whether answers that are right all say the same
 
     @property
     def expected(self) -> Floats:
@@ -116,17 +123,30 @@ def drawn(
     chance = policy[at]
     did = np.minimum((chance.cumsum(axis=1) < rng.random(requests)[:, None]).sum(axis=1), len(world.models) - 1)
     right = world.right[at, did]
-    said = np.where(rng.random(requests) < wrong, 1 - right, right)
+    told = np.where(rng.random(requests) < wrong, 1 - right, right)
+    worth = np.where(rng.random(requests) < rated, told, np.nan)
     return Table(
         arms=world.models,
         drawn=did,
         probability=chance,
-        worth=np.where(rng.random(requests) < rated, said, np.nan),
+        worth=worth,
         usd=world.usd[at, did],
         seconds=np.zeros(requests),
         vectors=world.vectors[at],
         person=np.arange(requests),
+        others=_others(world, at, ~np.isnan(worth)),
     ), at
+
+
+def _others(world: World, at: Ints, rated: np.ndarray) -> Others | None:
+    """What all models say about the questions that are rated."""
+    if world.said is None:
+        return None
+    return Others(
+        said=np.where(rated[:, None], world.said[at], UNASKED),
+        usd=np.where(rated[:, None], world.usd[at], np.nan),
+        single=np.full(len(at), world.single),
+    )
 
 
 def explored(policy: Floats, share: float) -> Floats:
@@ -134,14 +154,14 @@ def explored(policy: Floats, share: float) -> Floats:
     return (1 - share) * policy + share / policy.shape[1]
 
 
-def world(name: str, directions: int = DIRECTIONS) -> World:
+def world(name: str, directions: int = DIRECTIONS, encoder: str | None = None) -> World:
     """One of WORLDS."""
-    return WORLDS[name](directions)
+    return WORLDS[name](directions, encoder)
 
 
-def _without_prices(directions: int, *, name: str, table: str, served: str) -> World:
+def _without_prices(directions: int, encoder: str | None, *, name: str, table: str, served: str) -> World:
     """A table whose costs nobody recorded."""
-    found = embedded_table(table, RECORDED[table])
+    found = embedded_table(table, RECORDED[table], encoder)
     right = np.asarray(found.scores, dtype=np.float64)
     return World(
         name=name,
@@ -151,12 +171,36 @@ def _without_prices(directions: int, *, name: str, table: str, served: str) -> W
         vectors=_short(np.asarray(found.vectors), directions),
         served=found.models.index(served),
         cost_rate=0.0,
+        said=_letters(found) if table == "mmlu_pro_query" else None,
+        single=table == "mmlu_pro_query",
     )
 
 
-def _list_prices(directions: int) -> World:
+def _letters(table: OutcomeTable) -> Ints:
+    """Numbers of the letters that were read of MMLU-Pro's answers."""
+    found = read_letters(data_folder())
+    row = {item.id: n for n, item in enumerate(found.items)}
+    columns = [found.models.index(name) for name in table.models]
+    letters = found.letters[np.array([row[id] for id in table.ids])][:, columns]
+    return np.where(letters == "", ALONE, np.unique(letters, return_inverse=True)[1].reshape(letters.shape))
+
+
+def _programs(table: OutcomeTable) -> Ints:
+    """Numbers of what RouterBench's programs say, by prompt."""
+    found = load_routerbench(data_folder() / "outcomes/routerbench_mbpp/mbpp.jsonl.gz")
+    answers = {item.id: item.answers for item in found}
+    said = [[saying_of(answers[id][model].text) for model in table.models] for id in table.ids]
+    return np.array([_numbered(row) for row in said])
+
+
+def _numbered(said: list[Saying]) -> list[int]:
+    places = {what: number for number, what in enumerate(dict.fromkeys(one.what for one in said))}
+    return [places[one.what] for one in said]
+
+
+def _list_prices(directions: int, encoder: str | None) -> World:
     """Five strongest; a reply's tokens by its length, where that was recorded."""
-    table = embedded_table("mmlu_pro_query", RECORDED["mmlu_pro_query"])
+    table = embedded_table("mmlu_pro_query", RECORDED["mmlu_pro_query"], encoder)
     columns = [table.models.index(name) for name in LIST_PRICES]
     right = np.asarray(table.scores, dtype=np.float64)[:, columns]
     asked = np.array([len(text) for text in table.prompts], dtype=np.float64)[:, None] / CHARACTERS
@@ -172,11 +216,13 @@ def _list_prices(directions: int) -> World:
         vectors=_short(np.asarray(table.vectors), directions),
         served=best,
         cost_rate=0.1 / float(usd[:, best].mean()),
+        said=_letters(table)[:, columns],
+        single=True,
     )
 
 
-def _routerbench(directions: int) -> World:
-    table = embedded_table("routerbench_mbpp", RECORDED["routerbench_mbpp"])
+def _routerbench(directions: int, encoder: str | None) -> World:
+    table = embedded_table("routerbench_mbpp", RECORDED["routerbench_mbpp"], encoder)
     usd, best = np.asarray(table.costs, dtype=np.float64), table.models.index("gpt-4-1106-preview")
     return World(
         name="RouterBench's MBPP, 11 LLMs",
@@ -186,10 +232,11 @@ def _routerbench(directions: int) -> World:
         vectors=_short(np.asarray(table.vectors), directions),
         served=best,
         cost_rate=0.1 / float(usd[:, best].mean()),
+        said=_programs(table),
     )
 
 
-WORLDS: Mapping[str, Callable[[int], World]] = {
+WORLDS: Mapping[str, Callable[[int, str | None], World]] = {
     "mmlu_pro": partial(
         _without_prices, name="MMLU-Pro, 28 LLMs", table="mmlu_pro_query", served="Meta-Llama-3_1-70B-Instruct"
     ),

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from _shared import machine
@@ -24,6 +24,7 @@ from mar.errors import ConfigError
 from mar.evaluation.statistics import Interval
 from mar.numerics import one_thread
 from mar.traffic.comparing import Reading
+from mar.traffic.estimates import others
 from mar.traffic.estimates.plain import ESTIMATORS
 from mar.traffic.estimates.policies import Judged
 from mar.traffic.estimates.table import Floats, Ints, Table
@@ -41,6 +42,8 @@ def main() -> None:
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS), choices=list(WORLDS))
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="seed; settings were chosen on those from 100 on")
+    parser.add_argument("--encoder", help="of the questions; MiniLM unless static is named, which takes seconds")
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--rated", type=float, default=0.2)
     chosen = parser.parse_args()
@@ -48,9 +51,10 @@ def main() -> None:
     with one_thread():
         for name in chosen.worlds:
             if chosen.part == "loop":
-                loop(world(name), chosen.seeds, chosen.requests)
+                seeds = range(chosen.first, chosen.first + chosen.seeds)
+                loop(world(name, encoder=chosen.encoder), seeds, chosen.requests)
                 continue
-            estimates(world(name), chosen.repetitions, chosen.rated)
+            estimates(world(name, encoder=chosen.encoder), chosen.repetitions, chosen.rated)
 
 
 # Estimates ------------------------------------------------------------------------------------------------------
@@ -182,6 +186,7 @@ REQUESTS, ROUND = 2000, 100  # what is believed of models is renewed every so ma
 RATED, WRONG = 0.2, 0.1
 FEW, MOST = 0.05, 0.5  # share of requests that explores
 BEARABLE = 0.05  # by which a model may be believed to be worth less than what serves, and be drawn
+HEARD = " + others asked"
 BOLD, ROUTER = "pooled(special=0)", "pooled(caution=1)"
 STUDENT = {5: 2.776, 10: 2.262, 20: 2.093}  # quantiles of Student's t
 
@@ -194,6 +199,7 @@ class Way:
     directed: bool  # drawn by how probably each model is the best; else evenly
     cards: bool = True  # whether what cards expect is believed beforehand
     bearable: float = BEARABLE
+    heard: bool = False  # whether what the others say about rated questions is believed, too
 
 
 LOGS = {
@@ -201,18 +207,22 @@ LOGS = {
     "half explored evenly": Way(share=MOST, directed=False),
     "half explored by belief": Way(share=MOST, directed=True),
     "all drawn by belief": Way(share=1.0, directed=True),
+    "all drawn by belief, others heard": Way(share=1.0, directed=True, heard=True),
     "half explored by belief, without cards": Way(share=MOST, directed=True, cards=False),
     "Thompson sampling of all requests": Way(share=1.0, directed=True, cards=False, bearable=1.0),
 }
 
 
-def loop(world: World, seeds: int, requests: int) -> None:
+def loop(world: World, seeds: Sequence[int], requests: int) -> None:
     """What is learned, and what was lost on the way, beside bandits over models and what full labels would give."""
     start = world.worth(world.always(world.served))
     card = world.always(int((world.expected - world.cost_rate * world.usd.mean(axis=0)).argmax()))
-    found = [looped(world, seed, requests) for seed in range(seeds)]
+    found = [looped(world, seed, requests) for seed in seeds]
     full = np.array([of["full labels | router"][0] for of in found])
-    print(f"\n### {world.name}; {world.models[world.served]} serves at first, utility {start:.4f}; {seeds} seeds\n")
+    print(
+        f"\n### {world.name}; {world.models[world.served]} serves at first, utility {start:.4f}; "
+        f"{len(seeds)} seeds from {seeds[0]}\n"
+    )
     print("| log | learned | utility afterwards | share of the gain of full labels | lost on the way, % (most) |")
     print("|---|---|---|---|---|")
     share = (world.worth(card) - start) / (full.mean() - start)
@@ -222,7 +232,33 @@ def loop(world: World, seeds: int, requests: int) -> None:
         share = (after - start) / (full.mean() - start)
         lines = f"{shown(after, 4)} | {shown(share, 2)} | {shown(100 * lost, 2)} ({100 * lost.max():.1f})"
         print(f"| {name} | {lines} |", flush=True)
-    rollouts(world, seeds, requests)
+    beside(world, found, full.mean() - start)
+    rollouts(world, len(seeds), requests)
+
+
+def beside(world: World, found: list[dict[str, tuple[float, float]]], gain: float) -> None:
+    """Logs whose rated questions the others were asked, too, less the same logs without, seed by seed."""
+    pairs = [(name, name.replace(HEARD, "")) for name in found[0] if HEARD in name]
+    if not pairs:
+        return
+    pairs.append((f"all drawn by belief, others heard{HEARD} | {ONE}", f"half explored evenly | {ONE}"))
+    print("\n| this | less this | share of the gain | no worse in |\n|---|---|---|---|")
+    for with_them, without in pairs:
+        more = np.array([of[with_them][0] - of[without][0] for of in found]) / gain
+        print(
+            f"| {cell(with_them)} | {cell(without)} | {shown(more, 2)} | {int((more >= 0).sum())} of {len(more)} seeds |",
+            flush=True,
+        )
+    asked = [world.usd.sum(axis=1) - world.usd[:, world.served], world.usd[:, world.served]]
+    calls = f"{len(world.models) - 1} calls for each rated question"
+    if world.cost_rate:
+        calls += f", {RATED * asked[0].mean() / asked[1].mean():.2f} of what serving everything by it costs"
+    print(f"\nAsking the others: {calls}.", flush=True)
+
+
+def cell(name: str) -> str:
+    """A name that fits one cell of a table."""
+    return name.replace(" | ", ": ")
 
 
 def shown(values: Floats, digits: int) -> str:
@@ -240,7 +276,9 @@ def looped(world: World, seed: int, requests: int) -> dict[str, tuple[float, flo
         lost = 1 - float(world.utility[at, table.drawn].mean()) / start
         kinds = (BOLD, ONE, ROUTER) if name == "half explored by belief" else (BOLD, ONE)
         for kind in kinds:
-            found[f"{name} | {kind}"] = (learned(world, table, kind), lost)
+            found[f"{name} | {kind}"] = (learned(world, replace(table, others=None), kind), lost)
+            if table.others is not None:
+                found[f"{name}{HEARD} | {kind}"] = (learned(world, table, kind), lost)
         best = int(believed(world, [table], way.cards)[0].argmax())
         found[f"{name} | the best by belief"] = (world.worth(world.always(best)), lost)
     found["epsilon-greedy, 10% | the best so far"] = greedy(world, seed, requests)
@@ -268,7 +306,8 @@ def logged(world: World, way: Way, seed: int, requests: int) -> tuple[Table, Int
     """A log, and the rows of the world that it is of."""
     rng, parts = np.random.default_rng(seed), []
     for _ in range(requests // ROUND):
-        mean, chance = believed(world, [part for part, _ in parts], way.cards)
+        renew = heard if way.heard else believed
+        mean, chance = renew(world, [part for part, _ in parts], way.cards)
         may = mean >= mean[world.served] - way.bearable
         policy = np.where(may, chance if way.directed else 1.0, 0.0)
         policy[world.served] *= way.directed
@@ -277,6 +316,19 @@ def logged(world: World, way: Way, seed: int, requests: int) -> tuple[Table, Int
         policy /= policy.sum()
         parts.append(drawn(world, np.tile(policy, (len(world.right), 1)), ROUND, rng, rated=RATED, wrong=WRONG))
     return joined([part for part, _ in parts]), np.concatenate([rows for _, rows in parts])
+
+
+def heard(world: World, parts: list[Table], cards: bool) -> tuple[Floats, Floats]:
+    """As `believed`, with what the others say about rated questions; cards count half."""
+    beforehand = np.full(len(world.models), 0.5)
+    if cards:
+        beforehand = beforehand + (world.expected - world.expected.mean()) / 2
+    log = joined(parts) if parts else None
+    if log is None or log.others is None:
+        return likely_best(world, beforehand, np.eye(len(world.models)) * SPREAD**2)
+    rows = np.flatnonzero(~np.isnan(log.worth))
+    found = others.believed(log.others.rows(rows), log.drawn[rows], log.worth[rows], beforehand)
+    return likely_best(world, found.mean, found.covariance)
 
 
 SPREAD, SHIFT, NOISE, DRAWS = 0.1, 0.5, 0.25, 1000
@@ -297,7 +349,12 @@ def believed(world: World, parts: list[Table], cards: bool) -> tuple[Floats, Flo
     precision = np.linalg.inv(SPREAD**2 * np.eye(m) + SHIFT**2)
     covariance = np.linalg.inv(precision + np.diag(count / NOISE))
     expected = world.expected if cards else np.full(m, 0.5)
-    mean = covariance @ (precision @ expected + total / NOISE) - world.cost_rate * world.usd.mean(axis=0)
+    return likely_best(world, covariance @ (precision @ expected + total / NOISE), covariance)
+
+
+def likely_best(world: World, quality: Floats, covariance: Floats) -> tuple[Floats, Floats]:
+    """What each model is worth at its price, and how probably it is the best."""
+    mean, m = quality - world.cost_rate * world.usd.mean(axis=0), len(world.models)
     normal = np.random.default_rng(0).standard_normal((DRAWS, m))
     best = (mean + normal @ np.linalg.cholesky(covariance).T).argmax(axis=1)
     return mean, np.bincount(best, minlength=m) / DRAWS
@@ -369,7 +426,12 @@ def joined(parts: list[Table]) -> Table:
     """One log after the other."""
     names = ("drawn", "probability", "worth", "usd", "seconds", "vectors")
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return Table(arms=parts[0].arms, person=np.arange(len(columns["drawn"])), **columns)
+    known = [part.others for part in parts if part.others is not None]
+    together = None
+    if known:
+        fields = {name: np.concatenate([getattr(one, name) for one in known]) for name in ("said", "usd", "single")}
+        together = others.Others(**fields)
+    return Table(arms=parts[0].arms, person=np.arange(len(columns["drawn"])), others=together, **columns)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mar.traffic.estimates.others import Others
 from mar.traffic.records import Logged, Outcome, OutcomeKind
 
 Floats = npt.NDArray[np.float64]
@@ -31,6 +32,7 @@ class Table:
     seconds: Floats  # (n,)
     vectors: Vectors  # embeddings of the questions, (n, d)
     person: Ints  # who asked, or which conversation: numbers of groups that share luck, (n,)
+    others: Others | None = None  # what the other arms said, where they were asked, too; None: nowhere
 
     def __len__(self) -> int:
         return len(self.drawn)
@@ -46,6 +48,7 @@ class Table:
             seconds=self.seconds[at],
             vectors=self.vectors[at],
             person=self.person[at],
+            others=None if self.others is None else self.others.rows(at),
         )
 
     @property

@@ -4,6 +4,10 @@ Routers to a single model can be. A router that takes scores with holes (`pooled
 every model's doubly robust score on every request: what is expected of it from other people's requests, corrected by
 what was said where it was drawn. The correction's weight is cut at WEIGHT: that costs a little bias and saves the
 router from single requests that would outweigh all others.
+
+Where other models were asked rated questions, too (`mar.traffic.estimates.others`), what is believed of all their
+answers takes the place of the one rating, and what they cost counts as well. Candidates are fitted to it; what they
+are worth is still estimated from ratings alone.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from mar.errors import ConfigError
 from mar.extensions import parse_call
 from mar.numerics import one_thread
 from mar.traffic.estimates.expected import FOLDS, column
-from mar.traffic.estimates.table import Floats, Table, Vectors
+from mar.traffic.estimates.others import UNASKED, Others, believed
+from mar.traffic.estimates.table import Floats, Ints, Table, Vectors
 
 WEIGHT = 20.0  # of a request, at most
 FEWEST = 5  # requests on which a model was rated, without which no candidate chooses it
@@ -87,6 +92,9 @@ def learn(name: str, table: Table, models: Sequence[int], cost_rate: float, *, s
     """
     router, at = fresh(name), np.array(models, dtype=np.int64)
     scores = _with_holes(table) if isinstance(router, Pooled) else _completed(table, seed)
+    heard = _Heard.of(table)
+    if heard is not None:
+        scores[np.ix_(heard.rows, heard.arms)] = heard.right(table)
     train = Examples(vectors=table.vectors, scores=scores[:, at].astype(np.float32))
     nothing = Examples(vectors=table.vectors[:0], scores=train.scores[:0])
     with one_thread():
@@ -95,7 +103,7 @@ def learn(name: str, table: Table, models: Sequence[int], cost_rate: float, *, s
         router=router,
         models=tuple(models),
         ties=_means(table, table.worth)[at],
-        usd=_means(table, table.usd)[at],
+        usd=_costs(table, heard)[at],
         cost_rate=cost_rate,
     )
 
@@ -134,6 +142,42 @@ def _completed(table: Table, seed: int) -> Floats:
     drawn = table.drawn[rows]
     weight = np.minimum(WEIGHT, 1 / (table.probability[rows, drawn] * quality.chance[rows]))
     found[rows, drawn] += weight * (quality.value[rows] - found[rows, drawn])
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heard:
+    """Rated questions that all of some arms were asked."""
+
+    rows: Ints  # of the table
+    arms: Ints
+    others: Others  # on these rows, of these arms
+
+    @classmethod
+    def of(cls, table: Table) -> _Heard | None:
+        """None where there are none."""
+        if table.others is None:
+            return None
+        arms = np.flatnonzero((table.others.said != UNASKED).any(axis=0))
+        rated = ~np.isnan(table.worth) & np.isin(table.drawn, arms)
+        rows = np.flatnonzero(rated & table.others.columns(arms).whole)
+        if not len(rows):
+            return None
+        return cls(rows=rows, arms=arms, others=table.others.rows(rows).columns(arms))
+
+    def right(self, table: Table) -> Floats:
+        """How probably each answer is right. Of the arms nothing is known but what ratings say."""
+        worth = table.worth[self.rows]
+        drawn = np.searchsorted(self.arms, table.drawn[self.rows])
+        return believed(self.others, drawn, worth, np.full(len(self.arms), float(worth.mean()))).right
+
+
+def _costs(table: Table, heard: _Heard | None) -> Floats:
+    """Mean costs of arms; of those that were asked the same questions, on these."""
+    found = _means(table, table.usd)
+    if heard is not None:
+        same = heard.others.usd.mean(axis=0)
+        found[heard.arms] = np.where(np.isnan(same), found[heard.arms], same)
     return found
 
 
