@@ -245,10 +245,8 @@ def beside(world: World, found: list[dict[str, tuple[float, float]]], gain: floa
     print("\n| this | less this | share of the gain | no worse in |\n|---|---|---|---|")
     for with_them, without in pairs:
         more = np.array([of[with_them][0] - of[without][0] for of in found]) / gain
-        print(
-            f"| {cell(with_them)} | {cell(without)} | {shown(more, 2)} | {int((more >= 0).sum())} of {len(more)} seeds |",
-            flush=True,
-        )
+        worse = f"{int((more >= 0).sum())} of {len(more)} seeds"
+        print(f"| {cell(with_them)} | {cell(without)} | {shown(more, 2)} | {worse} |", flush=True)
     asked = [world.usd.sum(axis=1) - world.usd[:, world.served], world.usd[:, world.served]]
     calls = f"{len(world.models) - 1} calls for each rated question"
     if world.cost_rate:

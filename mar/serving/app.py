@@ -35,6 +35,7 @@ from mar.serving.apis.messages import Messages
 from mar.serving.apis.responses import Responses
 from mar.serving.embeddings import Embeddings
 from mar.serving.errors import Refusal, anthropic_error, openai_error
+from mar.serving.exchange import Exchange
 from mar.serving.exploring import Explorer
 from mar.serving.graders import Graders
 from mar.serving.house import MAR, House
@@ -44,7 +45,8 @@ from mar.serving.interactions import Interactions
 from mar.serving.observe import access
 from mar.serving.observe.metrics import Metrics
 from mar.serving.observe.tracing import Tracing, load_tracing
-from mar.serving.record import Memory, Record
+from mar.serving.others import OTHERS, Others
+from mar.serving.record import Entry, Memory, Record
 from mar.serving.replies import with_cache
 from mar.serving.rollout.referee import Referee
 from mar.serving.rollout.versions import versions_of
@@ -186,13 +188,20 @@ def create_app(
         on_verdict=metrics.compared,
         on_drift=metrics.drifted,
     )
+    others = Others(house, metrics.heard)
+
+    def ended(exchange: Exchange, entry: Entry) -> None:
+        rollouts.add(exchange, entry)
+        if settings.explore.others_usd_day:
+            others.add(exchange, entry)
+
     desk = Desk(
         settings=settings,
         house=house,
         explorer=Explorer(house, settings.explore, settings.episodes.keep),
         admission=admission or state or Anybody(),
         on_entry=(kept.add, newest.add, metrics.add, access.write, interactions.add, graders.add),
-        on_end=rollouts.add,
+        on_end=ended,
         on_refusal=metrics.refused,
         tracing=telling,
         local=settings.loopback,
@@ -217,7 +226,10 @@ def create_app(
             tasks.start_soon(graders.run)
             if sticky is not None:
                 tasks.start_soon(sticky.run)
-            async with rollouts.opened(state):
+            asking = nullcontext()
+            if state is not None and (usd_day := settings.explore.others_usd_day):
+                asking = beside(partial(others.run, state, state.purse(OTHERS, usd_day=usd_day)))
+            async with asking, rollouts.opened(state):
                 inquiries.ready = True
                 yield
                 inquiries.ready = False

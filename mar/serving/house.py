@@ -220,11 +220,16 @@ class House:
             planned=kept, label=label, controller=controller, version=version, notes=planned.notes, allowed=allowed
         )
 
+    def one(self, way: Way, model: str) -> Planned:
+        """The same request on one model and, should it fail, on no other."""
+        plan = way.planned.plan
+        if plan is None or not is_alone(plan):
+            return self._direct[model].planned
+        return Planned(plan=replace(plan, agents=(replace(plan.agents[0], model=model),)))
+
     def alone(self, way: Way, model: str, why: str) -> Way:
         """The same request on one model alone."""
-        plan, own = way.planned.plan, self._direct[model].planned.intent
-        if plan is not None and is_alone(plan):
-            own = replace(plan, agents=(replace(plan.agents[0], model=model),))
+        own = self.one(way, model).intent
         others = tuple(name for name in way.planned.alternatives if name != model)
         planned = Planned(plan=own, alternatives=others, notes={**way.notes, "explored": why})
         return self._with_fallback(planned, way.allowed, way.controller, way.version)

@@ -81,6 +81,7 @@ class ExploreSettings(_Section):
     share: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of requests that are logged
     max_usd: NonNegative | None = None  # that a model in the plan's place is expected to cost; None: any cost
     max_loss: Annotated[float, Field(ge=0, le=1)] = 0.2  # by which it is expected to be right less often
+    others_usd_day: NonNegative = 0.0  # that asking the other models rated questions may cost in all; 0: none is
 
 
 class OutcomeSettings(_Section):

@@ -38,7 +38,7 @@ from mar.serving.store.record import Retention, Stored
 from mar.serving.store.shelf import Shelf
 from mar.serving.store.standing import Standings
 from mar.serving.store.sums import Sums
-from mar.traffic.records import Outcome
+from mar.traffic.records import Other, Outcome
 from mar.traffic.redaction import Redaction
 
 MOST_WAITING = 200  # requests that wait to be written and are looked at for a list, the latest
@@ -250,6 +250,14 @@ class State:
     async def tell(self, episode: str, outcome: Outcome) -> None:
         """See `Record`."""
         await self._kept.tell(episode, outcome)
+
+    async def rated(self, ids: Sequence[str]) -> set[str]:
+        """Which of these requests somebody has rated."""
+        return await self._kept.rated(ids)
+
+    async def hear(self, episode: str, others: Sequence[Other]) -> None:
+        """Keep what models say about a question; see `Stored.hear`."""
+        await self._kept.hear(episode, others)
 
     async def forget(self, what: What, name: str) -> int:
         """See `Record`. The answers given before go, whosever they are: nobody knows whose they are."""

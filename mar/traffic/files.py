@@ -94,6 +94,9 @@ def _schema(arrow: Any) -> Any:
     text, real, whole = arrow.string(), arrow.float64(), arrow.int64()
     arm = arrow.struct({"name": text, "probability": real, "right": real, "usd": real, "seconds": real})
     outcome = arrow.struct({"kind": text, "value": real, "by": text, "at": real, "note": text})
+    other = arrow.struct(
+        {"model": text, "said": text, "single": arrow.bool_(), "usd": real, "seconds": real, "reason": text}
+    )
     kinds = {
         "at": real,
         "embedding": arrow.list_(arrow.float32()),
@@ -105,5 +108,6 @@ def _schema(arrow: Any) -> Any:
         "seconds": real,
         "status": whole,
         "outcomes": arrow.list_(outcome),
+        "others": arrow.list_(other),
     }
     return arrow.schema({name: kinds.get(name, text) for name in Logged.__dataclass_fields__})

@@ -49,6 +49,18 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """What a model says about a rated question, without the text: the one that was served, or one asked in shadow."""
+
+    model: str
+    said: str  # a keyed hash, equal for answers to this question that say the same; "": there is no answer
+    single: bool = False  # whether it is of a form in which answers that are right all say the same
+    usd: float | None = None  # None: a price is unknown
+    seconds: float = 0.0
+    reason: str = ""  # why there is no answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """Somebody, or some conversation, whose requests were deleted on request."""
 
@@ -83,6 +95,7 @@ class Logged:
     seconds: float
     status: int  # of HTTP
     outcomes: tuple[Outcome, ...] = ()
+    others: tuple[Other, ...] = ()  # what models say about it, the served one among them, once it is rated
 
     @property
     def arm(self) -> Arm:

@@ -51,6 +51,9 @@ class Metrics:
         self._verdicts = counter(
             "shadow_verdicts", "Answers in shadow, by what was said of them beside the served one", ["verdict"]
         )
+        self._others = counter(
+            "others", "Models that were asked a rated question in shadow, by what came of it", ["state"]
+        )
         self._drifts = counter("drifts", "Changes that were noticed, by what changed", ["what"])
         self._dropped = counter("records_dropped", "Requests that were not written down: the store was away too long")
         self._circuit = Gauge(
@@ -94,6 +97,10 @@ class Metrics:
     def compared(self, verdict: str) -> None:
         """Count what was said of an answer in shadow, or why nothing was."""
         self._verdicts.labels(verdict).inc()
+
+    def heard(self, state: str) -> None:
+        """Count a model that was asked a rated question in shadow."""
+        self._others.labels(state).inc()
 
     def drifted(self, what: str) -> None:
         """Count a change that was noticed."""

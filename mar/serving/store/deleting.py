@@ -51,4 +51,5 @@ def removed(which: str, *values: object) -> Steps[None]:
     ids = f"(SELECT id FROM mar_requests WHERE {which})"
     yield Tell(f"DELETE FROM mar_details WHERE id IN {ids}", [values])
     yield Tell(f"DELETE FROM mar_outcomes WHERE episode IN {ids}", [values])
+    yield Tell(f"DELETE FROM mar_others WHERE episode IN {ids}", [values])
     yield Tell(f"DELETE FROM mar_requests WHERE {which}", [values])

@@ -23,15 +23,15 @@ import anyio.to_thread
 
 from mar.concurrency import beside
 from mar.errors import StoreUnavailable
-from mar.serving.keeping import Encodes, Keeper
+from mar.serving.keeping import Encodes, Keeper, hash_of
 from mar.serving.lines import Line
 from mar.serving.record import Entry, Feedback, known_by, rated
-from mar.serving.store.database import Ask, Database, Steps, Tell, insert, prepare
+from mar.serving.store.database import Ask, Database, Steps, Tell, insert, marks, prepare
 from mar.serving.store.deleting import What, deleted, deleted_again, removed
 from mar.serving.store.outcomes import followed, told
 from mar.serving.store.rows import ENTRY, OUTCOMES, SCHEMA, VERSION, detail_of, entry_of, row_of, storable
 from mar.serving.store.summary import forgotten, prepare_summary, summed
-from mar.traffic.records import Keep, Outcome
+from mar.traffic.records import Keep, Other, Outcome
 from mar.traffic.redaction import Redaction
 
 log = logging.getLogger(__name__)
@@ -131,6 +131,37 @@ class Stored:
         """See `Record`."""
         await self._db.do(lambda: told(self._db, [(episode, outcome)]))
 
+    async def rated(self, ids: Sequence[str]) -> set[str]:
+        """Which of these requests somebody has rated."""
+        sql = f"SELECT episode FROM mar_outcomes WHERE kind = 'rating' AND episode IN {marks(len(ids))}"
+
+        def work() -> Steps[set[str]]:
+            return {str(row[0]) for row in (yield Ask(sql, tuple(ids)))}
+
+        return await self._db.do(work) if ids else set()
+
+    async def hear(self, episode: str, others: Sequence[Other]) -> None:
+        """Keep what models say about a question, by hashes; nothing of a request that is no longer kept.
+
+        Args:
+            episode: Whose question it is.
+            others: What they say, in the clear.
+        """
+        rows = [
+            (episode, o.model, self._hash(episode, o.said), int(o.single), o.usd, o.seconds, storable(o.reason))
+            for o in others
+        ]
+
+        def work() -> Steps[None]:
+            if (yield Ask("SELECT 1 FROM mar_requests WHERE id = ? AND keep <> 'nothing'", (episode,))):
+                yield insert("mar_others", rows, "ON CONFLICT DO NOTHING")
+
+        await self._db.do(work)
+
+    def _hash(self, episode: str, said: str) -> str:
+        """Of what an answer says; that of another request differs, whatever it says."""
+        return hash_of(self._keeper.secret, f"said {episode}", said) if said else ""
+
     async def forget(self, what: What, name: str) -> int:
         """See `Record`."""
         for entry in list(self._waiting.values()):
@@ -210,6 +241,8 @@ def _lessened(which: str, value: object, *, to: Keep) -> Steps[None]:
     ids = f"(SELECT id FROM mar_requests WHERE {which})"
     gone = "texts = NULL" if to == "features" else "texts = NULL, embedding = NULL"
     yield Tell(f"UPDATE mar_details SET {gone} WHERE id IN {ids}", [(value,)])
+    if to == "nothing":
+        yield Tell(f"DELETE FROM mar_others WHERE episode IN {ids}", [(value,)])
     hashes = ", person = NULL, conversation = NULL, question = NULL, answer = NULL" if to == "nothing" else ""
     yield Tell(f"UPDATE mar_requests SET keep = '{to}', opening = NULL{hashes} WHERE {which}", [(value,)])
 

@@ -18,7 +18,7 @@ from mar.serving.store.database import Row
 from mar.traffic.records import Arm, Outcome
 from mar.types import Plan, Query, Usage
 
-VERSION = 2
+VERSION = 3
 SCHEMA = (
     """
 CREATE TABLE mar_requests (
@@ -72,6 +72,18 @@ CREATE TABLE mar_outcomes (
     note TEXT NOT NULL,
     at DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (episode, kind, source)
+)""",
+    # What models say about rated questions, those asked in shadow among them: keyed hashes, no texts.
+    """
+CREATE TABLE mar_others (
+    episode TEXT NOT NULL,
+    model TEXT NOT NULL,
+    said TEXT NOT NULL,
+    single BIGINT NOT NULL,
+    usd DOUBLE PRECISION,
+    seconds DOUBLE PRECISION NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (episode, model)
 )""",
     "CREATE INDEX mar_outcomes_at ON mar_outcomes (at)",
     "CREATE INDEX mar_outcomes_source ON mar_outcomes (source) WHERE source <> ''",

@@ -13,7 +13,7 @@ from mar.serving.money import usd
 from mar.serving.store.database import Ask, Database, Row, Steps, marks, prepare
 from mar.serving.store.places import database
 from mar.serving.store.rows import SCHEMA, VERSION, outcome_of
-from mar.traffic.records import Arm, Deletion, Logged, Outcome
+from mar.traffic.records import Arm, Deletion, Logged, Other, Outcome
 
 PAGE = 500  # requests of one transaction
 FIELDS = (
@@ -113,10 +113,23 @@ def _page(after: tuple[float, str]) -> Steps[list[Logged]]:
     )
     rows = yield Ask(sql, (*after, PAGE))
     outcomes = yield from _said([row[0] for row in rows])
-    return [_logged(row, outcomes[row[0]]) for row in rows]
+    others = yield from _heard([row[0] for row in rows])
+    return [_logged(row, outcomes[row[0]], others[row[0]]) for row in rows]
 
 
-def _logged(row: Row, outcomes: Sequence[Outcome]) -> Logged:
+def _heard(ids: Sequence[str]) -> Steps[Mapping[str, list[Other]]]:
+    """What models say about rated questions."""
+    others: Mapping[str, list[Other]] = defaultdict(list)
+    if ids:
+        fields = "episode, model, said, single, usd, seconds, reason"
+        sql = f"SELECT {fields} FROM mar_others WHERE episode IN {marks(len(ids))} ORDER BY episode, model"
+        for episode, model, said, single, usd, seconds, reason in (yield Ask(sql, ids)):
+            one = Other(model=model, said=said, single=bool(single), usd=usd, seconds=seconds, reason=reason)
+            others[episode].append(one)
+    return others
+
+
+def _logged(row: Row, outcomes: Sequence[Outcome], others: Sequence[Other] = ()) -> Logged:
     id, at, guest, person, conversation, controller, version, label, explored, prompt, completion = row[:11]
     cost, seconds, status, embedding, text, texts = row[11:]
     detail, spoken = json.loads(text), None if texts is None else json.loads(texts)
@@ -140,6 +153,7 @@ def _logged(row: Row, outcomes: Sequence[Outcome]) -> Logged:
         seconds=seconds,
         status=status,
         outcomes=tuple(outcomes),
+        others=tuple(others),
     )
 
 

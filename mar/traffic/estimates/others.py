@@ -73,7 +73,8 @@ def believed(others: Others, drawn: Ints, worth: Floats, beforehand: Floats) -> 
         beforehand: How often each is expected to be right, without any rating, (M,).
     """
     n, m = others.said.shape
-    rows, same = np.arange(n), _same(others.said)
+    rows: Ints = np.arange(n, dtype=np.int64)
+    same = _same(others.said)
     support = (same.sum(axis=2) - np.diagonal(same, axis1=1, axis2=2)) / max(1, m - 1)
     mine = support.mean(axis=0) if n else np.zeros(m)
     beside, between = support - mine, mine - mine.mean()
@@ -103,7 +104,7 @@ def _same(said: Ints) -> Floats:
 
 def _shared(expected: Floats, same: Floats, drawn: Ints, worth: Floats) -> Floats:
     """Where many answers may be right: what was rated holds of those that say the same."""
-    rows = np.arange(len(drawn))
+    rows: Ints = np.arange(len(drawn), dtype=np.int64)
     beyond = worth - expected[rows, drawn]
     same[rows, drawn] = 1.0
     return expected + SHARED * same * beyond[:, None]
@@ -111,7 +112,8 @@ def _shared(expected: Floats, same: Floats, drawn: Ints, worth: Floats) -> Float
 
 def _single(expected: Floats, same: Floats, drawn: Ints, worth: Floats) -> Floats:
     """Where one answer is right: Bayes over what was said, of which at most one is right. (n, M)."""
-    rows, count = np.arange(len(drawn)), same.sum(axis=2)
+    rows: Ints = np.arange(len(drawn), dtype=np.int64)
+    count = same.sum(axis=2)
     alike = np.maximum(count, 1.0)
     together = (same * expected[:, None, :]).sum(axis=2) / alike
     before = np.where(count > 0, np.clip(together, LEAST, MOST), LEAST)
@@ -120,6 +122,6 @@ def _single(expected: Floats, same: Floats, drawn: Ints, worth: Floats) -> Float
     says_right = worth * (1 - WRONG) + (1 - worth) * WRONG  # of an answer that is right; the rest of one that is not
     after = rated * says_right / (rated * says_right + (1 - rated) * (1 - says_right))
     elsewhere = before * ((1 - after) / (1 - rated))[:, None]
-    found = np.where(same[rows, :, drawn] > 0, after[:, None], elsewhere)
+    found: Floats = np.where(same[rows, :, drawn] > 0, after[:, None], elsewhere)
     found[rows, drawn] = after
     return found

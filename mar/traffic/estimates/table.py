@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mar.traffic.estimates.others import Others
+from mar.traffic.estimates.others import UNASKED, Others
 from mar.traffic.records import Logged, Outcome, OutcomeKind
 
 Floats = npt.NDArray[np.float64]
@@ -72,9 +72,13 @@ def worth_of(outcomes: Sequence[Outcome], kinds: Sequence[OutcomeKind] = TRUST) 
 
 
 def usable(logged: Logged) -> bool:
-    """Whether it can be learned from: it was answered, the question was kept in some form, what was drawn is known."""
+    """Whether it can be learned from: it was answered, the question was kept in some form, what was drawn is known.
+
+    What was asked of a model by its name no policy drew, so nothing is known of how probably it was done.
+    """
     kept = logged.embedding is not None or bool(logged.text)
-    return logged.status == 200 and kept and bool(logged.arms) and logged.arm.probability > 0
+    drawn = bool(logged.controller) and bool(logged.arms) and logged.arm.probability > 0
+    return logged.status == 200 and kept and drawn
 
 
 def table_of(log: Sequence[Logged], worth: Worth = lambda logged: worth_of(logged.outcomes)) -> Table:
@@ -102,7 +106,26 @@ def table_of(log: Sequence[Logged], worth: Worth = lambda logged: worth_of(logge
         seconds=_numbers([logged.seconds for logged in log]),
         vectors=np.array([logged.embedding for logged in log], dtype=np.float32).reshape(len(log), width),
         person=np.array([people.setdefault(group, len(people)) for group in groups], dtype=np.int64),
+        others=_others(log, place),
     )
+
+
+def _others(log: Sequence[Logged], place: Mapping[str, int]) -> Others | None:
+    """What models said where several were asked; what has no answer stands as if it had not been asked."""
+    if not any(logged.others for logged in log):
+        return None
+    said = np.full((len(log), len(place)), UNASKED, dtype=np.int64)
+    usd = np.full(said.shape, np.nan)
+    single = np.zeros(len(log), dtype=np.bool_)
+    for i, logged in enumerate(log):
+        heard = [other for other in logged.others if other.said and other.model in place]
+        numbers = {text: n for n, text in enumerate(dict.fromkeys(other.said for other in heard))}
+        for other in heard:
+            at = (i, place[other.model])
+            said[at] = numbers[other.said]
+            usd[at] = np.nan if other.usd is None else other.usd
+        single[i] = bool(heard) and 2 * sum(other.single for other in heard) > len(heard)
+    return Others(said=said, usd=usd, single=single)
 
 
 def _numbers(values: Sequence[float | None]) -> Floats:
