@@ -329,7 +329,7 @@ def heard(world: World, parts: list[Table], cards: bool) -> tuple[Floats, Floats
     return likely_best(world, found.mean, found.covariance)
 
 
-SPREAD, SHIFT, NOISE, DRAWS = 0.1, 0.5, 0.25, 1000
+SPREAD, SHIFT, NOISE = 0.1, 0.5, 0.25
 
 
 def believed(world: World, parts: list[Table], cards: bool) -> tuple[Floats, Floats]:
@@ -352,10 +352,8 @@ def believed(world: World, parts: list[Table], cards: bool) -> tuple[Floats, Flo
 
 def likely_best(world: World, quality: Floats, covariance: Floats) -> tuple[Floats, Floats]:
     """What each model is worth at its price, and how probably it is the best."""
-    mean, m = quality - world.cost_rate * world.usd.mean(axis=0), len(world.models)
-    normal = np.random.default_rng(0).standard_normal((DRAWS, m))
-    best = (mean + normal @ np.linalg.cholesky(covariance).T).argmax(axis=1)
-    return mean, np.bincount(best, minlength=m) / DRAWS
+    mean = quality - world.cost_rate * world.usd.mean(axis=0)
+    return mean, others.best_of(mean, covariance)
 
 
 def greedy(world: World, seed: int, requests: int) -> tuple[float, float]:

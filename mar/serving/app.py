@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cache, partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from mar.serving.apis.base import Api
 from mar.serving.apis.chat import Chat
 from mar.serving.apis.messages import Messages
 from mar.serving.apis.responses import Responses
+from mar.serving.beliefs import Beliefs
 from mar.serving.embeddings import Embeddings
 from mar.serving.errors import Refusal, anthropic_error, openai_error
 from mar.serving.exchange import Exchange
@@ -188,7 +189,7 @@ def create_app(
         on_verdict=metrics.compared,
         on_drift=metrics.drifted,
     )
-    others = Others(house, metrics.heard)
+    others, beliefs = Others(house, metrics.heard), Beliefs(house)
 
     def ended(exchange: Exchange, entry: Entry) -> None:
         rollouts.add(exchange, entry)
@@ -198,7 +199,7 @@ def create_app(
     desk = Desk(
         settings=settings,
         house=house,
-        explorer=Explorer(house, settings.explore, settings.episodes.keep),
+        explorer=Explorer(house, settings.explore, settings.episodes.keep, beliefs),
         admission=admission or state or Anybody(),
         on_entry=(kept.add, newest.add, metrics.add, access.write, interactions.add, graders.add),
         on_end=ended,
@@ -226,10 +227,12 @@ def create_app(
             tasks.start_soon(graders.run)
             if sticky is not None:
                 tasks.start_soon(sticky.run)
-            asking = nullcontext()
+            learning: list[Callable[[], Coroutine[Any, Any, None]]] = []
             if state is not None and (usd_day := settings.explore.others_usd_day):
-                asking = beside(partial(others.run, state, state.purse(OTHERS, usd_day=usd_day)))
-            async with asking, rollouts.opened(state):
+                learning.append(partial(others.run, state, state.purse(OTHERS, usd_day=usd_day)))
+            if state is not None and settings.explore.share and settings.explore.by == "belief":
+                learning.append(partial(beliefs.run, state.look))
+            async with beside(*learning), rollouts.opened(state):
                 inquiries.ready = True
                 yield
                 inquiries.ready = False

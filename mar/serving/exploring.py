@@ -3,7 +3,9 @@
 What was never tried cannot be judged from a log, and neither can a choice whose probability nobody knows. So a share of
 the requests is given to one model alone, drawn evenly among those that may answer, that are expected to cost no more
 than is allowed, and to be right hardly less often than what would have been done. Every request is logged with the
-probabilities of all that could have been drawn.
+probabilities of all that could have been drawn. Where that is wanted, and something is known (`mar.serving.beliefs`), a
+model is drawn as probably as it is the best, what was planned among them, and the bound holds for what it is believed
+to be worth at its price.
 
 The draw is a function of the episode's id (`drawn`), so that anybody can check it, and it is made before anything else:
 a request that does not explore pays a hash for it. Estimates are the controller's where it has any, else the cards'.
@@ -12,19 +14,34 @@ a request that does not explore pays a hash for it. Estimates are the controller
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
 from mar.controllers.cards import Cards
 from mar.serving.admission import Visit
 from mar.serving.asked import Asked
+from mar.serving.beliefs import Beliefs
 from mar.serving.house import House, Way, is_alone
 from mar.serving.settings import ExploreSettings
 from mar.serving.sticky import STAYS
 from mar.traffic.records import Arm, Keep
 
 OTHERS = "other plans"  # the arm of all that a controller which draws its plans could have drawn
+
+
+def weighed(id: str, chances: Mapping[str, float]) -> str | None:
+    """As `drawn`, of alternatives with probabilities of their own."""
+    left = _number(id)
+    for name in sorted(chances):
+        left -= chances[name]
+        if left < 0:
+            return name
+    return None
+
+
+def _number(id: str) -> float:
+    return int.from_bytes(blake2b(id.encode(), digest_size=8).digest()) / 2**64
 
 
 def drawn(id: str, share: float, names: Sequence[str]) -> str | None:
@@ -35,7 +52,7 @@ def drawn(id: str, share: float, names: Sequence[str]) -> str | None:
         share: Of requests that explore.
         names: The alternatives, in any order.
     """
-    number = int.from_bytes(blake2b(id.encode(), digest_size=8).digest()) / 2**64
+    number = _number(id)
     if number >= share or not names:
         return None
     return sorted(names)[int(number / share * len(names))]
@@ -48,10 +65,11 @@ class Explorer:
         house: Who answers.
         told: How much may be explored.
         keep: What is kept of requests without a key.
+        beliefs: What is believed of models.
     """
 
-    def __init__(self, house: House, told: ExploreSettings, keep: Keep) -> None:
-        self._house, self._told, self._keep = house, told, keep
+    def __init__(self, house: House, told: ExploreSettings, keep: Keep, beliefs: Beliefs) -> None:
+        self._house, self._told, self._keep, self._beliefs = house, told, keep, beliefs
 
     def draw(self, way: Way, asked: Asked, visit: Visit, id: str) -> Way:
         """How a request is worked on: as was planned, or, of a share, by another model."""
@@ -61,7 +79,7 @@ class Explorer:
         if not share or drawn(id, share, (id,)) is None:
             return way
         planned, others = self._arms(way, asked, share)
-        name = drawn(id, share, [arm.name for arm in others if arm.probability])
+        name = weighed(id, {arm.name: arm.probability for arm in others})
         if name is None:
             return way
         why = f"{name} in place of {way.label}, drawn to learn from: {share:.0%} of requests are"
@@ -96,14 +114,21 @@ class Explorer:
         best = right.get(chosen, max(right.values(), default=0.0))
         limits = [limit for limit in (self._told.max_usd, asked.wishes.max_usd) if limit is not None]
 
-        def may(name: str) -> bool:
+        def paid(name: str) -> bool:
             cost = usd.get(name)
-            paid = not limits or (cost is not None and cost <= min(limits))
-            return paid and best - right[name] <= self._told.max_loss
+            return not limits or (cost is not None and cost <= min(limits))
 
-        drawn_from = [name for name in others if share and may(name)]
-        left = 1.0 - share if drawn_from else 1.0
-        each = {name: share / len(drawn_from) for name in drawn_from}
+        each: dict[str, float] = {}
+        belief = self._beliefs.of(asked.model)
+        if self._told.by == "belief" and belief is not None and chosen in belief.worth:
+            least = belief.worth[chosen] - self._told.max_loss
+            able = [n for n in others if belief.worth.get(n, -math.inf) >= least and paid(n)]
+            every = sum(belief.best[n] for n in (chosen, *able))
+            each = {name: share * belief.best[name] / every for name in able} if every else {}
+        elif self._told.by == "evenly" and share:
+            able = [n for n in others if best - right[n] <= self._told.max_loss and paid(n)]
+            each = {name: share / len(able) for name in able}
+        left = 1.0 - sum(each.values())
         planned = [Arm(name=n, probability=p * left, right=right.get(n), usd=usd.get(n)) for n, p in mine.items()]
         return planned, [Arm(name=n, probability=each.get(n, 0.0), right=right[n], usd=usd.get(n)) for n in others]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,6 +21,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 DEFAULT_PORT = 8130
+MOST_EVENLY = 0.5  # share of requests that explore evenly
 
 
 class _Section(BaseModel):
@@ -78,10 +79,17 @@ class CacheSettings(_Section):
 class ExploreSettings(_Section):
     """How much is answered otherwise than a controller would, to learn from."""
 
-    share: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # of requests that are logged
+    share: Annotated[float, Field(ge=0, le=1)] = 0.0  # of requests that are logged; drawn evenly, half at most
+    by: Literal["evenly", "belief"] = "evenly"  # belief: as probably as each model is the best, by all ratings so far
     max_usd: NonNegative | None = None  # that a model in the plan's place is expected to cost; None: any cost
     max_loss: Annotated[float, Field(ge=0, le=1)] = 0.2  # by which it is expected to be right less often
     others_usd_day: NonNegative = 0.0  # that asking the other models rated questions may cost in all; 0: none is
+
+    @model_validator(mode="after")
+    def _half_evenly(self) -> ExploreSettings:
+        if self.by == "evenly" and self.share > MOST_EVENLY:
+            raise ValueError(f"explore: share is {self.share:g}; expected {MOST_EVENLY:g} at most where by is evenly")
+        return self
 
 
 class OutcomeSettings(_Section):

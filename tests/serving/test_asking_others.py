@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
@@ -11,7 +13,7 @@ from pydantic import ValidationError
 from mar.controllers.baselines import single
 from mar.errors import ServerFault
 from mar.pool import ModelCard, Pool, ScriptedModel
-from mar.serving import others
+from mar.serving import beliefs, others
 from mar.serving.settings import Settings
 from mar.serving.state import Places, State
 from mar.serving.store.traffic import logs
@@ -37,7 +39,7 @@ async def gateway(tmp_path, reply=lambda request: SAYS[request.model], *, usd_da
         asked.append(request.model)
         return reply(request)
 
-    explore = {"share": 0.0, "others_usd_day": usd_day}
+    explore = {"others_usd_day": usd_day, **told.pop("explore", {})}
     controllers = {"mar": single("a", "Commonsense")}
     state = State(Places(store=str(tmp_path / "g.sqlite")))
     pool = Pool(cards, ScriptedModel(heard), kind="scripted")
@@ -86,8 +88,6 @@ async def test_once_it_is_rated_the_others_are_asked_and_what_they_say_is_kept_w
 
 
 def logged_with_vector(logged):
-    from dataclasses import replace
-
     return replace(logged, embedding=(1.0, 0.0))
 
 
@@ -126,8 +126,6 @@ async def test_who_is_deleted_is_deleted_there_too(tmp_path):
         await log_of(tmp_path)
         assert (await g.http.delete("/v1/users/ann")).status_code == 200
 
-        import sqlite3
-
         rows = sqlite3.connect(tmp_path / "g.sqlite").execute("SELECT count(*) FROM mar_others").fetchone()
         assert rows == (0,)
 
@@ -144,3 +142,18 @@ async def test_nothing_is_asked_of_what_nobody_planned_or_is_not_logged(tmp_path
 def test_a_budget_below_nothing_is_refused():
     with pytest.raises(ValidationError):
         Settings(explore={"others_usd_day": -1.0})  # type: ignore[arg-type]
+
+
+async def test_by_belief_requests_go_where_ratings_and_others_point(tmp_path, monkeypatch):
+    monkeypatch.setattr(beliefs, "EVERY_S", 0.02)
+    says = {"a": "The answer is (C).", "b": "The answer is (B).", "c": "The answer is (C)."}
+    told = {"share": 1.0, "by": "belief", "max_loss": 0.2}
+    async with gateway(tmp_path, lambda request: says[request.model], explore=told) as (g, _):
+        served_by = []
+        for _ in range(40):
+            episode, reply = await answered(g)
+            served_by.append(reply.headers["x-mar-models"])
+            await rate(g, episode, float(served_by[-1] == "b"))
+            await asyncio.sleep(0.03)
+    assert served_by[0] == "a"
+    assert served_by[-15:].count("b") >= 10

@@ -6,13 +6,15 @@ import math
 from contextlib import asynccontextmanager
 
 import pytest
+from pydantic import ValidationError
 
 from mar.controllers.base import Planned
 from mar.controllers.baselines import vote
 from mar.pool import ModelCard, Pool, scripted_pool
 from mar.pool.scripted import ScriptedModel
 from mar.serving.admission import Visit
-from mar.serving.exploring import OTHERS, drawn
+from mar.serving.exploring import OTHERS, drawn, weighed
+from mar.serving.settings import ExploreSettings
 from mar.types import AgentSpec, ModeSpec, Plan
 from tests.asking import HI, ask
 
@@ -145,3 +147,38 @@ def test_a_wish_for_what_an_answer_may_cost_bounds_what_is_drawn():
 
     found = ask(pool, main, {"mar/x": Knowing()}, explore={"share": 0.5})
     assert {entry.arms[0].probability for entry in found} == {1.0}
+
+
+def believing(worth, best):
+    """A worker that believes so."""
+    from mar.traffic.beliefs import Belief
+
+    return lambda self, asked: Belief(worth=worth, best=best)
+
+
+def test_by_belief_a_model_is_drawn_as_probably_as_it_is_the_best(monkeypatch):
+    worth, best = {"a": 0.6, "b": 0.58, "c": 0.4}, {"a": 0.4, "b": 0.4, "c": 0.2}
+    monkeypatch.setattr("mar.serving.beliefs.Beliefs.of", believing(worth, best))
+    found = entries(many=MANY, share=1.0, by="belief", max_loss=0.05)
+    for entry in found:
+        assert {arm.name: arm.probability for arm in entry.arms} == pytest.approx({"a": 0.5, "b": 0.5, "c": 0.0})
+        assert entry.arms[0].name == entry.models[0]
+    assert {entry.models[0] for entry in found} == {"a", "b"}
+
+
+def test_by_belief_nothing_is_explored_before_anything_is_known():
+    found = entries(many=8, share=1.0, by="belief")
+    assert [{arm.name: arm.probability for arm in e.arms} for e in found] == [{"a": 1.0, "b": 0.0, "c": 0.0}] * 8
+
+
+def test_draws_by_weight_have_the_stated_shares():
+    chances = {"b": 0.3, "a": 0.1}
+    found = [weighed(f"ep_{n}", chances) for n in range(20_000)]
+    for name, share in (("a", 0.1), ("b", 0.3), (None, 0.6)):
+        assert abs(found.count(name) / 20_000 - share) < 4 * math.sqrt(share * (1 - share) / 20_000)
+
+
+def test_all_requests_explore_by_belief_alone():
+    with pytest.raises(ValidationError, match=r"expected 0.5 at most where by is evenly"):
+        ExploreSettings(share=0.6)
+    assert ExploreSettings(share=1.0, by="belief").share == 1.0

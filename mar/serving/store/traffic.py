@@ -86,9 +86,10 @@ def lately(since: float, most: int) -> Steps[dict[str, list[Logged]]]:
         rows += yield Ask(sql, (keep, since, most))
     latest = sorted(rows, key=lambda row: row[1], reverse=True)[:most]
     said = yield from _said([row[0] for row in latest])
+    heard = yield from _heard([row[0] for row in latest])
     found: dict[str, list[Logged]] = {}
     for *row, asked in latest:
-        found.setdefault(asked, []).append(_logged(tuple(row), said[row[0]]))
+        found.setdefault(asked, []).append(_logged(tuple(row), said[row[0]], heard[row[0]]))
     return found
 
 
@@ -120,11 +121,12 @@ def _page(after: tuple[float, str]) -> Steps[list[Logged]]:
 def _heard(ids: Sequence[str]) -> Steps[Mapping[str, list[Other]]]:
     """What models say about rated questions."""
     others: Mapping[str, list[Other]] = defaultdict(list)
-    if ids:
+    for begin in range(0, len(ids), PAGE):
+        some = ids[begin : begin + PAGE]
         fields = "episode, model, said, single, usd, seconds, reason"
-        sql = f"SELECT {fields} FROM mar_others WHERE episode IN {marks(len(ids))} ORDER BY episode, model"
-        for episode, model, said, single, usd, seconds, reason in (yield Ask(sql, ids)):
-            one = Other(model=model, said=said, single=bool(single), usd=usd, seconds=seconds, reason=reason)
+        sql = f"SELECT {fields} FROM mar_others WHERE episode IN {marks(len(some))} ORDER BY episode, model"
+        for episode, model, said, single, cost, seconds, reason in (yield Ask(sql, some)):
+            one = Other(model=model, said=said, single=bool(single), usd=cost, seconds=seconds, reason=reason)
             others[episode].append(one)
     return others
 

@@ -30,6 +30,7 @@ NOISE = 0.2  # variance of a rating around what is expected of it
 MIDDLE, APART, SUPPORT, BESIDE = 0.5, 0.1, (2.0, 1.0), (0.7, 0.3)  # priors: the mean's spread, a model's own, slopes
 SHARED = 0.6  # of what a rating says beyond what was expected: what holds of an answer that says the same
 LEAST, MOST = 0.01, 0.97  # probabilities before a rating
+DRAWS, NOTHING = 1000, 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ class Others:
 class Believed:
     """What ratings and others' answers say of models."""
 
-    right: Floats  # how probably each answer is right, on the rows with all models' answers, (n, M)
+    right: Floats  # how probably each answer is right, (n, M); on rows that are not whole as its model is
     mean: Floats  # how often each model is, (M,)
     covariance: Floats  # of what is not known of it, (M, M)
 
@@ -67,17 +68,17 @@ def believed(others: Others, drawn: Ints, worth: Floats, beforehand: Floats) -> 
     """What is to be believed of models and their answers.
 
     Args:
-        others: What they said, about questions all of which were put to all of them.
+        others: What they said about rated questions.
         drawn: Whose answer was rated, (n,).
         worth: Its rating, 0 to 1, (n,).
         beforehand: How often each is expected to be right, without any rating, (M,).
     """
     n, m = others.said.shape
     rows: Ints = np.arange(n, dtype=np.int64)
-    same = _same(others.said)
+    same, whole = _same(others.said), others.whole
     support = (same.sum(axis=2) - np.diagonal(same, axis1=1, axis2=2)) / max(1, m - 1)
-    mine = support.mean(axis=0) if n else np.zeros(m)
-    beside, between = support - mine, mine - mine.mean()
+    mine = support[whole].mean(axis=0) if whole.any() else np.zeros(m)
+    beside, between = np.where(whole[:, None], support - mine, 0.0), mine - mine.mean()
     design = np.zeros((n, 3 + m))
     design[:, 0], design[:, 1], design[:, 2] = 1.0, between[drawn], beside[rows, drawn]
     design[rows, 3 + drawn] = 1.0
@@ -90,11 +91,19 @@ def believed(others: Others, drawn: Ints, worth: Floats, beforehand: Floats) -> 
     expected = levels @ found + found[2] * beside
     free = _shared(expected, same[rows, :, drawn], drawn, worth)
     right = np.where(others.single[:, None], _single(expected, same, drawn, worth), free)
+    right = np.where(whole[:, None], right, expected)
     return Believed(
         right=right,
-        mean=right.mean(axis=0) if n else levels @ found,
+        mean=right[whole].mean(axis=0) if whole.any() else levels @ found,
         covariance=levels @ covariance @ levels.T,
     )
+
+
+def best_of(worth: Floats, covariance: Floats) -> Floats:
+    """How probably each model is worth the most, (M,), of what is normal with this mean and covariance."""
+    normal = np.random.default_rng(0).standard_normal((DRAWS, len(worth)))
+    drawn = worth + normal @ np.linalg.cholesky(covariance + NOTHING * np.eye(len(worth))).T
+    return np.bincount(drawn.argmax(axis=1), minlength=len(worth)) / DRAWS
 
 
 def _same(said: Ints) -> Floats:
@@ -104,7 +113,7 @@ def _same(said: Ints) -> Floats:
 
 def _shared(expected: Floats, same: Floats, drawn: Ints, worth: Floats) -> Floats:
     """Where many answers may be right: what was rated holds of those that say the same."""
-    rows: Ints = np.arange(len(drawn), dtype=np.int64)
+    rows = np.arange(len(drawn))
     beyond = worth - expected[rows, drawn]
     same[rows, drawn] = 1.0
     return expected + SHARED * same * beyond[:, None]
@@ -112,16 +121,16 @@ def _shared(expected: Floats, same: Floats, drawn: Ints, worth: Floats) -> Float
 
 def _single(expected: Floats, same: Floats, drawn: Ints, worth: Floats) -> Floats:
     """Where one answer is right: Bayes over what was said, of which at most one is right. (n, M)."""
-    rows: Ints = np.arange(len(drawn), dtype=np.int64)
+    rows = np.arange(len(drawn))
     count = same.sum(axis=2)
-    alike = np.maximum(count, 1.0)
-    together = (same * expected[:, None, :]).sum(axis=2) / alike
-    before = np.where(count > 0, np.clip(together, LEAST, MOST), LEAST)
-    before /= np.maximum(1.0, (before / alike).sum(axis=1, keepdims=True) / MOST)
+    times = np.maximum(count, 1.0)
+    together = (same * expected[:, None, :]).sum(axis=2) / times
+    before: Floats = np.where(count > 0, np.clip(together, LEAST, MOST), LEAST)
+    before /= np.maximum(1.0, (before / times).sum(axis=1, keepdims=True) / MOST)
     rated = before[rows, drawn]
     says_right = worth * (1 - WRONG) + (1 - worth) * WRONG  # of an answer that is right; the rest of one that is not
-    after = rated * says_right / (rated * says_right + (1 - rated) * (1 - says_right))
+    after: Floats = rated * says_right / (rated * says_right + (1 - rated) * (1 - says_right))
     elsewhere = before * ((1 - after) / (1 - rated))[:, None]
-    found: Floats = np.where(same[rows, :, drawn] > 0, after[:, None], elsewhere)
-    found[rows, drawn] = after
-    return found
+    own = np.eye(expected.shape[1], dtype=np.bool_)[drawn]
+    alike: Flags = (same[rows, :, drawn] > 0) | own
+    return np.where(alike, after[:, None], elsewhere)
