@@ -9,7 +9,7 @@ import pytest
 from mar.traffic.beliefs import believe
 from mar.traffic.records import Arm, Logged, Other, Outcome
 
-STATED = {"a": 0.8, "b": 0.6, "c": 0.6}
+STATED = {"a": 0.8, "b": 0.6, "c": 0.6, "d": 0.6}
 
 
 def logged(n: int, model: str, rating: float | None = None, others: tuple[Other, ...] = ()) -> Logged:
@@ -30,7 +30,7 @@ def logged(n: int, model: str, rating: float | None = None, others: tuple[Other,
         answer=None,
         prompt_tokens=1,
         completion_tokens=1,
-        cost_usd={"a": 0.01, "b": 0.001, "c": 0.001}[model],
+        cost_usd=0.01 if model == "a" else 0.001,
         seconds=1.0,
         status=200,
         outcomes=() if rating is None else (Outcome(kind="rating", value=rating),),
@@ -43,7 +43,7 @@ def test_before_anything_is_rated_cards_are_believed_and_prices_weighed():
     assert belief is not None
     assert max(belief.best, key=belief.best.__getitem__) == "a"
     assert sum(belief.best.values()) == pytest.approx(1.0)
-    dear = believe([logged(0, "a"), logged(1, "b"), logged(2, "c")], STATED, 40.0)
+    dear = believe([logged(n, model) for n, model in enumerate(STATED)], STATED, 40.0)
     assert dear is not None
     assert dear.worth["a"] < dear.worth["b"]
 
@@ -56,13 +56,14 @@ def test_ratings_outweigh_cards():
 
 
 def test_what_nobody_rated_is_believed_by_who_says_the_same():
-    def says(b: str) -> tuple[Other, ...]:
-        return tuple(Other(model=model, said=said, single=True) for model, said in zip("abc", f"x{b}x", strict=True))
+    def says(n: int) -> tuple[Other, ...]:  # c says what a says, b something else on every second question
+        said = ("x", "xy"[n % 2], "x", "x")
+        return tuple(Other(model=model, said=text, single=True) for model, text in zip("abcd", said, strict=True))
 
-    log = [logged(n, "a", float(n % 2), says("yx"[n % 2])) for n in range(200)]  # what differs is said to be wrong of a
+    log = [logged(n, "a", float(n % 5 > 0), says(n)) for n in range(200)]
     belief = believe(log, STATED, 0.0)
     assert belief is not None
-    assert belief.worth["b"] > belief.worth["c"] + 0.05
+    assert belief.worth["c"] > belief.worth["b"] + 0.2
     alone = believe([replace(one, others=()) for one in log], STATED, 0.0)
     assert alone is not None
     assert alone.worth["b"] == pytest.approx(alone.worth["c"])
