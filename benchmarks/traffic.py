@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="seed; settings were chosen on those from 100 on")
+    parser.add_argument("--wrong", type=float, default=WRONG, help="share of ratings that say the opposite")
     parser.add_argument("--encoder", help="of the questions; MiniLM unless static is named, which takes seconds")
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--rated", type=float, default=0.2)
@@ -52,7 +53,7 @@ def main() -> None:
         for name in chosen.worlds:
             if chosen.part == "loop":
                 seeds = range(chosen.first, chosen.first + chosen.seeds)
-                loop(world(name, encoder=chosen.encoder), seeds, chosen.requests)
+                loop(world(name, encoder=chosen.encoder), seeds, chosen.requests, chosen.wrong)
                 continue
             estimates(world(name, encoder=chosen.encoder), chosen.repetitions, chosen.rated)
 
@@ -213,11 +214,11 @@ LOGS = {
 }
 
 
-def loop(world: World, seeds: Sequence[int], requests: int) -> None:
+def loop(world: World, seeds: Sequence[int], requests: int, wrong: float) -> None:
     """What is learned, and what was lost on the way, beside bandits over models and what full labels would give."""
     start = world.worth(world.always(world.served))
     card = world.always(int((world.expected - world.cost_rate * world.usd.mean(axis=0)).argmax()))
-    found = [looped(world, seed, requests) for seed in seeds]
+    found = [looped(world, seed, requests, wrong) for seed in seeds]
     full = np.array([of["full labels | router"][0] for of in found])
     print(
         f"\n### {world.name}; {world.models[world.served]} serves at first, utility {start:.4f}; "
@@ -265,12 +266,12 @@ def shown(values: Floats, digits: int) -> str:
     return f"{values.mean():.{digits}f} ({values.mean() - half:.{digits}f} to {values.mean() + half:.{digits}f})"
 
 
-def looped(world: World, seed: int, requests: int) -> dict[str, tuple[float, float]]:
+def looped(world: World, seed: int, requests: int, wrong: float) -> dict[str, tuple[float, float]]:
     """Utility afterwards and share of utility lost on the way (below 0: gained), by log and what was learned of it."""
     start, m = world.worth(world.always(world.served)), len(world.models)
     found: dict[str, tuple[float, float]] = {}
     for name, way in LOGS.items():
-        table, at = logged(world, way, seed, requests)
+        table, at = logged(world, way, seed, requests, wrong)
         lost = 1 - float(world.utility[at, table.drawn].mean()) / start
         kinds = (BOLD, ONE, ROUTER) if name == "half explored by belief" else (BOLD, ONE)
         for kind in kinds:
@@ -279,7 +280,7 @@ def looped(world: World, seed: int, requests: int) -> dict[str, tuple[float, flo
                 found[f"{name}{HEARD} | {kind}"] = (learned(world, table, kind), lost)
         best = int(believed(world, [table], way.cards)[0].argmax())
         found[f"{name} | the best by belief"] = (world.worth(world.always(best)), lost)
-    found["epsilon-greedy, 10% | the best so far"] = greedy(world, seed, requests)
+    found["epsilon-greedy, 10% | the best so far"] = greedy(world, seed, requests, wrong)
     at = np.random.default_rng(seed).integers(0, len(world.right), requests)
     full = Pooled()
     full.fit(Examples(vectors=world.vectors[at], scores=world.right[at].astype(np.float32)), Examples(
@@ -300,7 +301,7 @@ def learned(world: World, table: Table, kind: str) -> float:
     return world.worth(learn(kind, table, models, world.cost_rate).does(world.vectors, len(world.models)))
 
 
-def logged(world: World, way: Way, seed: int, requests: int) -> tuple[Table, Ints]:
+def logged(world: World, way: Way, seed: int, requests: int, wrong: float) -> tuple[Table, Ints]:
     """A log, and the rows of the world that it is of."""
     rng, parts = np.random.default_rng(seed), []
     for _ in range(requests // ROUND):
@@ -312,7 +313,7 @@ def logged(world: World, way: Way, seed: int, requests: int) -> tuple[Table, Int
         policy *= way.share / max(float(policy.sum()), 1e-12)
         policy[world.served] += max(0.0, 1 - policy.sum())
         policy /= policy.sum()
-        parts.append(drawn(world, np.tile(policy, (len(world.right), 1)), ROUND, rng, rated=RATED, wrong=WRONG))
+        parts.append(drawn(world, np.tile(policy, (len(world.right), 1)), ROUND, rng, rated=RATED, wrong=wrong))
     return joined([part for part, _ in parts]), np.concatenate([rows for _, rows in parts])
 
 
@@ -356,13 +357,13 @@ def likely_best(world: World, quality: Floats, covariance: Floats) -> tuple[Floa
     return mean, others.best_of(mean, covariance)
 
 
-def greedy(world: World, seed: int, requests: int) -> tuple[float, float]:
+def greedy(world: World, seed: int, requests: int, wrong: float) -> tuple[float, float]:
     """Epsilon-greedy over models: utility of the one it ends with, and share lost on the way."""
     rng, parts, eye = np.random.default_rng(seed), [], np.eye(len(world.models))
     best = world.served
     for _ in range(requests // ROUND):
         policy = explored(eye[best][None], 0.1)[0]
-        parts.append(drawn(world, np.tile(policy, (len(world.right), 1)), ROUND, rng, rated=RATED, wrong=WRONG))
+        parts.append(drawn(world, np.tile(policy, (len(world.right), 1)), ROUND, rng, rated=RATED, wrong=wrong))
         best = int(believed(world, [part for part, _ in parts], cards=False)[0].argmax())
     at, did = np.concatenate([r for _, r in parts]), np.concatenate([t.drawn for t, _ in parts])
     start = world.worth(world.always(world.served))

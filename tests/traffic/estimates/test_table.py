@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from mar.traffic.estimates.others import UNASKED
 from mar.traffic.estimates.table import table_of, usable, worth_of
-from mar.traffic.records import Arm, Logged, Outcome
+from mar.traffic.records import Arm, Logged, Other, Outcome
 
 
 def logged(
@@ -60,3 +63,20 @@ def test_failed_requests_and_those_without_probabilities_are_not_learned_from():
     assert usable(logged("1", A, B))
     assert not usable(logged("1", A, B, status=502))
     assert not usable(logged("1"))
+
+
+def test_what_was_asked_of_a_model_by_its_name_is_not_learned_from_since_no_policy_drew_it():
+    assert not usable(replace(logged("1", Arm(name="direct", probability=1.0)), controller=""))
+
+
+def test_what_models_say_stands_by_model_and_a_failure_as_if_it_had_not_been_asked():
+    said = (Other(model="b", said="x", single=True, usd=0.1), Other(model="a", said="x", single=True))
+    failed = (Other(model="a", said="y"), Other(model="b", said="", reason="ill"))
+    log = [replace(logged("1", A, B), others=said), replace(logged("2", A, B), others=failed), logged("3", A, B)]
+    others = table_of(log).others
+    assert others is not None
+    assert others.said.tolist() == [[0, 0], [0, UNASKED], [UNASKED, UNASKED]]
+    assert others.single.tolist() == [True, False, False]
+    assert others.usd[0, 1] == pytest.approx(0.1)
+    assert np.isnan(others.usd).sum() == 5
+    assert table_of([logged("3", A, B)]).others is None
