@@ -228,6 +228,9 @@ def loop(world: World, seeds: Sequence[int], requests: int, wrong: float) -> Non
     print("|---|---|---|---|---|")
     share = (world.worth(card) - start) / (full.mean() - start)
     print(f"| none | best value by card | {world.worth(card):.4f} | {share:.2f} | |")
+    for k, name in enumerate(world.models):
+        alone = world.worth(world.always(k))
+        print(f"| none | {name} alone | {alone:.4f} | {(alone - start) / (full.mean() - start):.2f} | |")
     for name in found[0]:
         after, lost = (np.array([of[name][i] for of in found]) for i in (0, 1))
         share = (after - start) / (full.mean() - start)

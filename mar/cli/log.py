@@ -46,8 +46,14 @@ def delete_command(
     interactions: Annotated[
         Path | None, typer.Option(help="File of what a personal controller learns from. Default: mar's own.")
     ] = None,
+    limits: Annotated[
+        str | None, typer.Option(help="Where limits are, as mar serve has it: answers given before lie there.")
+    ] = None,
 ) -> None:
-    """Delete all requests of a user or a conversation, what was said of them, and what a personal controller kept."""
+    """Delete all requests of a user or a conversation, what was said of them, and what a personal controller kept.
+
+    Answers that may be given again go, whosever they are: nobody knows whose they are.
+    """
     check_installed()
     if (user is None) == (conversation is None):
         raise ConfigError("mar log delete: expected either --user or --conversation")
@@ -58,8 +64,25 @@ def delete_command(
         return await stored.forget("conversation", conversation or "")
 
     print(f"{_with_log(_place(store), work)} requests deleted")
+    _clear(_place(store), limits)
     if user is not None:
         print(f"{_forgotten(user, interactions)} interactions deleted")
+
+
+def _clear(place: str, limits: str | None) -> None:
+    """Remove all answers that may be given again, where there are any."""
+    from mar.serving.replies import REPLY
+    from mar.serving.state import Places
+    from mar.serving.store.places import limits as limits_at
+
+    found = Places(store=place, limits=limits).limits_place
+
+    async def main() -> None:
+        async with limits_at(found) as kept:
+            await kept.shelf.clear(REPLY)
+
+    if "://" in found or Path(found).exists():
+        anyio.run(main)
 
 
 def _forgotten(user: str, path: Path | None) -> int:

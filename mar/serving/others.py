@@ -42,7 +42,7 @@ class Ratings(Protocol):
     """Knows what is rated, and keeps what others say."""
 
     async def rated(self, ids: Sequence[str]) -> set[str]:
-        """Which of these requests somebody has rated."""
+        """Which of these requests are written down and rated."""
         ...
 
     async def hear(self, episode: str, others: Sequence[Other]) -> None:

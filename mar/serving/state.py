@@ -252,7 +252,7 @@ class State:
         await self._kept.tell(episode, outcome)
 
     async def rated(self, ids: Sequence[str]) -> set[str]:
-        """Which of these requests somebody has rated."""
+        """Which of these requests are written down and rated."""
         return await self._kept.rated(ids)
 
     async def hear(self, episode: str, others: Sequence[Other]) -> None:

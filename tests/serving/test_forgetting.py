@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import anyio
+import anyio.to_thread
 import pytest
 
+from mar.cli.log import delete_command
 from mar.pool import scripted_pool
 from mar.serving.errors import Refusal
 from mar.serving.keys.key import Terms
@@ -78,6 +80,21 @@ def test_a_deletion_empties_the_response_cache(tmp_path):
         body = {"model": "a", "messages": HI}
         said = [(await send("mine", "POST", "/v1/chat/completions", **body)).headers["x-mar-cache"] for _ in range(2)]
         await send("admin", "DELETE", "/v1/users/nobody-known")
+        again = await send("mine", "POST", "/v1/chat/completions", **body)
+        return [*said, again.headers["x-mar-cache"]]
+
+    assert keyed(tmp_path, main, cache={"seconds": 60}) == ["miss", "hit", "miss"]
+
+
+def test_a_deletion_by_command_empties_the_response_cache(tmp_path):
+    def delete():
+        place, nowhere = str(tmp_path / "gateway.sqlite"), tmp_path / "none.sqlite"
+        delete_command(user="nobody-known", conversation=None, store=place, interactions=nowhere, limits=None)
+
+    async def main(send):
+        body = {"model": "a", "messages": HI}
+        said = [(await send("mine", "POST", "/v1/chat/completions", **body)).headers["x-mar-cache"] for _ in range(2)]
+        await anyio.to_thread.run_sync(delete)
         again = await send("mine", "POST", "/v1/chat/completions", **body)
         return [*said, again.headers["x-mar-cache"]]
 

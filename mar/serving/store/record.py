@@ -132,8 +132,11 @@ class Stored:
         await self._db.do(lambda: told(self._db, [(episode, outcome)]))
 
     async def rated(self, ids: Sequence[str]) -> set[str]:
-        """Which of these requests somebody has rated."""
-        sql = f"SELECT episode FROM mar_outcomes WHERE kind = 'rating' AND episode IN {marks(len(ids))}"
+        """Which of these requests are written down and rated."""
+        sql = (
+            "SELECT r.id FROM mar_outcomes o JOIN mar_requests r ON r.id = o.episode "
+            f"WHERE o.kind = 'rating' AND o.episode IN {marks(len(ids))}"
+        )
 
         def work() -> Steps[set[str]]:
             return {str(row[0]) for row in (yield Ask(sql, tuple(ids)))}
