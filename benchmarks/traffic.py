@@ -290,6 +290,8 @@ def looped(world: World, seed: int, requests: int, wrong: float) -> dict[str, tu
         vectors=world.vectors[:0], scores=np.zeros((0, m), np.float32)))  # fmt: skip
     scores = full.score(Prompts(vectors=world.vectors)) - world.cost_rate * world.usd[at].mean(axis=0)
     best = world.always(int(world.utility[at].mean(axis=0).argmax()))
+    few = world.always(int(world.utility[at[: int(RATED * requests)]].mean(axis=0).argmax()))
+    found["full labels of as many as are rated | best model"] = (world.worth(few), 0.0)
     found["full labels | best model"] = (world.worth(best), 0.0)
     found["full labels | router"] = (world.worth(np.eye(m)[scores.argmax(axis=1)]), 0.0)
     return found
