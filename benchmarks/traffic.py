@@ -351,7 +351,7 @@ def believed(world: World, parts: list[Table], cards: bool) -> tuple[Floats, Flo
         count += np.bincount(table.drawn[seen], minlength=m)
         total += np.bincount(table.drawn[seen], table.worth[seen], m)
     precision = np.linalg.inv(SPREAD**2 * np.eye(m) + SHIFT**2)
-    covariance = np.linalg.inv(precision + np.diag(count / NOISE))
+    covariance: Floats = np.linalg.inv(precision + np.diag(count / NOISE)).astype(np.float64)
     expected = world.expected if cards else np.full(m, 0.5)
     return likely_best(world, covariance @ (precision @ expected + total / NOISE), covariance)
 

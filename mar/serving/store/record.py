@@ -26,10 +26,10 @@ from mar.errors import StoreUnavailable
 from mar.serving.keeping import Encodes, Keeper, hash_of
 from mar.serving.lines import Line
 from mar.serving.record import Entry, Feedback, known_by, rated
-from mar.serving.store.database import Ask, Database, Steps, Tell, insert, marks, prepare
+from mar.serving.store.database import Ask, Database, Steps, Tell, insert, marks
 from mar.serving.store.deleting import What, deleted, deleted_again, removed
 from mar.serving.store.outcomes import followed, told
-from mar.serving.store.rows import ENTRY, OUTCOMES, SCHEMA, VERSION, detail_of, entry_of, row_of, storable
+from mar.serving.store.rows import ENTRY, OUTCOMES, detail_of, entry_of, prepare_requests, row_of, storable
 from mar.serving.store.summary import forgotten, prepare_summary, summed
 from mar.traffic.records import Keep, Other, Outcome
 from mar.traffic.redaction import Redaction
@@ -74,7 +74,7 @@ class Stored:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await prepare(self._db, "requests", VERSION, SCHEMA)
+        await prepare_requests(self._db)
         await prepare_summary(self._db)
         secret = await self._db.do(sealed, alone=True)
         self._keeper = replace(self._keeper, secret=secret)

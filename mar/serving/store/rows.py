@@ -14,11 +14,11 @@ from mar.serving.keys.key import without_secrets
 from mar.serving.lines import opening_of
 from mar.serving.money import nearest, usd
 from mar.serving.record import Entry
-from mar.serving.store.database import Row
+from mar.serving.store.database import Database, Row, prepare
 from mar.traffic.records import Arm, Outcome
 from mar.types import Plan, Query, Usage
 
-VERSION = 3
+VERSION = 2
 SCHEMA = (
     """
 CREATE TABLE mar_requests (
@@ -73,7 +73,16 @@ CREATE TABLE mar_outcomes (
     at DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (episode, kind, source)
 )""",
-    # What models say about rated questions, those asked in shadow among them: keyed hashes, no texts.
+    "CREATE INDEX mar_outcomes_at ON mar_outcomes (at)",
+    "CREATE INDEX mar_outcomes_source ON mar_outcomes (source) WHERE source <> ''",
+    # Users and conversations whose requests were deleted on request, by hash: what is trained on the log drops them.
+    "CREATE TABLE mar_deletions (what TEXT NOT NULL, hash TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)",
+    "CREATE TABLE mar_seal (secret BYTEA NOT NULL)",  # of the hashes of users, conversations and texts
+)
+# What models say about rated questions, those asked in shadow among them: keyed hashes, no texts. A part of its own, so
+# that stores which are older than it stay what they are.
+OTHERS_VERSION = 1
+OTHERS_SCHEMA = (
     """
 CREATE TABLE mar_others (
     episode TEXT NOT NULL,
@@ -85,11 +94,6 @@ CREATE TABLE mar_others (
     reason TEXT NOT NULL,
     PRIMARY KEY (episode, model)
 )""",
-    "CREATE INDEX mar_outcomes_at ON mar_outcomes (at)",
-    "CREATE INDEX mar_outcomes_source ON mar_outcomes (source) WHERE source <> ''",
-    # Users and conversations whose requests were deleted on request, by hash: what is trained on the log drops them.
-    "CREATE TABLE mar_deletions (what TEXT NOT NULL, hash TEXT NOT NULL, at DOUBLE PRECISION NOT NULL)",
-    "CREATE TABLE mar_seal (secret BYTEA NOT NULL)",  # of the hashes of users, conversations and texts
 )
 COLUMNS = (
     "id, at, guest, keep, person, conversation, turn, asked, controller, version, label, explored, status, reason, "
@@ -98,6 +102,17 @@ COLUMNS = (
 )
 ENTRY = f"SELECT {COLUMNS} FROM mar_requests JOIN mar_details USING (id)"  # rows for `entry_of`
 OUTCOMES = "SELECT kind, source, value, at, note FROM mar_outcomes WHERE episode = ? ORDER BY at"  # and its second ones
+
+
+async def prepare_requests(db: Database) -> None:
+    """Make the tables of requests, and of what others say about them, where there are none.
+
+    Raises:
+        ConfigError: The database holds something else.
+        StoreUnavailable: It gives no answer.
+    """
+    await prepare(db, "requests", VERSION, SCHEMA)
+    await prepare(db, "others", OTHERS_VERSION, OTHERS_SCHEMA)
 
 
 def row_of(entry: Entry) -> Row:

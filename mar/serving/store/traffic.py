@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mar.serving.money import usd
-from mar.serving.store.database import Ask, Database, Row, Steps, marks, prepare
+from mar.serving.store.database import Ask, Database, Row, Steps, marks
 from mar.serving.store.places import database
-from mar.serving.store.rows import SCHEMA, VERSION, outcome_of
+from mar.serving.store.rows import outcome_of, prepare_requests
 from mar.traffic.records import Arm, Deletion, Logged, Other, Outcome
 
 PAGE = 500  # requests of one transaction
@@ -34,7 +34,7 @@ async def logs(place: str, *, since: float = 0.0) -> AsyncGenerator[Logged]:
         StoreUnavailable: It gives no answer.
     """
     async with database(place, durable=False) as db:
-        await prepare(db, "requests", VERSION, SCHEMA)
+        await prepare_requests(db)
         async for logged in read(db, since=since):
             yield logged
 
@@ -64,7 +64,7 @@ async def deletions(place: str, *, since: float = 0.0) -> list[Deletion]:
         return [Deletion(what=what, hash=hash, at=at) for what, hash, at in rows]
 
     async with database(place, durable=False) as db:
-        await prepare(db, "requests", VERSION, SCHEMA)
+        await prepare_requests(db)
         return await db.do(work)
 
 
