@@ -19,6 +19,7 @@ from mar.errors import ConfigError
 from mar.files import write_atomically
 from mar.learning.progress import Progress
 from mar.terminal import Terminal
+from mar.traffic.estimates.others import UNASKED
 from mar.traffic.estimates.table import TRUST, Table, table_of, usable, worth_of
 from mar.traffic.learn.candidates import KINDS, choices, learn
 from mar.traffic.learn.compared import compare
@@ -89,7 +90,7 @@ def provenance(log: Sequence[Logged], options: LearnOptions) -> dict[str, str]:
     digest = sha256(repr((options.kinds, options.outcomes, options.cost_rate, options.seed)).encode())
     for logged in log:
         said = [(outcome.kind, outcome.by, outcome.value) for outcome in logged.outcomes]
-        digest.update(repr((logged.id, logged.arms, logged.cost_usd, said)).encode())
+        digest.update(repr((logged.id, logged.arms, logged.cost_usd, said, logged.others)).encode())
     times = [logged.at for logged in log]
     return {
         "log": options.source,
@@ -130,8 +131,13 @@ def _caption(table: Table, whole: Sequence[Logged], verdict: Verdict, options: L
     }
     if verdict.equals:
         notes["not ranked"] = f"the log cannot tell {', '.join(verdict.equals)} from it"
+    if table.others is not None:
+        rated = table.rows(~np.isnan(table.worth)).others
+        heard = 0 if rated is None else int((rated.said != UNASKED).any(axis=1).sum())
+        notes["others"] = f"what other models said about {heard:,} of the rated questions is heard, too"
     if left_out := len(whole) - len(table):
-        notes["left out"] = f"{left_out:,} requests that failed, or of which neither text nor embedding was kept"
+        why = "failed, asked for a model by its name, or of which neither text nor embedding was kept"
+        notes["left out"] = f"{left_out:,} requests that {why}"
     return "; ".join(f"{name}: {text}" for name, text in notes.items())
 
 

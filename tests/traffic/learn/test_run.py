@@ -16,7 +16,7 @@ from mar.learning.progress import Progress
 from mar.traffic.learn.candidates import ONE, check_kind
 from mar.traffic.learn.run import LearnOptions, run_learn
 from mar.traffic.learn.verdict import more
-from mar.traffic.records import Arm, Logged, Outcome
+from mar.traffic.records import Arm, Logged, Other, Outcome
 
 
 class TwoTopics:
@@ -90,6 +90,25 @@ def test_a_candidate_is_a_checkpoint_that_says_what_it_was_learned_from(tmp_path
     assert (scores[:, 1] > scores[:, 0]).tolist() == [True, False]
     page = out.with_suffix(".md").read_text()
     assert all(name in page for name in ("what served", "dear", "cheap", "any model", verdict.sentence))
+
+
+def test_what_others_say_about_rated_questions_is_learned_from(tmp_path: Path):
+    """Both say the same throughout, so that whatever few ratings say of `cheap`, it is as good."""
+    same = tuple(Other(model=name, said="x", single=True, usd=usd) for name, usd in (("dear", 0.01), ("cheap", 0.001)))
+    alone = log(100)
+    heard = [replace(logged, others=same) for logged in alone]
+    apart: list[float] = []
+    for name, told in (("alone", alone), ("heard", heard), ("heard", heard)):
+        verdict = run_learn(told, options(tmp_path / name, "pooled(special=0)"), TwoTopics(), Progress(quiet=True))
+        if verdict is None:  # of this very log already
+            continue
+        scores = load_routed(tmp_path / name, TwoTopics()).router.score(Prompts(vectors=np.eye(2, dtype=np.float32)))
+        apart.append(float(abs(scores[0, 0] - scores[0, 1])))
+    assert len(apart) == 2
+    assert apart[1] < apart[0] / 5
+    assert "what other models said about 100 of the rated questions" in (tmp_path / "heard.md").read_text()
+    again = run_learn(alone, options(tmp_path / "heard", "pooled(special=0)"), TwoTopics(), Progress(quiet=True))
+    assert again is not None  # without the others it is another log
 
 
 def test_a_candidate_that_does_what_served_is_said_to_do_so(tmp_path: Path):
