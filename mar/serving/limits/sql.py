@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from mar.serving.limits.base import Change, Count, Short
 from mar.serving.limits.rules import Book, lapse, names_of
-from mar.serving.store.database import Ask, Part, Steps, Tell, insert, marks
+from mar.serving.store.database import Ask, Part, Steps, Tell, among, insert
 
 TABLES = (
     """
@@ -74,7 +74,7 @@ class SqlCounters(Part):
         last, counts = yield from self._locked(worker, names)
         if len(counts) < len(names):
             fresh = [(name, 0, 0, 0, NEVER) for name in names if name not in counts]
-            yield insert("mar_counters", fresh, "ON CONFLICT DO NOTHING")
+            yield from insert("mar_counters", fresh, "ON CONFLICT DO NOTHING")
             last, counts = yield from self._locked(worker, names)
         if last is None:
             return None
@@ -89,7 +89,7 @@ class SqlCounters(Part):
         held = [(worker, name, kind, amount) for (name, kind), amount in book.holdings.items() if amount]
         if held:
             sql = "ON CONFLICT (worker, name, kind) DO UPDATE SET amount = mar_holdings.amount + excluded.amount"
-            yield insert("mar_holdings", held, sql)
+            yield from insert("mar_holdings", held, sql)
         answer = json.dumps([None if short is None else asdict(short) for short in verdicts])
         yield Tell("UPDATE mar_workers SET number = ?, answer = ? WHERE id = ?", [(number, answer, worker)])
         return verdicts
@@ -97,11 +97,12 @@ class SqlCounters(Part):
     def _locked(self, worker: str, names: Sequence[str]) -> Steps[tuple[int | None, dict[str, Count]]]:
         """The number of a worker's last batch, and counters that there are; both locked. None: no such worker, or no
         such counters."""
+        some, values = among(names)
         sql = (
             "SELECT w.number, c.name, c.spent, c.held, c.uncertain FROM mar_workers w, mar_counters c "
-            f"WHERE w.id = ? AND c.name IN {marks(len(names))} ORDER BY c.name{self.db.locks}"
+            f"WHERE w.id = ? AND c.name IN {some} ORDER BY c.name{self.db.locks}"
         )
-        rows = yield Ask(sql, (worker, *names))
+        rows = yield Ask(sql, (worker, *values))
         return (rows[0][0] if rows else None), {row[1]: _count(row[2:]) for row in rows}
 
     def _beat(self, worker: str, lease_s: float, enters: bool) -> Steps[float | None]:
@@ -122,9 +123,9 @@ class SqlCounters(Part):
         """What workers that are no more held."""
         if not workers:
             return
-        whose = marks(len(workers))
-        yield Ask(f"SELECT id FROM mar_workers WHERE id IN {whose}{self.db.locks}", workers)
-        held = yield Ask(f"SELECT name, kind, amount FROM mar_holdings WHERE worker IN {whose}", workers)
+        whose, ids = among(workers)
+        yield Ask(f"SELECT id FROM mar_workers WHERE id IN {whose}{self.db.locks}", ids)
+        held = yield Ask(f"SELECT name, kind, amount FROM mar_holdings WHERE worker IN {whose}", ids)
         if held:
             counts = yield from self._read(sorted({row[0] for row in held}), locks=self.db.locks)
             for name, kind, amount in held:
@@ -137,7 +138,8 @@ class SqlCounters(Part):
         if not names:
             return {}
         sql = "SELECT name, spent, held, uncertain FROM mar_counters WHERE name IN"
-        rows = yield Ask(f"{sql} {marks(len(names))} ORDER BY name{locks}", names)
+        some, values = among(names)
+        rows = yield Ask(f"{sql} {some} ORDER BY name{locks}", values)
         return {name: Count() for name in names} | {row[0]: _count(row[1:]) for row in rows}
 
 
@@ -146,7 +148,7 @@ def _write_counts(counts: Mapping[str, Count]) -> Steps[None]:
     if counts:
         rows = [(name, c.spent, c.held, c.uncertain, NEVER) for name, c in sorted(counts.items())]
         sql = "spent = excluded.spent, held = excluded.held, uncertain = excluded.uncertain"
-        yield insert("mar_counters", rows, f"ON CONFLICT (name) DO UPDATE SET {sql}")
+        yield from insert("mar_counters", rows, f"ON CONFLICT (name) DO UPDATE SET {sql}")
 
 
 def _count(figures: Sequence[int]) -> Count:

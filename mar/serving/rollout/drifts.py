@@ -52,7 +52,7 @@ class Drifts:
         found = changed_pool(before, self._prices) if before else []
         if before != dict(self._prices):
             yield Tell("DELETE FROM mar_models", [()])
-            yield insert("mar_models", [(name, *prices) for name, prices in self._prices.items()])
+            yield from insert("mar_models", [(name, *prices) for name, prices in self._prices.items()])
         return found
 
     def _read(self) -> Steps[tuple[list[Row], list[Row], list[Row]]]:

@@ -188,7 +188,7 @@ class RolloutStore(Part):
                     raise ConfigError(f"{other.id} is on its way to {controller}; end it first: mar rollout rollback")
             yield Tell("DELETE FROM mar_shadows WHERE at < ?", [(now - KEEP_S,)])
             stored = (version.id, version.label, version.cost_rate, version.weights, now)
-            yield insert("mar_versions", [stored], "ON CONFLICT DO NOTHING")
+            yield from insert("mar_versions", [stored], "ON CONFLICT DO NOTHING")
             rollout = Rollout(
                 id=f"ro-{secrets.token_hex(4)}",
                 controller=controller,
@@ -202,7 +202,7 @@ class RolloutStore(Part):
                 since=now,
                 because="started",
             )
-            yield insert("mar_rollouts", [_row(rollout)])
+            yield from insert("mar_rollouts", [_row(rollout)])
             yield from _event(self.db, "rollout", rollout.id, "shadow", f"started: {version.label}", {})
             return rollout
 
@@ -310,7 +310,7 @@ def _known(revision: int | None) -> Steps[Known | None]:
 
 
 def _promote(controller: str, told: str, version: str, now: float) -> Steps[None]:
-    yield insert(
+    yield from insert(
         "mar_promoted",
         [(controller, told, version, now)],
         "ON CONFLICT (controller) DO UPDATE SET told = excluded.told, version = excluded.version, at = excluded.at",
@@ -321,7 +321,7 @@ def _event(
     db: Database, kind: EventKind, subject: str, what: str, because: str, evidence: Mapping[str, Any]
 ) -> Steps[None]:
     now = yield from _now(db)
-    yield insert("mar_events", [(now, kind, subject, what, because, json.dumps(evidence))])
+    yield from insert("mar_events", [(now, kind, subject, what, because, json.dumps(evidence))])
 
 
 def _now(db: Database) -> Steps[float]:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from mar.errors import ConfigError
 
 T = TypeVar("T")
+MOST_ROWS = 64  # of a statement that inserts; a power of two
 Row = tuple[Any, ...]
 
 
@@ -95,10 +96,32 @@ def marks(count: int) -> str:
     return "(" + ", ".join("?" * count) + ")"
 
 
-def insert(table: str, rows: Sequence[Sequence[Any]], ending: str = "") -> Tell:
-    """One statement that inserts rows, at least one, each of as many values as there are columns."""
-    values = ", ".join([marks(len(rows[0]))] * len(rows))
-    return Tell(f"INSERT INTO {table} VALUES {values} {ending}", [[value for row in rows for value in row]])
+def among(values: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Places for values, at least one, as `IN` takes them, and what is put there.
+
+    The last value is repeated up to a power of two: drivers keep statements by their text, and one of each length
+    there is would fill what they keep with long ones.
+    """
+    size = 1 << (len(values) - 1).bit_length()
+    return marks(size), [*values, *[values[-1]] * (size - len(values))]
+
+
+def insert(table: str, rows: Sequence[Sequence[Any]], ending: str = "") -> Steps[None]:
+    """Insert rows, each of as many values as there are columns.
+
+    As few statements as there can be of the sizes 64, 32, ... 1, since each is waited for; of any other size there are
+    none, since drivers keep statements by their text: those of all sizes took 15 MB and more of SQLite.
+    """
+    size, begun = MOST_ROWS, 0
+    while begun < len(rows):
+        count = (len(rows) - begun) // size
+        if count:
+            values = ", ".join([marks(len(rows[0]))] * size)
+            chunks = [rows[n : n + size] for n in range(begun, begun + count * size, size)]
+            flat = [[value for row in chunk for value in row] for chunk in chunks]
+            yield Tell(f"INSERT INTO {table} VALUES {values} {ending}", flat)
+            begun += count * size
+        size //= 2
 
 
 async def prepare(db: Database, part: str, version: int, schema: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mar.serving.lines import Came, Line, Part, Place, Sieve
 from mar.serving.money import usd
-from mar.serving.store.database import Ask, Row, Steps, marks
+from mar.serving.store.database import Ask, Row, Steps, among
 from mar.serving.store.rows import outcome_of, storable
 from mar.traffic.records import Outcome
 from mar.types import Plan
@@ -78,11 +78,11 @@ def _lines(conditions: Sequence[Condition], most: int) -> Steps[list[Line]]:
     rows = yield Ask(f"SELECT {COLUMNS} FROM mar_requests {where} ORDER BY at DESC, id DESC LIMIT ?", (*values, most))
     if not rows:
         return []
-    ids = [row[0] for row in rows]
-    plans = yield Ask(f"SELECT id, plan FROM mar_details WHERE id IN {marks(len(ids))}", ids)
-    sql = f"SELECT kind, source, value, at, note, episode FROM mar_outcomes WHERE episode IN {marks(len(ids))}"
+    ids, values = among([row[0] for row in rows])
+    plans = yield Ask(f"SELECT id, plan FROM mar_details WHERE id IN {ids}", values)
+    sql = f"SELECT kind, source, value, at, note, episode FROM mar_outcomes WHERE episode IN {ids}"
     worth: dict[str, list[Outcome]] = {}
-    for *outcome, episode in (yield Ask(sql, ids)):
+    for *outcome, episode in (yield Ask(sql, values)):
         worth.setdefault(episode, []).append(outcome_of(tuple(outcome)))
     texts: dict[str, str | None] = {row[0]: row[1] for row in plans}
     return [_line(row, texts.get(row[0]), worth.get(row[0], ())) for row in rows]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mar.serving.record import Entry
-from mar.serving.store.database import Ask, Database, Steps, Tell, marks
+from mar.serving.store.database import Ask, Database, Steps, Tell, among
 from mar.serving.store.rows import storable
 from mar.traffic.records import Outcome
 
@@ -32,12 +32,12 @@ def followed(db: Database, entries: Sequence[Entry]) -> Steps[None]:
     news = [entry for entry in entries if entry.marks is not None and entry.conversation is not None]
     if not news:
         return
-    places = sorted({entry.conversation or "" for entry in news})
+    places, values = among(sorted({entry.conversation or "" for entry in news}))
     sql = (
         "SELECT id, guest, conversation, turn, question, answer, at FROM mar_requests "
-        f"WHERE conversation IN {marks(len(places))} AND status = 200 AND question IS NOT NULL AND at > ? ORDER BY at"
+        f"WHERE conversation IN {places} AND status = 200 AND question IS NOT NULL AND at > ? ORDER BY at"
     )
-    rows = yield Ask(sql, (*places, min(entry.at for entry in news) - RECENT_S))
+    rows = yield Ask(sql, (*values, min(entry.at for entry in news) - RECENT_S))
     turns = [_Turn(*row) for row in rows]
     found = [verdict for entry in news for verdict in _verdicts(entry, turns)]
     if found:

@@ -207,8 +207,8 @@ class Stored:
 def _written(db: Database, entries: Sequence[Entry]) -> Steps[None]:
     """Write entries; one that is there already, by a batch whose end was not heard of, stays."""
     yield from summed(entries)
-    yield insert("mar_requests", [row_of(entry) for entry in entries], "ON CONFLICT DO NOTHING")
-    yield insert("mar_details", [detail_of(entry) for entry in entries], "ON CONFLICT DO NOTHING")
+    yield from insert("mar_requests", [row_of(entry) for entry in entries], "ON CONFLICT DO NOTHING")
+    yield from insert("mar_details", [detail_of(entry) for entry in entries], "ON CONFLICT DO NOTHING")
     yield from followed(db, entries)
 
 

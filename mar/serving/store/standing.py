@@ -68,7 +68,7 @@ class Standings(Part):
             minute = int(now // MINUTE_S)
             rows = [(minute, worker, model, now, *rest) for model, *rest in sorted(figures)]
             news = ", ".join(f"{c} = excluded.{c}" for c in ("at", "running", "waiting", "stale", "circuit"))
-            yield insert("mar_standing", rows, f"ON CONFLICT (minute, worker, model) DO UPDATE SET {news}")
+            yield from insert("mar_standing", rows, f"ON CONFLICT (minute, worker, model) DO UPDATE SET {news}")
             yield Tell("DELETE FROM mar_standing WHERE minute < ?", [(minute - KEEP_MINUTES,)])
 
         if figures:

@@ -17,7 +17,7 @@ from typing import Any
 
 from mar.serving.money import nearest
 from mar.serving.record import Called, Entry
-from mar.serving.store.database import Ask, Database, Steps, Tell, insert, marks, prepare
+from mar.serving.store.database import Ask, Database, Steps, Tell, among, insert, prepare
 from mar.serving.store.rows import storable
 
 VERSION = 1
@@ -73,18 +73,19 @@ async def prepare_summary(db: Database) -> None:
 def summed(entries: Sequence[Entry]) -> Steps[None]:
     """Add requests to the sums, before they are written: those that are there already were added then."""
     ids = [storable(entry.id) for entry in entries]
-    rows = yield Ask(f"SELECT id FROM mar_requests WHERE id IN {marks(len(ids))}", ids)
+    some, values = among(ids)
+    rows = yield Ask(f"SELECT id FROM mar_requests WHERE id IN {some}", values)
     there = {str(row[0]) for row in rows}
     new = [entry for entry, id in zip(entries, ids, strict=True) if id not in there]
     if new:
-        yield _added("mar_days", DAY_KEYS, DAY_SUMS, (_of_request(entry) for entry in new))
+        yield from _added("mar_days", DAY_KEYS, DAY_SUMS, (_of_request(entry) for entry in new))
     answered = [entry for entry in new if entry.status == 200]
     if answered:
-        yield _added("mar_waits", WAIT_KEYS, WAIT_SUMS, (_of_answer(entry) for entry in answered))
+        yield from _added("mar_waits", WAIT_KEYS, WAIT_SUMS, (_of_answer(entry) for entry in answered))
     called = [(entry.at, call) for entry in new for call in entry.called]
     if called:
         for table, length in (("mar_calls_minute", MINUTE_S), ("mar_calls_hour", HOUR_S)):
-            yield _added(table, CALL_KEYS, CALL_SUMS, (_of_call(int(at // length), call) for at, call in called))
+            yield from _added(table, CALL_KEYS, CALL_SUMS, (_of_call(int(at // length), call) for at, call in called))
 
 
 def forgotten(db: Database) -> Steps[None]:
@@ -100,7 +101,7 @@ def bucket_of(seconds: float) -> int:
     return max(0, math.floor(math.log(max(seconds, SHORTEST_S) / SHORTEST_S) / math.log(GROWTH) + 1e-9))
 
 
-def _added(table: str, keys: Sequence[str], sums: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> Tell:
+def _added(table: str, keys: Sequence[str], sums: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> Steps[None]:
     """Add rows to those of the same keys; in the order of the keys, so that two who do so wait, and never for good."""
     found: dict[tuple[Any, ...], list[Any]] = {}
     for row in rows:
@@ -109,7 +110,7 @@ def _added(table: str, keys: Sequence[str], sums: Sequence[str], rows: Iterable[
         found[key] = [a + b for a, b in zip(before, values, strict=True)]
     changes = ", ".join(f"{column} = {table}.{column} + excluded.{column}" for column in sums)
     ordered = [(*key, *found[key]) for key in sorted(found)]
-    return insert(table, ordered, f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}")
+    yield from insert(table, ordered, f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}")
 
 
 def _of_request(entry: Entry) -> tuple[Any, ...]:

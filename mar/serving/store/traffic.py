@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mar.serving.money import usd
-from mar.serving.store.database import Ask, Database, Row, Steps, marks
+from mar.serving.store.database import Ask, Database, Row, Steps, among
 from mar.serving.store.places import database
 from mar.serving.store.rows import outcome_of, prepare_requests
 from mar.traffic.records import Arm, Deletion, Logged, Other, Outcome
@@ -97,12 +97,9 @@ def _said(ids: Sequence[str]) -> Steps[Mapping[str, list[Outcome]]]:
     """What is known of the worth of answers."""
     outcomes: Mapping[str, list[Outcome]] = defaultdict(list)
     for begin in range(0, len(ids), PAGE):
-        some = ids[begin : begin + PAGE]
-        sql = (
-            "SELECT episode, kind, source, value, at, note FROM mar_outcomes "
-            f"WHERE episode IN {marks(len(some))} ORDER BY at"
-        )
-        for episode, *outcome in (yield Ask(sql, some)):
+        some, values = among(ids[begin : begin + PAGE])
+        sql = f"SELECT episode, kind, source, value, at, note FROM mar_outcomes WHERE episode IN {some} ORDER BY at"
+        for episode, *outcome in (yield Ask(sql, values)):
             outcomes[episode].append(outcome_of(tuple(outcome)))
     return outcomes
 
