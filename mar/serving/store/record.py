@@ -36,8 +36,7 @@ from mar.traffic.redaction import Redaction
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.05  # between batches
-BATCH = 64  # entries of one; more would keep the event loop and others who write waiting
-MOST_BATCH = 512  # of one where they pile up: what a batch waits for, not what it writes, bounds how fast it goes
+BATCH = 512  # entries of one, at most; more would keep the event loop and others who write waiting
 WAITING = 20_000  # entries that may wait
 PAUSE_S = 0.5  # before a store that gave no answer is tried again
 CLOSING_S = 10.0  # for what waits at the end
@@ -179,8 +178,9 @@ class Stored:
                 self._empty.set()
                 self._more = anyio.Event()
                 await self._more.wait()
-            size = min(max(BATCH, len(self._waiting) // 8), MOST_BATCH)
-            batch = list(islice(self._waiting.values(), size))
+            # All of them: what a batch waits for, not what it writes, bounds how fast it goes, so smaller ones would
+            # only have more entries wait, in memory.
+            batch = list(islice(self._waiting.values(), BATCH))
             try:
                 kept = await self._kept(batch)
                 await self._db.do(lambda entries=kept: _written(self._db, entries))
