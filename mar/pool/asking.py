@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-from mar.errors import ConfigError
-from mar.types import ChatModel, ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
+from mar.errors import BrokenOff, CallError, ConfigError
+from mar.types import ChatModel, ChatReply, ChatRequest, Delta, DeltaHandler, ModelTelemetry
 
 
 @runtime_checkable
@@ -70,8 +70,51 @@ async def ask(model: ChatModel, request: ChatRequest, on_delta: DeltaHandler | N
     """Ask a model; what it does is one try for the request's meter.
 
     One whose `books_tries` is true may make several tries for an answer, and takes each through the meter itself.
+
+    Raises:
+        CallError: The call failed for good.
+        LimitReached: The request's meter allows no try.
     """
-    if request.meter is None or getattr(model, "books_tries", False):
+    if getattr(model, "books_tries", False):
+        return await model.chat(request, on_delta)
+    return await unbroken(partial(_try, model, request), on_delta)
+
+
+async def unbroken(
+    answer: Callable[[DeltaHandler | None], Awaitable[ChatReply]], on_delta: DeltaHandler | None
+) -> ChatReply:
+    """An answer that does not begin anew once a part of it was shown.
+
+    It lies around everything that makes one try (the meter, the breaker and the model's limits learn what really
+    happened) and within everything that makes another one.
+
+    Args:
+        answer: Answers, and hands pieces on.
+        on_delta: Takes the pieces.
+
+    Raises:
+        BrokenOff: It failed when a part of it had been shown.
+        CallError: It failed before.
+    """
+    if on_delta is None:
+        return await answer(None)
+    shown = False
+
+    def show(delta: Delta) -> None:
+        nonlocal shown
+        shown = True
+        on_delta(delta)
+
+    try:
+        return await answer(show)
+    except CallError as error:
+        if not shown:
+            raise
+        raise BrokenOff(f"the answer broke off: {error}", charge=error.charge) from error
+
+
+async def _try(model: ChatModel, request: ChatRequest, on_delta: DeltaHandler | None) -> ChatReply:
+    if request.meter is None:
         return await model.chat(request, on_delta)
     recorded = model.recorded_cost(request) if isinstance(model, RecordsCosts) else None
     attempt = partial(model.chat, replace(request, meter=None), on_delta)

@@ -26,7 +26,7 @@ from mar.cachefile import FAILURES
 from mar.clock import real_work
 from mar.concurrency import OpensPerLoop
 from mar.environment import DAYS_KEPT, cache_folder
-from mar.errors import CallError, Charge, ConfigError, StoreUnavailable
+from mar.errors import BrokenOff, CallError, Charge, ConfigError, StoreUnavailable
 from mar.pool.asking import ReportsTelemetry, StatesCosts, ask, embed
 from mar.pool.cache_store import RESPONSES, ResponseStore, cache_key
 from mar.pool.cards import ModelCard
@@ -252,5 +252,10 @@ def _served(reply: ChatReply, on_delta: DeltaHandler | None) -> ChatReply:
 
 
 def _copy(error: CallError) -> CallError:
-    """The same failure for another waiter: one exception object must not be raised in several tasks."""
-    return type(error)(str(error), retry_after_s=error.retry_after_s, charge=Charge(charged="no"))
+    """The same failure for another waiter: one exception object must not be raised in several tasks.
+
+    A stream that broke off was shown to whoever asked first; who waited has seen nothing, and may ask others.
+    """
+    told = error.__cause__ if isinstance(error, BrokenOff) else error
+    assert isinstance(told, CallError)
+    return type(told)(str(told), retry_after_s=told.retry_after_s, charge=Charge(charged="no"))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 from pydantic import SecretStr
@@ -21,13 +22,14 @@ from pydantic import SecretStr
 from mar.clock import now
 from mar.concurrency import OpensPerLoop
 from mar.errors import CallTimeout, ConfigError
+from mar.pool.asking import unbroken
 from mar.pool.breaker import ILL, Breaker, BreakerPolicy
 from mar.pool.cards import ModelCard
 from mar.pool.hedge import Runner, first_of_two
 from mar.pool.limits import CallTiming, ModelLimits
 from mar.pool.openai_server import Link, Server
 from mar.pool.retry import RetryPolicy
-from mar.types import ChatReply, ChatRequest, Delta, DeltaHandler, ModelTelemetry
+from mar.types import ChatReply, ChatRequest, DeltaHandler, ModelTelemetry
 
 Work = Callable[[Link, ChatRequest, DeltaHandler | None], Awaitable[ChatReply]]  # one try at a request
 
@@ -119,21 +121,9 @@ class OpenAIModel(OpensPerLoop[_Open]):
             CallError: The call failed for good.
             LimitReached: The request's meter allows no further try.
         """
-        begun = False
-
-        def hand_on(delta: Delta) -> None:
-            nonlocal begun
-            begun = True
-            if on_delta is not None:
-                on_delta(delta)
-
         server, here = self._asked(request.model)
-        listen = None if on_delta is None else hand_on
-        return await self._retry.tried(
-            lambda: self._hedged(here, server.complete, request, listen),
-            begun=lambda: begun,
-            longest_wait_s=request.longest_wait_s,
-        )
+        answer = partial(self._hedged, here, server.complete, request)
+        return await self._retry.tried(lambda: unbroken(answer, on_delta), longest_wait_s=request.longest_wait_s)
 
     async def embed(self, request: ChatRequest) -> ChatReply:
         """The server's own reply to a client's own request for vectors, in `verbatim`.

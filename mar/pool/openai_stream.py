@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from mar.clock import now
+from mar.errors import ConnectionLost
 from mar.pool.body import MOST_BYTES, MOST_STREAM_BYTES, Body
 from mar.pool.decoded import mapping
 from mar.pool.faults import Where
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # who only plans sends nothing
 
 DONE = "[DONE]"  # the data of a stream's last event
 LINGER_S = 0.02  # for the end of the body after that, so that its connection can be used again
+HALF = "the stream ended before the answer was finished"
 MOST_BLANK = 4096  # bytes of white space before anything else
 
 
@@ -29,6 +31,7 @@ async def read_reply(response: aiohttp.ClientResponse, builder: ReplyBuilder, wh
     Raises:
         ValueError: It is no completion, or goes beyond its bounds.
         aiohttp.ClientError: It breaks off.
+        ConnectionLost: It does, and nothing but what is missing says so.
     """
     if builder.on_delta is None:
         _take_whole(await Body(response, MOST_BYTES).text(), builder, where)
@@ -64,6 +67,8 @@ async def _read_events(body: Body, piece: bytes, builder: ReplyBuilder, where: W
             if builder.error is not None:
                 return first_text_at
         if not piece:
+            if builder.has_choice and builder.finish is None:
+                raise ConnectionLost(f"{where}: {HALF}")
             return _ended(builder, first_text_at)
         piece = await body.piece()
 
@@ -76,5 +81,5 @@ async def _linger(body: Body) -> None:
 
 def _ended(builder: ReplyBuilder, first_text_at: float | None) -> float | None:
     if builder.finish is None:
-        raise NoCompletion("the stream ended before the answer was finished")
+        raise NoCompletion(HALF)
     return first_text_at

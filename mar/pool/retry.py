@@ -38,14 +38,12 @@ class RetryPolicy:
         self,
         attempt: Callable[[], Awaitable[ChatReply]],
         *,
-        begun: Callable[[], bool] = lambda: False,
         longest_wait_s: float | None = None,
     ) -> ChatReply:
         """The reply of the first try that brings one. It says how many there were, and so does the last one's error.
 
         Args:
             attempt: Makes a try.
-            begun: Whether part of an answer is out already, so that no other one may follow it.
             longest_wait_s: A pause that would be longer is not made: whoever calls has others to ask.
 
         Raises:
@@ -63,7 +61,7 @@ class RetryPolicy:
                 bought += error.charge.charged == "yes"
                 pause_s = self.pause(error, tries)
                 too_long = max(pause_s, error.retry_after_s or 0.0) > longest
-                if not error.retryable or begun() or too_long or self.stop(error, tries, bought):
+                if not error.retryable or too_long or self.stop(error, tries, bought):
                     raise
                 if pause_s >= LONG_PAUSE_S:
                     log.warning("%s; asked again in %.0f s (try %d)", error, pause_s, tries + 1)

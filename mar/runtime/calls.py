@@ -24,7 +24,6 @@ from mar.types import (
     CallKind,
     ChatReply,
     ChatRequest,
-    Delta,
     DeltaHandler,
     Failure,
     FailureKind,
@@ -206,7 +205,7 @@ class Calls:
         meter = Meter(pool.card(request.model), self.state.ledger)
         began = self.now()
         try:
-            reply = await pool.chat(replace(request, meter=meter), self._shown(kind, request, meter))
+            reply = await pool.chat(replace(request, meter=meter), self._shown(kind, request))
         except CallError as error:
             error.attempts = meter.tries  # those that were made: a server that is left alone was not asked
             if final or not isinstance(error, ContextOverflow):
@@ -224,17 +223,10 @@ class Calls:
         self._answered(kind, request, reply, pool.usage(reply), tries)
         return reply
 
-    def _shown(self, kind: CallKind, request: ChatRequest, meter: Meter) -> DeltaHandler | None:
+    def _shown(self, kind: CallKind, request: ChatRequest) -> DeltaHandler | None:
         """Who is shown the reply while it is written: only where it is certain to be the answer."""
-        show = self.state.on_delta
-        if show is None or not self.move.final or (kind == "agent" and self.revised) or request.tools:
-            return None
-
-        def shown(delta: Delta) -> None:
-            meter.shown = True
-            show(delta)
-
-        return shown
+        hidden = not self.move.final or (kind == "agent" and self.revised) or request.tools
+        return None if hidden else self.state.on_delta
 
     def _cut(self, tries: int) -> Failure:
         if self.state.settled:

@@ -21,7 +21,7 @@ from typing import Protocol, runtime_checkable
 import anyio
 
 from mar.clock import now
-from mar.errors import BrokenOff, CallError, Charge, LimitReached, UserError
+from mar.errors import CallError, Charge, LimitReached, UserError
 from mar.pool.cards import ModelCard
 from mar.pool.costs import lost_usage, reply_usage, worst_cost
 from mar.runtime.account import Account, Spent
@@ -254,7 +254,6 @@ class Meter:
         self.ledger = ledger
         self.lost = ZERO_USAGE  # what the tries without an answer used and cost so far
         self.tries = 0  # that were made so far
-        self.shown = False  # whether a part of what the try under way answers has been shown: there must be no other
 
     async def __call__(
         self, request: ChatRequest, attempt: Callable[[], Awaitable[ChatReply]], *, worst_usd: float | None = None
@@ -278,17 +277,9 @@ class Meter:
             except BaseException as error:
                 one.usage = lost_usage(_charge(error), request, self.card, seconds=now() - began)
                 self.lost += one.usage
-                if self.shown and isinstance(error, CallError):
-                    raise _broken_off(error, self.tries) from None
                 raise
             one.usage = ZERO_USAGE if reply.cached else reply_usage(reply, self.card)
         return reply if self.lost == ZERO_USAGE else replace(reply, lost=self.lost)
-
-
-def _broken_off(error: CallError, tries: int) -> BrokenOff:
-    broken = BrokenOff(f"the answer broke off: {error}", charge=error.charge)
-    broken.attempts = tries
-    return broken
 
 
 def _charge(error: BaseException) -> Charge:

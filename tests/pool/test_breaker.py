@@ -1,5 +1,6 @@
 """When a server is left alone, for how long, and who finds out that it is back. On virtual time."""
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from mar.errors import (
     BadKey,
     BadReply,
     BadRequest,
+    BrokenOff,
     CallTimeout,
     ConnectionLost,
     ModelLoading,
@@ -28,6 +30,7 @@ from mar.pool.retry import RetryPolicy
 from mar.runtime import Ledger, Meter
 from mar.testing import ChatServer
 from mar.types import ChatRequest, Message
+from tests.pool.test_transport import CHUNK, OK, each, served
 
 WHERE = Where(model="m", host="h:1")
 POLICY = BreakerPolicy(failures=3, first_pause_s=1, longest_pause_s=4)
@@ -193,6 +196,37 @@ def test_the_circuits_of_two_servers_are_two():
                 return {name: seen.circuit for name, seen in model.telemetry().items()}
 
     assert anyio.run(main) == {"ill": "open", "m": "closed"}
+
+
+@pytest.mark.parametrize(
+    ("after", "states"),
+    [
+        ([], ["closed", "open"]),  # it ends, and nothing says that the answer has
+        ([{"error": {"message": "gone"}}], ["closed", "open"]),
+        ([{"error": {"message": "slow down", "code": 429}}], ["closed", "closed"]),
+        ([{"choices": [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]}], ["closed", "closed"]),
+    ],
+)
+def test_a_stream_that_broke_off_tells_of_its_server_as_a_failure_before_it_does(after, states):
+    async def reply(_, writer):
+        writer.write(OK + b"Connection: close\r\n\r\n" + CHUNK)
+        writer.write(b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in after))
+        await writer.drain()
+        writer.close()
+
+    async def main():
+        async with served(each(reply)) as port:
+            card = ModelCard(name="m", base_url=f"http://127.0.0.1:{port}/v1")
+            async with OpenAIModel([card], breaker=BreakerPolicy(failures=2)) as model:
+                found = []
+                for _ in range(2):
+                    meter = Meter(card, Ledger())
+                    with pytest.raises(BrokenOff):
+                        await model.chat(replace(ASK, meter=meter), lambda _: None)
+                    found.append((meter.tries, model.telemetry()["m"].circuit))
+                return found
+
+    assert anyio.run(main) == [(1, state) for state in states]
 
 
 def test_a_try_that_a_circuit_does_not_let_through_is_not_counted():

@@ -9,6 +9,7 @@ from mar.errors import (
     BadKey,
     BadReply,
     BadRequest,
+    BrokenOff,
     CallError,
     CallTimeout,
     ConfigError,
@@ -232,7 +233,9 @@ async def test_every_fault_becomes_its_error(fault, expected, stream):
     async with ChatServer(next_faults=deque([fault])) as server, client(server, ONCE, timeout_s=timeout_s) as model:
         with pytest.raises(CallError) as caught:
             await model.chat(ask(), (lambda _: None) if stream else None)
-    assert type(caught.value) is expected
+    shown = stream and fault == "truncated"  # of the others no piece came
+    assert isinstance(caught.value, BrokenOff) is shown
+    assert type(caught.value.__cause__ if shown else caught.value) is expected
     assert len(server.requests) == 1
 
 
@@ -348,8 +351,10 @@ async def test_two_hundred_calls_at_thirty_percent_faults_each_end_as_what_they_
     assert len(outcomes) == 200
     failures = [o for o in outcomes if isinstance(o, CallError)]
     final = [f for f in server.injected if f in ("bad_key", "unknown_model", "overflow", "filtered")]
-    assert {type(f) for f in failures if not f.retryable} == {BadKey, UnknownModel, ContextOverflow, Refused}
-    assert len([f for f in failures if not f.retryable]) == len(final)
+    broken = [f for f in failures if isinstance(f, BrokenOff)]
+    assert {type(f.__cause__) for f in broken} == {ConnectionLost}
+    assert {type(f) for f in failures if not f.retryable} == {BadKey, UnknownModel, ContextOverflow, Refused, BrokenOff}
+    assert len([f for f in failures if not f.retryable]) == len(final) + len(broken)
     answers = [o.text for o in outcomes if not isinstance(o, CallError)]
     assert len(set(answers)) == len(answers)  # everybody got the answer to their own question
     assert sum(o.attempts for o in outcomes if not isinstance(o, CallError)) <= len(server.requests)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from mar.errors import BadReply, BadRequest, CallError, ConnectionLost, ServerFault
+from mar.errors import BadReply, BadRequest, BrokenOff, CallError, ConnectionLost, ServerFault
 from mar.pool import CachedModel, FileReplies, ModelCard, cache_key
 from mar.pool.costs import IMAGE_TOKENS, worst_cost
 from mar.pool.dialect import Dialect
@@ -183,8 +183,11 @@ async def test_a_whole_reply_where_a_stream_was_asked_for_is_handed_on_in_chunks
 )
 async def test_what_is_no_answer_stays_a_failure(fault, kind, stream):
     async with ChatServer(next_faults=deque([fault])) as server, client(server) as model:
-        with pytest.raises(kind):
+        with pytest.raises(CallError) as caught:
             await model.chat(asked(), (lambda _: None) if stream else None)
+    broken = isinstance(caught.value, BrokenOff)
+    assert broken == (stream and fault == "no_choices")  # all that comes is passed on, even if nothing is said
+    assert isinstance(caught.value.__cause__ if broken else caught.value, kind)
 
 
 @pytest.mark.parametrize("verbatim", [BODY, None])
@@ -201,8 +204,9 @@ async def test_a_stream_that_has_begun_is_never_begun_again(verbatim, first):
         writer.close()
 
     async with served(each(reply)) as port, client(port, RetryPolicy(first_wait_s=0.001)) as model:
-        with pytest.raises((ServerFault, BadReply, ConnectionLost)) as caught:
+        with pytest.raises(BrokenOff) as caught:
             await model.chat(replace(asked(), verbatim=verbatim), heard.append)
+    assert isinstance(caught.value.__cause__, ServerFault if first == "error" else ConnectionLost)
     assert "".join(d.text for d in heard) == "x"
     assert (len(requests), caught.value.attempts) == (2, 2)
 

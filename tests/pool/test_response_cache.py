@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from mar import clock
 from mar.cachefile import open_private
-from mar.errors import ConfigError, ServerFault
+from mar.errors import BrokenOff, CallError, ConfigError, ServerFault
 from mar.pool import CachedModel, FileReplies, Pool, ResponseStore, ScriptedModel, cache_key
 from mar.pool.cards import ModelCard
-from mar.types import CallContext, ChatReply, ChatRequest, Message, ToolCall, ToolSpec
+from mar.types import CallContext, ChatReply, ChatRequest, Delta, Message, ToolCall, ToolSpec
 
 HELLO = ChatRequest(model="m", messages=(Message(speaker="user", text="hello"),), sample="s1")
 
@@ -108,6 +108,32 @@ def test_who_waits_for_a_failing_call_fails_too(tmp_path):
     calls, failures = run(main, virtual=True)
     assert calls == 1
     assert len({id(f) for f in failures}) == 3
+
+
+def test_who_waits_for_a_stream_that_breaks_off_hears_why_since_nothing_was_shown_to_them(tmp_path):
+    class Breaks:
+        async def chat(self, request, on_delta=None):
+            on_delta(Delta(text="half an"))
+            await anyio.sleep(1)
+            raise ServerFault("the engine has died")
+
+    async def main():
+        found = []
+        async with cached(tmp_path, lambda _: "") as model:
+            model.model = Breaks()
+
+            async def one():
+                try:
+                    await model.chat(HELLO, lambda _: None)
+                except CallError as error:
+                    found.append(type(error))
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(2):
+                    tasks.start_soon(one)
+        return found
+
+    assert sorted(run(main, virtual=True), key=str) == [BrokenOff, ServerFault]
 
 
 def test_who_waits_for_a_cancelled_call_makes_it_anew(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 from pydantic import SecretStr
 
-from mar.errors import BadReply, BadRequest, CallError, CallTimeout, ConnectionLost
+from mar.errors import BadReply, BadRequest, BrokenOff, CallError, CallTimeout, ConnectionLost
 from mar.pool import ModelCard
 from mar.pool.faults import Where
 from mar.pool.openai_client import OpenAIModel
@@ -268,8 +268,9 @@ async def test_what_hostile_or_broken_servers_send_is_a_call_error(sent, kind, w
 
 async def test_a_stream_whose_events_are_no_json_is_none():
     async with served(raw(OK + b"\r\n" + CHUNK + b"data: {broken\n\n")) as port:
-        with pytest.raises(BadReply, match="no chat completion"):
+        with pytest.raises(BrokenOff, match="no chat completion") as caught:
             await ask(port, stream=True)
+    assert isinstance(caught.value.__cause__, BadReply)
 
 
 @pytest.mark.parametrize("stream", [False, True])
