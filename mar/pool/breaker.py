@@ -1,8 +1,8 @@
 """A circuit breaker: a server that is ill is left alone for a while, and those who have others to ask learn so at once.
 
-After several failures in a row that mean an ill server (no connection or a broken one, no answer in time, a fault of its own) every
-call fails at once. When the pause is over one call may try; if that fails, too, the pause is longer. Refusals and rate
-limits are answers: whoever gives them is well.
+After several failures in a row that mean an ill server (no connection or a broken one, no answer in time, a fault of
+its own) every call fails at once. When the pause is over one call may try; if that fails, too, the pause is longer.
+Refusals and rate limits are answers: whoever gives them is well.
 
 Runs that train or compare do without: for them the patience of `RetryPolicy` is right, and which calls fail must not
 hang on what other calls met.

@@ -43,6 +43,7 @@ from mar.serving.house import MAR, House
 from mar.serving.http import Gone, Reply
 from mar.serving.inquiries import Inquiries
 from mar.serving.interactions import Interactions
+from mar.serving.memory import giving_back
 from mar.serving.observe import access
 from mar.serving.observe.metrics import Metrics
 from mar.serving.observe.tracing import Tracing, load_tracing
@@ -221,7 +222,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         gc.freeze()  # what was loaded stays: requests' garbage is looked for among requests
-        looking = beside(partial(_again_and_again, look), *page.work)
+        looking = beside(partial(_again_and_again, look), giving_back, *page.work)
         async with state or nullcontext(), service, task_group() as tasks, looking, _watching(state, desk.house):
             tasks.start_soon(interactions.run)
             tasks.start_soon(graders.run)

@@ -110,7 +110,7 @@ def insert(table: str, rows: Sequence[Sequence[Any]], ending: str = "") -> Steps
     """Insert rows, each of as many values as there are columns.
 
     As few statements as there can be of the sizes 64, 32, ... 1, since each is waited for; of any other size there are
-    none, since drivers keep statements by their text: those of all sizes took 15 MB and more of SQLite.
+    none, since drivers keep statements by their text, with what was last bound to them.
     """
     size, begun = MOST_ROWS, 0
     while begun < len(rows):

@@ -26,7 +26,7 @@ from mar.errors import StoreUnavailable
 from mar.serving.keeping import Encodes, Keeper, hash_of
 from mar.serving.lines import Line
 from mar.serving.record import Entry, Feedback, known_by, rated
-from mar.serving.store.database import Ask, Database, Steps, Tell, insert, marks
+from mar.serving.store.database import MOST_ROWS, Ask, Database, Steps, Tell, among, insert
 from mar.serving.store.deleting import What, deleted, deleted_again, removed
 from mar.serving.store.outcomes import followed, told
 from mar.serving.store.rows import ENTRY, OUTCOMES, detail_of, entry_of, prepare_requests, row_of, storable
@@ -132,15 +132,18 @@ class Stored:
 
     async def rated(self, ids: Sequence[str]) -> set[str]:
         """Which of these requests are written down and rated."""
+        if not ids:
+            return set()
+        some, values = among(ids)
         sql = (
             "SELECT r.id FROM mar_outcomes o JOIN mar_requests r ON r.id = o.episode "
-            f"WHERE o.kind = 'rating' AND o.episode IN {marks(len(ids))}"
+            f"WHERE o.kind = 'rating' AND o.episode IN {some}"
         )
 
         def work() -> Steps[set[str]]:
-            return {str(row[0]) for row in (yield Ask(sql, tuple(ids)))}
+            return {str(row[0]) for row in (yield Ask(sql, values))}
 
-        return await self._db.do(work) if ids else set()
+        return await self._db.do(work)
 
     async def hear(self, episode: str, others: Sequence[Other]) -> None:
         """Keep what models say about a question, by hashes; nothing of a request that is no longer kept.
@@ -156,7 +159,7 @@ class Stored:
 
         def work() -> Steps[None]:
             if (yield Ask("SELECT 1 FROM mar_requests WHERE id = ? AND keep <> 'nothing'", (episode,))):
-                yield insert("mar_others", rows, "ON CONFLICT DO NOTHING")
+                yield from insert("mar_others", rows, "ON CONFLICT DO NOTHING")
 
         await self._db.do(work)
 
@@ -207,8 +210,10 @@ class Stored:
 def _written(db: Database, entries: Sequence[Entry]) -> Steps[None]:
     """Write entries; one that is there already, by a batch whose end was not heard of, stays."""
     yield from summed(entries)
-    yield from insert("mar_requests", [row_of(entry) for entry in entries], "ON CONFLICT DO NOTHING")
-    yield from insert("mar_details", [detail_of(entry) for entry in entries], "ON CONFLICT DO NOTHING")
+    for begin in range(0, len(entries), MOST_ROWS):  # rows are made as they are written, since texts are long
+        some = entries[begin : begin + MOST_ROWS]
+        yield from insert("mar_requests", [row_of(entry) for entry in some], "ON CONFLICT DO NOTHING")
+        yield from insert("mar_details", [detail_of(entry) for entry in some], "ON CONFLICT DO NOTHING")
     yield from followed(db, entries)
 
 

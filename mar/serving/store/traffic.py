@@ -119,10 +119,10 @@ def _heard(ids: Sequence[str]) -> Steps[Mapping[str, list[Other]]]:
     """What models say about rated questions."""
     others: Mapping[str, list[Other]] = defaultdict(list)
     for begin in range(0, len(ids), PAGE):
-        some = ids[begin : begin + PAGE]
+        some, values = among(ids[begin : begin + PAGE])
         fields = "episode, model, said, single, usd, seconds, reason"
-        sql = f"SELECT {fields} FROM mar_others WHERE episode IN {marks(len(some))} ORDER BY episode, model"
-        for episode, model, said, single, cost, seconds, reason in (yield Ask(sql, some)):
+        sql = f"SELECT {fields} FROM mar_others WHERE episode IN {some} ORDER BY episode, model"
+        for episode, model, said, single, cost, seconds, reason in (yield Ask(sql, values)):
             one = Other(model=model, said=said, single=bool(single), usd=cost, seconds=seconds, reason=reason)
             others[episode].append(one)
     return others
