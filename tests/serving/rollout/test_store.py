@@ -120,7 +120,7 @@ async def test_what_is_seen_in_shadow_are_pairs_and_what_was_left_out_is_none(st
     rows = [row("a", "planned"), row("b", "carried out", 0.5), row("c", "failed"), row("d", "skipped")]
 
     def work():
-        yield insert("mar_shadows", rows)
+        yield from insert("mar_shadows", rows)
 
     await store.db.do(work)
     seen = await seen_of(store.db, rollout)
