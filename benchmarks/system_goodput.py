@@ -138,7 +138,8 @@ class Bench:
     async def _prepare(self, rollouts: Rollouts[Any]) -> None:
         if self.space is None:
             self.space = PlanSpace.of(rollouts.runtime.pool, rollouts.runtime.prompts)
-            self.qualities = await single_qualities(self._test(rollouts, 0), self.items["train"])
+            pilot = self.items["train"]
+            self.qualities = await single_qualities(rollouts, self.space, pilot, Progress(quiet=True))
 
     def _test(self, rollouts: Rollouts[Any], seed: int) -> LoadTest[Any]:
         assert self.space is not None

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import product
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mar.cli.options import ExtendOption, PromptsOption
+from mar.cli.options import ExtendOption, PromptsOption, RayOption, WorkersOption
 from mar.cli.script import finite
 from mar.errors import ConfigError, LimitReached
 from mar.terminal import Terminal
 
 if TYPE_CHECKING:
     from mar.controllers.base import Controller, PlanSpace
+    from mar.evaluation.load_jobs import LoadTests
     from mar.evaluation.loadtest import LoadResult
+    from mar.execution import Workers
     from mar.learning.arrivals import Arrivals
     from mar.pool.pool import Pool
+    from mar.types import Domain
 
 WEIGH = ("best-single", "marginal-value", "best-feasible")  # policies that weigh how well models do alone
 MOST_QUERIES = 1_000_000
@@ -59,11 +63,14 @@ def loadtest_command(
     ] = None,
     prompts: PromptsOption = None,
     extend: ExtendOption = None,
+    workers: WorkersOption = None,
+    ray: RayOption = None,
     seed: Annotated[int, typer.Option(help="Of arrivals and items.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for tables, requests.csv and plots.")] = Path("runs/loadtest"),
 ) -> None:
     """Test controllers under load: goodput, latency, cost, queues."""
     # Only this command needs PyTorch and the sandbox, which would make every other one wait.
+    from mar.execution import Workers
     from mar.learning.arrivals import PATTERNS, Arrivals, parse_rate
 
     if not budget > 0:
@@ -84,9 +91,43 @@ def loadtest_command(
         data=data,
         max_cost=max_cost,
         prompts=prompts,
+        where=Workers(workers=workers, ray=ray),
+        extend=tuple(extend or ()),
         seed=seed,
         out=out,
     ).start()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """What an option names, as it travels."""
+
+    name: str
+    domain: Domain
+    qualities: Mapping[str, float]  # of models alone, where a policy weighs them
+    prompts: Path | None
+
+    def made(self, pool: Pool, space: PlanSpace) -> tuple[str, Controller]:
+        """See `mar.evaluation.load_jobs.Contender`."""
+        from mar import api
+        from mar.controllers.baselines import single
+        from mar.controllers.system_aware import RULES, ByRule, rule
+        from mar.evaluation.load_jobs import Rule
+
+        name = self.name
+        planner, _, models = name.partition("+")
+        if planner in RULES:
+            return name, Rule(name=planner, domain=self.domain, qualities=self.qualities).made(pool, space)[1]
+        if planner == "best-single" or planner.startswith("single:"):
+            model = max(self.qualities, key=lambda m: self.qualities[m]) if planner == "best-single" else planner[7:]
+            controller: Controller = single(model, self.domain)
+            name = f"{name} ({model})" if planner == "best-single" else name
+        else:
+            place = Path(planner) if Path(planner).is_file() else planner
+            controller = api.load_controller(place, pool=pool, prompts=space.prompts)
+        if models:
+            controller = ByRule(controller, rule(models, space.cards, self.qualities), name=name)
+        return name, controller
 
 
 class _Run:
@@ -106,107 +147,98 @@ class _Run:
         data: Path | None,
         max_cost: float | None,
         prompts: Path | None,
+        where: Workers,
+        extend: tuple[str, ...],
         seed: int,
         out: Path,
     ) -> None:
+        from mar.controllers.embeddings import encoder_of
         from mar.evaluation.qualities import PILOT
+        from mar.evaluation.session import SPENDING, Kit, Session
         from mar.learning.progress import Progress
-        from mar.runtime import PromptLibrary
         from mar.tasks.registry import load_task
         from mar.tasks.task import subset
 
         self.policies, self.arrivals, self.budget_s, self.n = policies, arrivals, budget_s, n
         self.pool, self.stop, self.most, self.seed, self.out = pool, stop, most, seed, out
-        self.max_cost = max_cost
+        self.where, self.extend, self.prompts = where, extend, prompts
         self.task: Any = load_task(task, data=data)
         self.items: list[Any] = list(subset(self.task, "test", n, seed).items)
         self.pilot: list[Any] = list(subset(self.task, "train", PILOT, seed).items)
         self.progress = Progress()
-        self.prompts = PromptLibrary.load(prompts)
+        self.kit = Kit(prompts=prompts)
+        self.session: Session[Any] = Session(
+            task=self.task,
+            items=[*self.items, *self.pilot],
+            pool=pool,
+            progress=self.progress,
+            encoder=encoder_of(None),
+            prompts=self.kit.library(),
+            max_cost=max_cost,
+            spending=out / SPENDING,
+        )
 
     def start(self) -> None:
         from mar import clock
+        from mar.evaluation.load_jobs import check_load_spread, run_tests
+        from mar.execution import executor
         from mar.learning.rundir import held
         from mar.pool.choose import configured_pool
 
         live = configured_pool(self.pool, cache=True)
+        if self.where.spread:
+            check_load_spread(live)
+        virtual = live is None or live.virtual_time
         with held(self.out):  # before anything is paid: whether it can be written, and that nobody else writes there
             try:
-                results, fence = clock.run(self._main, virtual=live is None or live.virtual_time)
+                qualities = clock.run(self._prepared, virtual=virtual)
+                contenders = [
+                    Named(name=name, domain=self.task.domain, qualities=qualities, prompts=self.prompts)
+                    for name in self.policies
+                ]
+                with executor(self.where, extend=self.extend, say=self.progress.say) as workers:
+                    tests = self._tests(virtual=virtual)
+                    results = run_tests(tests, contenders, self.arrivals, workers, self.progress)
             except KeyboardInterrupt:
                 kept = "" if live is None else "; what was paid for is in the cache, and the same command uses it"
                 self.progress.say(f"interrupted; no tables are written{kept}")
                 raise
-            self._report(results, fence, simulated=live is None)
+            self._report(results, self.session.fence, simulated=live is None)
 
-    async def _main(self) -> tuple[list[LoadResult], str]:
+    async def _prepared(self) -> dict[str, float]:
+        """What a simulated pool knows, and how well each model does alone where a policy weighs that."""
         from mar.controllers.base import PlanSpace
-        from mar.controllers.embeddings import encoder_of
-        from mar.evaluation.loadtest import LoadTest
         from mar.evaluation.qualities import single_qualities
-        from mar.evaluation.session import SPENDING, Session
 
-        items = [*self.items, *self.pilot]
-        session = Session(
-            task=self.task,
-            items=items,
-            pool=self.pool,
-            progress=self.progress,
-            encoder=encoder_of(None),
-            prompts=self.prompts,
-            max_cost=self.max_cost,
-            spending=self.out / SPENDING,
-        )
-        async with session.open() as rollouts:
-            runtime = rollouts.runtime
-            test = LoadTest(
-                rollouts=rollouts,
-                space=PlanSpace.of(runtime.pool, runtime.prompts),
-                items=self.items,
-                progress=self.progress,
-                budget_s=self.budget_s,
-                most_in_flight=self.most,
-                stop_at_budget=self.stop,
-                seed=self.seed,
-            )
-            weigh = any(w in name for name in self.policies for w in WEIGH)
-            qualities = await single_qualities(test, self.pilot) if weigh else {}
-            named = [self._named(name, test.space, runtime.pool, qualities) for name in self.policies]
-            results: list[LoadResult] = []
-            for arrivals, (name, controller) in product(self.arrivals, named):
-                if rollouts.limit_reached:
-                    break
-                results.append(await test.run(controller, arrivals, self.n, name=name))
-            if not runtime.pool.simulated:
-                self.progress.say(f"paid in this test: {runtime.ledger.spent}")
+        async with self.session.open() as rollouts:
+            if not any(w in name for name in self.policies for w in WEIGH):
+                return {}
+            space = PlanSpace.of(rollouts.runtime.pool, rollouts.runtime.prompts)
+            qualities = await single_qualities(rollouts, space, self.pilot, self.progress)
             if rollouts.limit_reached:
-                if not results:
-                    raise LimitReached(rollouts.limit_reached)
-                left = len(named) * len(self.arrivals) - len(results)
-                cut = f"the last result is incomplete, and {left} were not run"
-                self.progress.say(f"cut short: {rollouts.limit_reached}; {cut}")
-            return results, session.fence
+                raise LimitReached(rollouts.limit_reached)
+            return qualities
 
-    def _named(self, name: str, space: PlanSpace, pool: Pool, qualities: dict[str, float]) -> tuple[str, Controller]:
-        """What an option names, and how tables call it."""
-        from mar import api
-        from mar.controllers.baselines import single
-        from mar.controllers.system_aware import RULES, ByRule, OpenPlans, rule
+    def _tests(self, *, virtual: bool) -> LoadTests:
+        from mar.evaluation.load_jobs import LoadTests
 
-        planner, _, models = name.partition("+")
-        if planner in RULES:
-            return name, ByRule(OpenPlans(self.task.domain), rule(planner, space.cards, qualities), name=name)
-        if planner == "best-single" or planner.startswith("single:"):
-            model = max(qualities, key=lambda m: qualities[m]) if planner == "best-single" else planner[7:]
-            controller: Controller = single(model, self.task.domain)
-            name = f"{name} ({model})" if planner == "best-single" else name
-        else:
-            controller = api.load_controller(
-                Path(planner) if Path(planner).is_file() else planner, pool=pool, prompts=self.prompts
-            )
-        if models:
-            controller = ByRule(controller, rule(models, space.cards, qualities), name=name)
-        return name, controller
+        s = self.session
+        return LoadTests(
+            task=self.task,
+            items=self.items,
+            pool=self.pool,
+            world=s.world,
+            kit=self.kit,
+            n=self.n,
+            budget_s=self.budget_s,
+            most_in_flight=self.most,
+            stop_at_budget=self.stop,
+            seed=self.seed,
+            max_cost=s.max_cost,
+            spending=s.spending,
+            on_virtual_time=virtual,
+            quiet=self.where.spread,
+        )
 
     def _report(self, results: list[LoadResult], fence: str, *, simulated: bool) -> None:
         from mar.evaluation.loadtest import as_markdown, as_table, goodput_lines, queue_lines, write_requests

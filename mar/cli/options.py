@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mar.cli.script import finite
+from mar.execution.options import RAY, WORKERS
 from mar.extensions import use
 
 QueryArgument = Annotated[str, typer.Argument(help="The question or task. '-' reads it from standard input.")]
@@ -49,6 +50,8 @@ PromptsOption = Annotated[
     Path | None,
     typer.Option("--prompts", help="Folder of roles and prompts beside, or in the place of, those of mar."),
 ]
+WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help=f"{WORKERS[0].upper()}{WORKERS[1:]}.")]
+RayOption = Annotated[str | None, typer.Option("--ray", help=f"{RAY[0].upper()}{RAY[1:]}.")]
 DomainOption = Annotated[
     str | None, typer.Option("--domain", help="Task domain, whose roles work on it; default: not known.")
 ]

@@ -63,6 +63,9 @@ class MiniLM:
         self._loaded: _Loaded | None = None
         self._loading = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[MiniLM], tuple[()]]:
+        return MiniLM, ()  # it travels without weights: they are where it arrives, too
+
     def load(self) -> _Loaded:
         """Load the weights, which takes a part of a second, unless they are; a thread may do so ahead of need."""
         with self._loading:

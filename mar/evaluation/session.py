@@ -86,6 +86,7 @@ class Session(Generic[ItemT]):
     prompts: PromptLibrary = field(default_factory=PromptLibrary.load)
     tools: Toolkit = field(default_factory=Toolkit)  # what the prompts' roles may name beside mar's own tools
     effects: float = 1.0
+    world: World | None = None  # what a simulated pool knows; None: it is made of the items when a pool is needed
     max_cost: float | None = None  # USD
     spending: Path | None = None  # file that keeps what a live pool was paid, for all processes of the run
     request_timeout_s: float | None = None
@@ -167,9 +168,11 @@ class Session(Generic[ItemT]):
 
     async def _world(self, sandbox: Sandbox) -> World:
         """What a simulated pool knows."""
-        queries = [self.task.query(item) for item in self.items]
-        world = await self.task.world(self.items, sandbox)
-        return with_topics(world, {q.id: q.text for q in queries}, self.encoder)
+        if self.world is None:
+            queries = [self.task.query(item) for item in self.items]
+            world = await self.task.world(self.items, sandbox)
+            self.world = with_topics(world, {q.id: q.text for q in queries}, self.encoder)
+        return self.world
 
     def _ledger_of(self, pool: Pool) -> Ledger:
         """What the run may spend and has spent; what nobody really pays is not kept."""

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mar.controllers.system_aware.controller import Variant
 from mar.errors import ConfigError
 from mar.evaluation.options import EXTEND, PROMPTS, parse_options
+from mar.execution import Workers
+from mar.execution.options import PLACES
 from mar.learning.arrivals import PATTERNS, Pattern, sweep
 from mar.learning.system_aware.settings import (
     LONG,
@@ -27,10 +29,8 @@ from mar.tasks.task import Split, Task
 from mar.types import Domain
 
 
-class SystemOptions(BaseModel):
-    """Options of a training run under load. Each field's description is its help text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class SystemOptions(Workers):
+    """Options of a training run under load, whose tests workers share. Each field's description is its help text."""
 
     # Data
     dataset: str = Field(default="mbpp", description="benchmark: " + ", ".join(TASKS))
@@ -85,7 +85,15 @@ class SystemOptions(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be resumed."""
-        free = {"out", "checkpoint_path", "checkpoint_dir", "checkpoint_every", "telemetry_csv", "log_episodes"}
+        free = {
+            *PLACES,
+            "out",
+            "checkpoint_path",
+            "checkpoint_dir",
+            "checkpoint_every",
+            "telemetry_csv",
+            "log_episodes",
+        }
         return self.model_dump(mode="json", exclude=free | {"max_cost"})
 
     @property

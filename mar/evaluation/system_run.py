@@ -6,23 +6,27 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mar import clock
-from mar.controllers.base import PlanSpace
-from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
+from mar.controllers.base import Controller, PlanSpace
+from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM, bare
+from mar.controllers.headers import Arrays
 from mar.controllers.masrouter import load_router
-from mar.controllers.system_aware import RULES, ByRule, OpenPlans, rule
-from mar.controllers.system_aware.checkpoint import load_system_aware, save_system_aware
+from mar.controllers.system_aware import RULES
+from mar.controllers.system_aware.checkpoint import Header, contents, fill, load_system_aware, save_system_aware
 from mar.controllers.system_aware.controller import SystemAware, SystemSettings, build
 from mar.controllers.system_aware.observe import E2E, INTER_TOKEN, KV, RUNNING, TTFT, WAITING
 from mar.errors import ConfigError
-from mar.evaluation.loadtest import LoadResult, LoadTest, as_markdown, as_table, write_requests
+from mar.evaluation.load_jobs import LoadTests, Rule, check_load_spread, run_tests
+from mar.evaluation.loadtest import LoadResult, as_markdown, as_table, write_requests
 from mar.evaluation.qualities import single_qualities
-from mar.evaluation.session import SPENDING, Session
+from mar.evaluation.session import SPENDING, Kit, Session
 from mar.evaluation.system_options import SystemOptions, task_of, training_of
 from mar.evaluation.telemetry_csv import Row, episode_rows, step_keys, write_rows
+from mar.execution import executor
 from mar.files import write_atomically
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Rollouts
@@ -30,10 +34,29 @@ from mar.learning.rundir import RunDir, held
 from mar.learning.system_aware import SystemTrainer
 from mar.learning.system_aware.samples import Sample
 from mar.pool.choose import configured_pool
+from mar.pool.pool import Pool
 from mar.reading.tables import read_named_cells
-from mar.runtime import PromptLibrary
 from mar.tasks.task import Task, subset
 from mar.terminal import Terminal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a run has trained, as it travels."""
+
+    name: str
+    header: Header
+    arrays: Arrays
+    encoder: Encoder  # without what is remembered of it
+    seed: int
+    greedy: bool
+
+    def made(self, pool: Pool, space: PlanSpace) -> tuple[str, Controller]:
+        """See `mar.evaluation.load_jobs.Contender`."""
+        controller = build(self.header.settings, space, CachedEncoder(self.encoder), seed=self.seed)
+        fill(controller, self.header, self.arrays)
+        controller.greedy = self.greedy
+        return self.name, controller
 
 
 class SystemRun:
@@ -48,8 +71,8 @@ class SystemRun:
         self.test = subset(task, "test", o.limit, o.seed).items
         if not self.items:
             raise ConfigError(f"split {o.split} of {task.name} has no items to train on")
-        prompts = PromptLibrary.load(o.prompts)
-        self.prompts = prompts if o.prompt_file is None else prompts.with_decider(o.prompt_file)
+        self.kit = Kit(prompts=o.prompts, decider=o.prompt_file)
+        self.prompts = self.kit.library()
         everything = {task.query(i).id: i for i in (*self.items, *self.validation, *self.test)}
         self.folder = o.out or Path("runs") / o.name
         self.session = Session(
@@ -73,7 +96,10 @@ class SystemRun:
         Raises:
             UserError: Something given cannot be used.
         """
-        virtual = configured_pool(self.options.pool) is None
+        live = configured_pool(self.options.pool)
+        if self.options.spread:
+            check_load_spread(live)
+        virtual = live is None
         with held(self.folder):
             return self._started(virtual=virtual)
 
@@ -86,7 +112,7 @@ class SystemRun:
         while clock.run(self._segment, virtual=virtual):
             pass
         if self.options.test_episodes and self.test:
-            self._report(clock.run(self._tested, virtual=virtual))
+            self._report(self._tested(virtual=virtual))
         assert self._trainer is not None
         return self._trainer.controller
 
@@ -200,24 +226,49 @@ class SystemRun:
 
     # Test -----------------------------------------------------------------------------------------------------
 
-    async def _tested(self) -> list[LoadResult]:
+    def _tested(self, *, virtual: bool) -> list[LoadResult]:
         o = self.options
+        trainer, known = clock.run(self._known, virtual=virtual)
+        domain = trainer.controller.settings.domain
+        rules = [Rule(name=name, domain=domain, qualities=known) for name in sorted(RULES)]
+        tests = LoadTests(
+            task=self.task,
+            items=self.test,
+            pool=o.pool,
+            world=self.session.world,
+            kit=self.kit,
+            max_agents=o.max_agent,
+            n=o.test_episodes,
+            budget_s=o.test_budget,
+            seed=o.seed,
+            max_cost=o.max_cost,
+            spending=self.folder / SPENDING,
+            request_timeout_s=o.request_timeout,
+            max_tokens=o.max_tokens,
+            on_virtual_time=virtual,
+            quiet=o.spread,
+        )
+        with executor(o, extend=o.extend, say=self.progress.say) as workers:
+            contenders = [self._trained(trainer.controller), *rules]
+            return run_tests(tests, contenders, self.training.arrivals, workers, self.progress)
+
+    async def _known(self) -> tuple[SystemTrainer[Any], dict[str, float]]:
+        """What has been trained, and how well each model does alone."""
         async with self.session.open() as rollouts:
             trainer = self._trainer or self._prepared(rollouts)
-            controller = trainer.controller
-            controller.greedy = o.deterministic or o.variant == "ours"
-            test = LoadTest(
-                rollouts=rollouts,
-                space=trainer.space,
-                items=self.test,
-                progress=self.progress,
-                budget_s=o.test_budget,
-                seed=o.seed,
-            )
-            known = await single_qualities(test, self.items)
-            alone = OpenPlans(controller.settings.domain)
-            rules = [ByRule(alone, rule(n, trainer.space.cards, known), name=n) for n in sorted(RULES)]
-            return [await test.run(c, a, o.test_episodes) for a in self.training.arrivals for c in (controller, *rules)]
+            return trainer, await single_qualities(rollouts, trainer.space, self.items, self.progress)
+
+    def _trained(self, controller: SystemAware) -> Trained:
+        o = self.options
+        header, arrays = contents(controller, trained_on={}, simulated=False)
+        return Trained(
+            name=controller.name,
+            header=header,
+            arrays=arrays,
+            encoder=bare(self.encoder),
+            seed=o.seed,
+            greedy=o.deterministic or o.variant == "ours",
+        )
 
     def _report(self, results: Sequence[LoadResult]) -> None:
         o = self.options

@@ -12,6 +12,7 @@ from torch import Tensor
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import Encoder
 from mar.controllers.headers import (
+    Arrays,
     CheckpointHeader,
     check_encoder,
     promised,
@@ -37,6 +38,11 @@ class Header(CheckpointHeader):
 
 def save_system_aware(path: Path, controller: SystemAware, *, trained_on: Mapping[str, str], simulated: bool) -> None:
     """Write a checkpoint, all or nothing."""
+    write_checkpoint(path, *contents(controller, trained_on=trained_on, simulated=simulated))
+
+
+def contents(controller: SystemAware, *, trained_on: Mapping[str, str], simulated: bool) -> tuple[Header, Arrays]:
+    """What a checkpoint holds: a controller as plain data."""
     router = controller.planner.router if isinstance(controller.planner, CascadePlanner) else None
     settings = controller.settings
     if router is not None:
@@ -49,7 +55,7 @@ def save_system_aware(path: Path, controller: SystemAware, *, trained_on: Mappin
         trained_on=dict(trained_on),
         simulated=simulated,
     )
-    write_checkpoint(path, header, {name: t.numpy() for name, t in tensors_of(controller).items()})
+    return header, {name: t.numpy() for name, t in tensors_of(controller).items()}
 
 
 def tensors_of(controller: SystemAware) -> dict[str, Tensor]:
@@ -74,10 +80,18 @@ def load_system_aware(path: Path, encoder: Encoder, space: PlanSpace) -> SystemA
     header, arrays = read_checkpoint(path, Header, FORMAT, WHAT)
     check_encoder(path, encoder, header.encoder)
     controller = build(header.settings, space, encoder)
-    promised(path, lambda: restore(controller, {name: torch.from_numpy(a) for name, a in arrays.items()}))
-    if header.cost_rate is not None and isinstance(controller.planner, CascadePlanner):
-        controller.planner.router.cost_rate = header.cost_rate
-    controller.greedy = True
+    promised(path, lambda: fill(controller, header, arrays))
     if header.simulated:
         controller.name += " (trained on the simulated pool)"
     return controller
+
+
+def fill(controller: SystemAware, header: Header, arrays: Arrays) -> None:
+    """Make a controller that was built by a checkpoint's settings the one that its contents are of, but for its name.
+
+    It takes the most likely choices then.
+    """
+    restore(controller, {name: torch.from_numpy(a) for name, a in arrays.items()})
+    if header.cost_rate is not None and isinstance(controller.planner, CascadePlanner):
+        controller.planner.router.cost_rate = header.cost_rate
+    controller.greedy = True
