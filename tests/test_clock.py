@@ -136,3 +136,20 @@ def test_an_interrupt_comes_out_as_one_whatever_cleaning_up_after_it_raises(virt
 
     with pytest.raises(KeyboardInterrupt):
         clock.run(main, virtual=virtual)
+
+
+def test_tasks_of_one_instant_on_virtual_time_go_on_in_the_order_of_their_start():
+    order = []
+
+    async def one(i):
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+            order.append(i)
+
+    async def main():
+        async with anyio.create_task_group() as tasks:
+            for i in range(3):
+                tasks.start_soon(one, i)
+
+    clock.run(main, virtual=True)
+    assert order == [0, 1, 2] * 20

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from mar.controllers.base import Controller, PlanSpace
 from mar.controllers.embeddings import MiniLM
 from mar.controllers.system_aware import ByRule, OpenPlans, rule
-from mar.errors import ConfigError, LimitReached
+from mar.errors import ConfigError
 from mar.evaluation.loadtest import LoadResult, LoadTest
 from mar.evaluation.session import Kit, Session
 from mar.execution import Executor, Spec
@@ -63,7 +63,7 @@ class LoadJob:
 class Tested:
     """What came of one test."""
 
-    result: LoadResult | None  # None: the run's limit in USD was spent before it
+    result: LoadResult
     limit: str | None  # why the run must end
     paid: str  # in the run until then
 
@@ -95,6 +95,11 @@ class LoadTests(Spec[LoadJob, Tested]):
         """See `Spec`."""
         return self.on_virtual_time
 
+    @property
+    def apart(self) -> bool:
+        """See `Spec`. What a controller draws may depend on the time at which an episode begins."""
+        return True
+
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Callable[[LoadJob], Awaitable[Tested]]]:
         """See `Spec`."""
@@ -115,21 +120,20 @@ class LoadTests(Spec[LoadJob, Tested]):
 
     async def _tested(self, session: Session[Any], job: LoadJob) -> Tested:
         async with session.open() as rollouts:
-            runtime, result = rollouts.runtime, None
-            if rollouts.limit_reached is None:
-                space = PlanSpace.of(runtime.pool, runtime.prompts, max_agents=self.max_agents)
-                name, controller = job.contender.made(runtime.pool, space)
-                test = LoadTest(
-                    rollouts=rollouts,
-                    space=space,
-                    items=self.items,
-                    progress=session.progress,
-                    budget_s=self.budget_s,
-                    most_in_flight=self.most_in_flight,
-                    stop_at_budget=self.stop_at_budget,
-                    seed=self.seed,
-                )
-                result = await test.run(controller, job.arrivals, self.n, name=name)
+            runtime = rollouts.runtime
+            space = PlanSpace.of(runtime.pool, runtime.prompts, max_agents=self.max_agents)
+            name, controller = job.contender.made(runtime.pool, space)
+            test = LoadTest(
+                rollouts=rollouts,
+                space=space,
+                items=self.items,
+                progress=session.progress,
+                budget_s=self.budget_s,
+                most_in_flight=self.most_in_flight,
+                stop_at_budget=self.stop_at_budget,
+                seed=self.seed,
+            )
+            result = await test.run(controller, job.arrivals, self.n, name=name)
             return Tested(result=result, limit=rollouts.limit_reached, paid=str(runtime.ledger.spent))
 
 
@@ -153,24 +157,15 @@ def run_tests(
     workers: Executor,
     progress: Progress,
 ) -> list[LoadResult]:
-    """Every contender at every process of arrivals, in this order: all contenders at the first process, ...
-
-    Raises:
-        LimitReached: The limit in USD was spent before the first of them.
-    """
+    """Every contender at every process of arrivals, in this order: all contenders at the first process, ..."""
     jobs = [LoadJob(contender=c, arrivals=a) for a, c in product(arrivals, contenders)]
     if tests.quiet:
         with progress.bar("load tests", total=len(jobs)) as bar:
             found = workers.run(tests, jobs, lambda number, tested, worker: bar.advance(note=worker))
     else:
         found = workers.run(tests, jobs)
-    results = [tested.result for tested in found if tested.result is not None]
-    last = found[-1]
     if tests.world is None:
-        progress.say(f"paid in this test: {last.paid}")
-    if last.limit is not None:
-        if not results:
-            raise LimitReached(last.limit)
-        cut = f"the last result is incomplete, and {len(jobs) - len(results)} were not run"
-        progress.say(f"cut short: {last.limit}; {cut}")
-    return results
+        progress.say(f"paid in this test: {found[-1].paid}")
+    if limits := [tested.limit for tested in found if tested.limit is not None]:
+        progress.say(f"cut short: {limits[0]}; what did not run is no part of any figure")
+    return [tested.result for tested in found]

@@ -41,6 +41,11 @@ class Spec(ABC, Generic[JobT, OutcomeT]):
         return False
 
     @property
+    def apart(self) -> bool:
+        """Whether each job has an event loop of its own, whose clock begins with it, and the spec is opened anew."""
+        return False
+
+    @property
     def repeatable(self) -> bool:
         """Whether a job that takes long may be done a second time beside the first: nobody is paid for it."""
         return True
@@ -81,7 +86,7 @@ class InProcess:
     ) -> list[OutcomeT]:
         """See `Executor`."""
 
-        async def main() -> list[OutcomeT]:
+        async def main(numbers: Sequence[int]) -> list[OutcomeT]:
             async with spec.open() as work:
 
                 async def one(number: int) -> OutcomeT:
@@ -90,14 +95,19 @@ class InProcess:
                         on_done(number, outcome, "")
                     return outcome
 
-                return await gather([partial(one, i) for i in range(len(jobs))], limit=spec.at_once or 1)
+                return await gather([partial(one, i) for i in numbers], limit=spec.at_once or 1)
+
+        def loops() -> list[OutcomeT]:
+            everything = range(len(jobs))
+            loops = [[i] for i in everything] if spec.apart else [everything]
+            return [o for numbers in loops for o in clock.run(partial(main, numbers), virtual=spec.virtual)]
 
         if not jobs:
             return []
         if not _in_loop():
-            return clock.run(main, virtual=spec.virtual)
+            return loops()
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(clock.run, main, virtual=spec.virtual).result()
+            return thread.submit(loops).result()
 
 
 def _in_loop() -> bool:

@@ -6,14 +6,15 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Callable, Generator
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import mar.errors
+from mar.clock import jumping_clock
 from mar.errors import ConfigError, InternalError, MarError
 from mar.execution.spec import AnySpec
 from mar.extensions import use
@@ -91,15 +92,33 @@ def opened(sent: Parcel) -> Generator[Start]:
     for place in sent.extend:
         use(place)
     spec: AnySpec = pickle.loads(sent.spec)
-    with start_blocking_portal(**_loop(spec)) as portal, portal.wrap_async_context_manager(spec.open()) as work:
 
-        async def one(job: bytes) -> bytes:
-            try:
-                return packed(await work(pickle.loads(job)), "an outcome")
-            except Exception as error:
-                return pickle.dumps(failed(error))
+    @contextmanager
+    def looping() -> Generator[Start]:
+        with start_blocking_portal(**_loop(spec)) as portal, portal.wrap_async_context_manager(spec.open()) as work:
+            yield partial(portal.start_task_soon, partial(_done, work))
 
-        yield partial(portal.start_task_soon, one)
+    def alone(job: bytes) -> bytes:
+        try:
+            with looping() as start:
+                return start(job).result()
+        except Exception as error:  # of the opening
+            return pickle.dumps(failed(error))
+
+    if spec.apart:
+        with ThreadPoolExecutor(1) as thread:
+            yield partial(thread.submit, alone)
+    else:
+        with looping() as start:
+            yield start
+
+
+async def _done(work: Callable[[Any], Awaitable[Any]], job: bytes) -> bytes:
+    """What a job came to, as it travels."""
+    try:
+        return packed(await work(pickle.loads(job)), "an outcome")
+    except Exception as error:
+        return pickle.dumps(failed(error))
 
 
 def failed(error: Exception) -> Failed:
@@ -112,6 +131,4 @@ def failed(error: Exception) -> Failed:
 def _loop(spec: AnySpec) -> dict[str, Any]:
     if not spec.virtual:
         return {"backend": "asyncio"}
-    import trio.testing
-
-    return {"backend": "trio", "backend_options": {"clock": trio.testing.MockClock(autojump_threshold=0)}}
+    return {"backend": "trio", "backend_options": {"clock": jumping_clock()}}

@@ -29,6 +29,30 @@ def test_a_load_test_on_the_sample_leaves_tables_and_plots(tmp_path, monkeypatch
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {"goodput.png", "requests.csv", "results.md"}
 
 
+def test_workers_write_the_bytes_of_one_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    options = ["--task", "gsm8k", "-n", "12", "--rate", "60/min", "--rate", "200/min"]
+    # Teams whose members begin at once and go where the queues are short: any other order would be another test.
+    options += ["--policy", "mbpp+shortest-expected-delay", "--policy", "best-single"]
+    for where in ([], ["--workers", "1"], ["--workers", "2"]):
+        out = tmp_path / f"out{len(where) and where[1]}"
+        result = CliRunner().invoke(app, [*options, *where, "--out", str(out)], catch_exceptions=False)
+        assert result.exit_code == 0
+    for name in ("requests.csv", "results.json", "results.md", "goodput.png"):
+        alone = (tmp_path / "out0" / name).read_bytes()
+        assert (tmp_path / "out1" / name).read_bytes() == (tmp_path / "out2" / name).read_bytes() == alone
+
+
+def test_tests_of_a_live_pool_are_not_spread(tmp_path, monkeypatch):
+    monkeypatch.setattr("mar.pool.choose.configured_pool", lambda choice, **_: scripted_pool(lambda _: "", ("m",)))
+    result = CliRunner().invoke(app, ["--workers", "2", "--out", str(tmp_path / "out")])
+    assert isinstance(result.exception, ConfigError)
+    assert "its servers would carry several tests at once" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -10,6 +10,7 @@ from mar.errors import ConfigError
 from mar.evaluation.system_options import SystemOptions, system_options, task_of, training_of
 from mar.evaluation.system_run import SystemRun
 from mar.evaluation.telemetry_csv import COLUMNS
+from mar.execution.options import PLACES
 from mar.learning.progress import Progress
 from tests.evaluation.test_options import options_read
 
@@ -72,6 +73,14 @@ def test_a_run_leaves_a_table_a_checkpoint_and_the_published_telemetry(quiet_pla
     assert again.options.epochs == 0
 
 
+def test_workers_test_what_was_trained_to_the_bytes_of_one_process(quiet_place, tmp_path):
+    options = (*TINY, "--arrival-rates", "120/min", "240/min")
+    run(*options, "--out", "alone")
+    run(*options, "--out", "two", "--workers", "2")
+    for name in ("requests.csv", "results.json", "checkpoint.safetensors"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
 def test_a_run_of_the_same_options_is_gone_on_with_and_another_is_refused(quiet_place, tmp_path):
     run(*TINY, "--out", "run", "--test-episodes", "0")
     before = (tmp_path / "run" / "metrics.jsonl").read_text()
@@ -91,7 +100,7 @@ def test_the_published_options_are_all_there():
 
 def test_every_option_is_read_somewhere():
     names = {"name" if name == "run_id" else name for name in SystemOptions.model_fields}  # a property
-    names -= {"extend"}  # imported while the options are read
+    names -= {"extend", *PLACES}  # imported while the options are read; read by who executes
     assert names <= options_read()
 
 
