@@ -89,7 +89,8 @@ def test_a_run_whose_driver_was_killed_ends_in_the_same_bytes_and_asks_nothing_t
     assert wanted.total() > 2 * KILLED_AFTER
     with portal.wrap_async_context_manager(Counting(KILLED_AFTER)) as server:
         run = started(broken, server.base_url, "--workers", "2")
-        until(lambda: server.answered.total() == KILLED_AFTER and kept(broken / "cache") == KILLED_AFTER)
+        # A few more, of calls that had arrived already.
+        until(lambda: KILLED_AFTER <= server.answered.total() == kept(broken / "cache"))
         until(lambda: server.running)  # calls under way, which are never answered
         run.send_signal(signal.SIGKILL)
         run.communicate(timeout=PATIENCE_S)
