@@ -141,7 +141,7 @@ async def test_nothing_is_asked_of_what_nobody_planned_or_is_not_logged(tmp_path
 
 def test_a_budget_below_nothing_is_refused():
     with pytest.raises(ValidationError):
-        Settings(explore={"others_usd_day": -1.0})  # type: ignore[arg-type]
+        Settings(explore={"others_usd_day": -1.0})
 
 
 async def test_by_belief_requests_go_where_ratings_and_others_point(tmp_path, monkeypatch):
