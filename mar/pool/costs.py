@@ -20,6 +20,7 @@ from mar.types import ZERO_USAGE, ChatReply, ChatRequest, Message, ToolSpec, Usa
 
 TOOLS_PREAMBLE = 512  # tokens at the most: how chat templates tell a model to call tools takes 50 to 400
 IMAGE_TOKENS = 50_000  # of one at the most: gpt-4o-mini takes 48,169 for the largest, other models far fewer
+_JSON = json.JSONEncoder(ensure_ascii=False, default=str)
 BELIEVABLE = 16  # how many times its stated context a card may understate; a count beyond that is no count
 
 
@@ -46,7 +47,7 @@ def most_tokens_verbatim(body: Mapping[str, Any]) -> int:
 
 
 def _written(value: object) -> int:
-    return len(json.dumps(value, ensure_ascii=False, default=str).encode(errors="surrogatepass"))
+    return len(_JSON.encode(value).encode(errors="surrogatepass"))
 
 
 def worst_cost(request: ChatRequest, card: ModelCard) -> float | None:
@@ -65,6 +66,8 @@ def worst_cost(request: ChatRequest, card: ModelCard) -> float | None:
 
 def _answers(body: Mapping[str, Any]) -> int:
     """How many answers a client's own request has generated; servers take numbers as texts, too."""
+    if "n" not in body and "best_of" not in body:
+        return 1
     counts = (str(body.get(name, 1)) for name in ("n", "best_of"))
     return max(1, *(math.ceil(float(n)) for n in counts if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", n)))
 

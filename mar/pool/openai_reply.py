@@ -135,7 +135,8 @@ class ReplyBuilder:
         """Take one completion or chunk."""
         choice = self._choice(part)
         for usage in (part.get("usage"), choice.get("usage"), mapping(part.get("x_groq")).get("usage")):
-            self.tokens = self.tokens.updated(Tokens.read(usage))
+            if usage is not None:
+                self.tokens = self.tokens.updated(Tokens.read(usage))
         if isinstance(finish := choice.get("finish_reason"), str) and finish:
             self.finish = finish
         self.logprobs += _logprobs(choice.get("logprobs"))

@@ -47,6 +47,8 @@ _FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 _QUOTES = "`\"'“”‘’«»"
 
 HARMONY = ("<|channel|>", "<|start|>", "<|message|>")
+_MARKS = (*TAGS, *HARMONY)
+LONGEST_MARK = max(map(len, _MARKS))
 _HARMONY_PART = re.compile(
     r"(?:<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>[^<]*)?)?<\|message\|>"
     r"(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
@@ -75,8 +77,10 @@ def split(text: str) -> Split:
         return Split(reasoning=bare[1].strip(), answer=bare[2].strip())
     if _opening(head):
         return _split_later(_split_opened(head), within=True)
-    marks = _Marks.of(text)
-    closers = [m for m in _CLOSER.finditer(text) if not marks.mentioned(m)]
+    closers = list(_CLOSER.finditer(text))
+    if closers:
+        marks = _Marks.of(text)
+        closers = [m for m in closers if not marks.mentioned(m)]
     if not closers:
         return _split_later(Split(reasoning="", answer=text), within=False)
     last = closers[-1]
@@ -156,9 +160,8 @@ def _opening(text: str) -> str | None:
 
 def _may_reason(text: str) -> bool:
     """Whether a text begins with reasoning, or may do so once there is more of it."""
-    begin = text[: max(LONGEST_TAG, *map(len, HARMONY))].lower()
-    marks = (*TAGS, *HARMONY)
-    if any(begin.startswith(mark) or mark.startswith(begin) for mark in marks):
+    begin = text[:LONGEST_MARK].lower()
+    if begin.startswith(_MARKS) or any(mark.startswith(begin) for mark in _MARKS):
         return True
     return _BARE.startswith(text) or bool(re.match(r"analysis[A-Z0-9\"'(<*]", text))
 

@@ -158,4 +158,6 @@ class Reply:
 
 def _plain(value: str) -> bytes:
     """A header's value: one line of visible ASCII, whatever a model or a controller is called."""
+    if value.isascii() and value.isprintable():
+        return value.encode()
     return "".join(c if " " <= c <= "~" else "?" for c in value).encode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from mar.serving.errors import Refusal
@@ -44,6 +45,7 @@ def check_program(headers: Mapping[str, str]) -> None:
     check_host(headers)
 
 
+@lru_cache(maxsize=64)  # clients say the same again and again
 def _is_local(host: str) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname or ""

@@ -35,7 +35,7 @@ from mar.traffic.records import Keep, Other, Outcome
 from mar.traffic.redaction import Redaction
 
 log = logging.getLogger(__name__)
-EVERY_S = 0.05  # between batches
+EVERY_S = 0.2  # between batches: each one takes threads and a disk's time from the requests under way
 BATCH = 512  # entries of one, at most; more would keep the event loop and others who write waiting
 WAITING = 20_000  # entries that may wait
 PAUSE_S = 0.5  # before a store that gave no answer is tried again
@@ -107,7 +107,11 @@ class Stored:
         waiting = self._waiting.get(id)
         if waiting is not None:
             return (await self._kept([waiting]))[0]
-        return await self._db.do(lambda: _find(storable(id)))
+        found = await self._db.do(lambda: _find(storable(id)))
+        if found is None:  # another worker may have it to write still
+            await anyio.sleep(2 * EVERY_S)
+            found = await self._db.do(lambda: _find(storable(id)))
+        return found
 
     async def lines(self, entries: Sequence[Entry]) -> list[Line]:
         """See `Record`."""
@@ -190,7 +194,7 @@ class Stored:
                 for entry in batch:
                     self._waiting.pop(entry.id, None)
                 await self._tidy()
-                await anyio.sleep(0 if self._waiting else EVERY_S)
+                await anyio.sleep(0 if len(self._waiting) > BATCH // 2 else EVERY_S)
             except StoreUnavailable as down:
                 log.warning("%s", down)
                 await anyio.sleep(PAUSE_S)
