@@ -51,6 +51,16 @@ async def test_a_request_is_found_at_once_and_after_it_was_written_and_by_anothe
             assert await there.find("e2") is None
 
 
+async def test_a_request_is_found_and_rated_while_another_worker_still_has_it_to_write(db):
+    async with Stored(db) as here, Stored(db) as there:
+        here.add(entry("e1"))
+        await written(here)  # so the next one is written a while later
+        here.add(entry("e2"))
+        assert (await there.rate(Feedback(episode="e2", rating=1.0))).id == "e2"
+        here.add(entry("e3"))
+        assert (await there.find("e3")).id == "e3"
+
+
 async def test_an_episode_with_its_plan_comes_back_as_it_was(db):
     pool = scripted_pool(lambda _: "42")
     async with pool:
