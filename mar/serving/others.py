@@ -94,12 +94,8 @@ class Others:
     async def _asked(self, exchange: Exchange, entry: Entry, purse: Purse) -> list[Other]:
         """What everybody says, the served model first."""
         served, text = entry.models[0], "" if exchange.episode is None else exchange.episode.text or ""
-        said = await _saying(text)
-        found = [
-            Other(
-                model=served, said=said.what, single=said.single, usd=entry.usage.cost_usd, seconds=entry.seconds
-            )
-        ]  # fmt: skip
+        said, usd = await _saying(text), entry.usage.cost_usd
+        found = [Other(model=served, said=said.what, single=said.single, usd=usd, seconds=entry.seconds)]
         try:
             names = [name for name in self._house.allowed(exchange.asked, exchange.visit) if name != served]
         except Refusal:  # models were taken out since
