@@ -31,21 +31,23 @@ class NumPy:
 
     @staticmethod
     def logsumexp(x: Array, axis: int) -> Array:
-        """Logarithm of the sum of exponentials along the last axis."""
-        assert axis in {-1, x.ndim - 1}
-        return np.log(total(np.exp(x)))
+        """Logarithm of the sum of exponentials along an axis from the end."""
+        return np.log(total(np.exp(x), axis))
 
 
-def shares(x: np.ndarray) -> np.ndarray:
-    """Exponentials along the last axis, of a few elements, as shares of their sum."""
+def shares(x: np.ndarray, axis: int) -> np.ndarray:
+    """Exponentials as shares of their sum along an axis from the end, of a few elements."""
     y = np.exp(x)
-    y /= total(y)[..., None]
+    y /= np.expand_dims(total(y, axis), axis)
     return y
 
 
-def total(x: np.ndarray) -> np.ndarray:
-    """The sum along the last axis, of a few elements: NumPy's own would begin a loop for every sum."""
-    return reduce(np.add, [x[..., i] for i in range(x.shape[-1])]) if x.shape[-1] < FEW else x.sum(-1)
+def total(x: np.ndarray, axis: int) -> np.ndarray:
+    """The sum along an axis from the end, of a few elements: NumPy's own would begin a loop for every sum."""
+    if x.shape[axis] >= FEW:
+        return x.sum(axis)
+    behind = (slice(None),) * (-1 - axis)
+    return reduce(np.add, [x[(..., i, *behind)] for i in range(x.shape[axis])])
 
 
 def arrays(x: Array) -> Any:

@@ -176,9 +176,9 @@ def nodes(*, tensors: bool = True) -> Nodes:
     z, of_z = _even(NODES["difficulty"])
     v, of_v = _hermite(NODES["popularity"])
     found = (
-        z.repeat(len(v)),
-        np.tile(v, len(z)),
-        (of_z[:, None] + of_v).flatten(),
+        np.tile(z, len(v)),
+        v.repeat(len(z)),
+        (of_v[:, None] + of_z).flatten(),
         *_hermite(NODES["family"]),
         *_hermite(NODES["own"]),
     )
@@ -191,10 +191,25 @@ def _nodes(beliefs: Beliefs) -> Nodes:
 
 @follows
 def scattered(beliefs: Beliefs) -> Array:
-    """What the unseen adds to a model's log-odds of knowing, (I, U, R)."""
+    """What the unseen adds to a model's log-odds of knowing, (U, R, I)."""
     n, exp = _nodes(beliefs), arrays(beliefs.theta).exp
     z, u, r = -exp(beliefs.sigma) * n.z, exp(beliefs.tau) * n.u, exp(beliefs.rho) * n.r
-    return z[:, None, None] + u[:, None] + r
+    return z + u[:, None, None] + r[:, None]
+
+
+@follows
+def _odds_against(beliefs: Beliefs) -> Array:
+    return np.exp(-scattered(beliefs))
+
+
+def knows(beliefs: Beliefs, level: Array, count: int | None = None) -> Array:
+    """Probability that a model of such log-odds (...) knows, (..., U, R, I), or at the first nodes of I alone."""
+    level = level[..., None, None, None]
+    if isinstance(level, torch.Tensor):
+        return torch.sigmoid(level + scattered(beliefs)[..., :count])
+    found = np.exp(-level) * _odds_against(beliefs)[..., :count]  # an exponential of a sum is dearer than a product
+    found += 1.0
+    return np.divide(1.0, found, out=found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +251,7 @@ def prior(beliefs: Beliefs, rows: Rows, *, gold: bool = False) -> Array:
 
 
 def outcomes(beliefs: Beliefs, evidence: Evidence, rows: Rows, solved: Array | None = None) -> Array:
-    """Log-probability of what every call said, (H, N, I, U, R); 0 where there was none.
+    """Log-probability of what every call said, (H, N, U, R, I); 0 where there was none.
 
     Args:
         beliefs: What is believed.
@@ -251,10 +266,10 @@ def outcomes(beliefs: Beliefs, evidence: Evidence, rows: Rows, solved: Array | N
     else:
         known, unknown, heard = _of_answers(beliefs, evidence, rows, said)
     own = xp.take_along_dim(beliefs.theta + evidence.skill, evidence.model, 1) + beliefs.effects[evidence.strategy]
-    level = own[rows.question] + heard
-    likely = xp.sigmoid(level[:, :, None, None, None] + scattered(beliefs))  # that it knew
-    likely = likely * (known[:, :, None] - unknown)[..., None, None] + unknown[..., None, None]
-    logs = xp.log(xp.clip(likely, _TINY, None))
+    # Of who read nothing, whether it knew is the same in every row of a question.
+    knew = knows(beliefs, own)[rows.question] if heard is None else knows(beliefs, own[rows.question] + heard)
+    unknown, more = unknown[:, :, None, None], (known[:, :, None] - unknown)[:, :, None, None]
+    logs = xp.log(xp.clip(knew * more + unknown, _TINY, None))
     return logs if bool((said != ABSENT).all()) else logs * (said != ABSENT)[:, :, None, None, None]
 
 
@@ -266,14 +281,14 @@ def heard_by(beliefs: Beliefs, right: Array, wrong: Array) -> Array:
 
 def _of_programs(
     beliefs: Beliefs, evidence: Evidence, rows: Rows, said: Array, solved: Array | None
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array | None]:
     """Probability of what every call said where it knew, (H, N), and where not, (H, N, 1), and what it had heard.
 
     Where nobody solves a question, knowing is of no use.
     """
     xp = arrays(beliefs.theta)
     good, bad = said == PASSED, said == FAILED
-    heard = 0.0
+    heard = None
     if evidence.reads is not None:
         reads = evidence.reads[rows.question]
         heard = heard_by(beliefs, (reads * good[:, None]).sum(2), (reads * bad[:, None]).sum(2))
@@ -288,7 +303,7 @@ def _of_programs(
     return xp.where(hopeless, unknown, right * 1.0), unknown[..., None], heard
 
 
-def _of_answers(beliefs: Beliefs, evidence: Evidence, rows: Rows, said: Array) -> tuple[Array, Array, Array]:
+def _of_answers(beliefs: Beliefs, evidence: Evidence, rows: Rows, said: Array) -> tuple[Array, Array, Array | None]:
     """Probability of what every call said where it knew, (H, N), and where not, (H, N, I), and what it had heard."""
     xp, chance = arrays(beliefs.theta), chances(beliefs)
     readable, right, popular = said >= 0, said == rows.right[:, None], said == rows.popular[:, None]
@@ -301,7 +316,7 @@ def _of_answers(beliefs: Beliefs, evidence: Evidence, rows: Rows, said: Array) -
     unknown = guess[..., None] * (1 - mistake) + trapped[..., None] * mistake + nothing[..., None]
     known = right * xp.exp(evidence.surer)[rows.question]
     if evidence.reads is None:
-        return known, unknown, 0.0
+        return known, unknown, None
     reads = evidence.reads[rows.question]
     heard_right = (reads * right[:, None]).sum(2)
     heard_wrong = (reads * readable[:, None]).sum(2) - heard_right
@@ -321,8 +336,8 @@ class Posterior:
     joint: Array  # log-probability of row, node and evidence, (H, I)
     used: Array  # models that were asked, (A,)
     kin: Array  # families that were asked, (F,)
-    of_model: Array  # log-probability of their calls and of the nodes of their own effects, (H, A, I, U, R)
-    of_family: Array  # the same of families' calls and effects, (H, F, I, U)
+    of_model: Array  # log-probability of their calls and of the nodes of their own effects, (H, A, U, R, I)
+    of_family: Array  # the same of families' calls and effects, (H, F, U, I)
 
     @classmethod
     def of(
@@ -333,18 +348,18 @@ class Posterior:
         likely = outcomes(beliefs, evidence, rows, solved)
         used = xp.unique(evidence.model[evidence.answer != ABSENT])
         which = (evidence.model[:, None] == used[:, None]) & (evidence.answer != ABSENT)[:, None]  # (Q, A, N)
-        of_model = _added(which, likely, rows) + n.own
+        of_model = _added(which, likely, rows) + n.own[:, None]
         groups = family_numbers(beliefs)[used]
         kin = xp.unique(groups)
         members = (groups == kin[:, None])[None]  # (1, F, A)
-        of_family = _added(members, xp.logsumexp(of_model, -1), rows) + n.family
-        joint = xp.logsumexp(of_family, -1).sum(1) + n.item + prior(beliefs, rows, gold=gold)[:, None]
+        of_family = _added(members, xp.logsumexp(of_model, -2), rows) + n.family[:, None]
+        joint = xp.logsumexp(of_family, -2).sum(1) + n.item + prior(beliefs, rows, gold=gold)[:, None]
         return cls(beliefs, evidence, rows, joint, used, kin, of_model, of_family)
 
     def log_likelihood(self) -> Array:
         """Of every question, (Q,)."""
         count, question = len(self.evidence), self.rows.question
-        each = arrays(self.joint).logsumexp(self.joint, 1)
+        each = arrays(self.joint).logsumexp(self.joint, -1)
         if isinstance(each, np.ndarray):
             return np.log(np.bincount(question, np.exp(each), count))
         top = torch.full((count,), -torch.inf).scatter_reduce(0, question, each.detach(), "amax")

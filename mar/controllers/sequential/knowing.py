@@ -10,8 +10,8 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from mar.controllers.belief.arrays import NumPy, shares
-from mar.controllers.belief.likelihood import HOPELESS, NODES, Posterior, family_numbers, nodes, scattered
+from mar.controllers.belief.arrays import shares
+from mar.controllers.belief.likelihood import HOPELESS, NODES, Posterior, family_numbers, knows, nodes
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,26 +21,25 @@ class Knowing:
     """Weighs who knows at every node, Z of difficulty. Q questions of H rows each; K sets of weights."""
 
     posterior: Posterior
-    by_kin: Floats  # weights by families that were asked, and last of all others, (Q H, K (F + 1), Z U)
-    by_model: Floats  # weights by models that were asked, (Q H, K A, Z U R)
+    by_kin: Floats  # weights by families that were asked, and last of all others, (Q H, K (F + 1), U Z)
+    by_model: Floats  # weights by models that were asked, (Q H, K A, U R Z)
     kin: npt.NDArray[np.int64]  # row of by_kin of every model, (M,)
 
     @classmethod
     def of(cls, posterior: Posterior, weights: Floats) -> Knowing:
         """By weights of rows and nodes, (Q H, K, I)."""
         beliefs, n = posterior.beliefs, nodes(tensors=False)
-        family = shares(posterior.of_family)  # (Q H, F, I, U)
+        family = shares(posterior.of_family, -2)  # (Q H, F, U, I)
         groups = family_numbers(beliefs)
         place = np.full(groups.max() + 1, len(posterior.kin))
         place[posterior.kin] = np.arange(len(posterior.kin))
         kin = place[groups]
         others = np.empty((len(weights), 1, *family.shape[2:]))
-        others[:] = np.exp(n.family)
-        every = np.concatenate([family, others], 1)[:, None]
-        own = shares(posterior.of_model) * family[:, kin[posterior.used], :, :, None]  # (Q H, A, I, U, R)
-        by_kin = _over_popularity(weights[:, :, None, :, None] * every)
-        by_model = _over_popularity(weights[:, :, None, :, None, None] * own[:, None])
-        return cls(posterior, by_kin, by_model, kin)
+        others[:] = np.exp(n.family)[:, None]
+        own = shares(posterior.of_model, -2)  # (Q H, A, U, R, I)
+        own *= family[:, kin[posterior.used], :, None]
+        by_kin = _over_popularity(weights, np.concatenate([family, others], 1))
+        return cls(posterior, by_kin, _over_popularity(weights, own), kin)
 
     def __call__(self, heard: Floats | None = None) -> Floats:
         """Weighted probability that each model knows, asked now with each strategy, (M, Q H, K, S).
@@ -55,13 +54,14 @@ class Knowing:
             pairs = self.posterior.rows.question + 1j * heard
             different, place = np.unique(pairs, return_inverse=True)
             level = level[np.real(different).astype(np.int64)] + np.imag(different)[:, None, None]
-        each = scattered(beliefs)[:: NODES["popularity"]]  # (Z, U, R)
-        knows = NumPy.sigmoid(level[..., None, None, None] + each)  # (D, S, M, Z, U, R)
-        found = _against(self.by_kin, knows @ np.exp(nodes(tensors=False).own), place)  # (Q H, K (F + 1), S, M)
+        known = knows(beliefs, level, NODES["difficulty"])  # (D, S, M, U, R, Z)
+        shares_of_own = np.exp(nodes(tensors=False).own)
+        untried = reduce(np.add, [known[..., i, :] * share for i, share in enumerate(shares_of_own)])
+        found = _against(self.by_kin, untried, place)  # (Q H, K (F + 1), S, M)
         found = found.reshape(len(found), -1, len(self.posterior.kin) + 1, *found.shape[2:])
         result = found[:, :, self.kin, :, np.arange(len(self.kin))]  # (M, Q H, K, S)
         if len(used):
-            again = _against(self.by_model, knows[:, :, used], place)  # (Q H, K A, S, A)
+            again = _against(self.by_model, known[:, :, used], place)  # (Q H, K A, S, A)
             again = again.reshape(len(again), -1, len(used), *again.shape[2:])
             which = np.arange(len(used))
             result[used] = again[:, :, which, :, which]
@@ -70,23 +70,26 @@ class Knowing:
         return result
 
 
-def _over_popularity(values: Floats) -> Floats:
-    """Sums (H, K, G, I, ...) over nodes of popularity, (H, K G, Z ...)."""
-    h, k, g, i, *rest = values.shape
-    z, size = i // NODES["popularity"], math.prod(rest)
-    values = values.reshape(h, k * g, z, NODES["popularity"], size)
-    return reduce(np.add, [values[:, :, :, v] for v in range(NODES["popularity"])]).reshape(h, k * g, z * size)
+def _over_popularity(weights: Floats, values: Floats) -> Floats:
+    """Products of weights (H, K, I) and values (H, G, ..., I), summed over nodes of popularity, (H, K G, ... Z)."""
+    h, k, g, size = *weights.shape[:2], values.shape[1], math.prod(values.shape[2:-1])
+    nodes_of = (NODES["popularity"], NODES["difficulty"])
+    weights, values = weights.reshape(h, k, 1, 1, *nodes_of), values.reshape(h, 1, g, size, *nodes_of)
+    found = weights[..., 0, :] * values[..., 0, :]
+    for i in range(1, NODES["popularity"]):
+        found += weights[..., i, :] * values[..., i, :]
+    return found.reshape(h, k * g, size * NODES["difficulty"])
 
 
-def _against(weights: Floats, knows: Floats, place: npt.NDArray[np.int64] | None) -> Floats:
+def _against(weights: Floats, known: Floats, place: npt.NDArray[np.int64] | None) -> Floats:
     """Sums over nodes of weights (Q H, G, nodes) and of what every model knows there (D, S, M, ...), (Q H, G, S, M).
 
     Args:
         weights: Of rows.
-        knows: Of questions, or of what `place` names.
+        known: Of questions, or of what `place` names.
         place: Which of them belongs to each row.
     """
     rows, groups, size = weights.shape
-    table = knows.reshape(len(knows), -1, size).swapaxes(1, 2)  # (D, nodes, S M)
+    table = known.reshape(len(known), -1, size).swapaxes(1, 2)  # (D, nodes, S M)
     found = weights.reshape(len(table), -1, size) @ table if place is None else weights @ table[place]
-    return found.reshape(rows, groups, *knows.shape[1:3])
+    return found.reshape(rows, groups, *known.shape[1:3])

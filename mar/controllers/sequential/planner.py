@@ -16,7 +16,7 @@ from statistics import NormalDist
 import numpy as np
 from anyio.lowlevel import checkpoint
 
-from mar.controllers.belief.arrays import NumPy, shares, total
+from mar.controllers.belief.arrays import shares, total
 from mar.controllers.belief.beliefs import Beliefs
 from mar.controllers.belief.likelihood import (
     HOPELESS,
@@ -30,7 +30,7 @@ from mar.controllers.belief.likelihood import (
     family_numbers,
     heard_by,
     hypotheses,
-    scattered,
+    knows,
 )
 from mar.controllers.sequential.knowing import Floats, Knowing
 
@@ -207,12 +207,11 @@ class _Calls:
         if self.posterior.beliefs.form != "options":  # nobody guesses what is right
             guessed[:count] -= self.is_right[:count]
         # What is said, the last a new answer, and that each answer so far is right, (Q, C, C + 1, A)
-        counted = self.counted[:, None]
-        sure = (counted * self.is_right) @ known[:, None]
-        unsure = (counted * guessed) @ guess[:, None] + (counted * self.is_popular) @ trapped[:, None]
+        sure = self._said(self.is_right, known)
+        unsure = self._said(guessed, guess) + self._said(self.is_popular, trapped)
         if copies is not None and among is not None:
-            repeated = (among * copies).reshape(count, q, h).swapaxes(0, 1)[:, None]  # (Q, 1, C, H)
-            unsure[:, :, :count] += (counted * repeated) @ ignorant[:, None]
+            repeated = (among * copies).reshape(count, q, h).swapaxes(0, 1)  # (Q, C, H)
+            unsure[:, :, :count] += self._said(repeated, ignorant)
         new = (1 - chance.mislabelled) * self.is_right[count] @ known  # that a new answer is right, (Q, A)
         not_new = chance.mislabelled * self.is_popular[count] @ trapped
         value = (self.counted @ (alone * silent)).max(1, initial=0.0)  # after nothing that could be read
@@ -221,6 +220,12 @@ class _Calls:
             best[:, count] = np.maximum(best[:, count], sounds * new + turned * not_new)
             value = value + best.sum(1)
         return value.reshape(shape)
+
+    def _said(self, shares: Floats, weights: Floats) -> Floats:
+        """Shares by row, (..., X, H), of weights (Q, H, A), as far as each answer so far is right, (Q, C, X, A)."""
+        pairs = self.counted[:, None] * shares[..., None, :, :]  # (..., C, X, H)
+        found = pairs.reshape(*pairs.shape[:-3], -1, pairs.shape[-1]) @ weights
+        return found.reshape(len(weights), *pairs.shape[-3:-1], weights.shape[-1])
 
 
 def _programs(posterior: Posterior, *, tested: bool) -> list[Outlook]:
@@ -250,15 +255,15 @@ def _solved(posterior: Posterior) -> Floats:
     if not said.shape[1]:
         return np.zeros((len(rows.right), 0, posterior.joint.shape[1]))
     level = np.take_along_axis(beliefs.theta + evidence.skill, model, 1) + beliefs.effects[evidence.strategy]
-    knows = NumPy.sigmoid(level[..., None, None, None] + scattered(beliefs))[rows.question]  # (Q H, N, I, U, R)
+    known = knows(beliefs, level)[rows.question]  # (Q H, N, U, R, I)
     passing = chances(beliefs).passing[rows.right][:, None]
     lucky = np.where(said[rows.question] == PASSED, passing, 1.0)[..., None, None, None]
-    odds = knows * np.exp(evidence.surer)[rows.question][..., None, None, None]
-    each = odds / np.maximum(odds + (1 - knows) * lucky, 1e-9)
+    odds = known * np.exp(evidence.surer)[rows.question][..., None, None, None]
+    each = odds / np.maximum(odds + (1 - known) * lucky, 1e-9)
     row = np.arange(len(rows.right))[:, None]
-    own = shares(posterior.of_model)[row, np.searchsorted(posterior.used, model)[rows.question]]
+    own = shares(posterior.of_model, -2)[row, np.searchsorted(posterior.used, model)[rows.question]]
     kin = np.searchsorted(posterior.kin, family_numbers(beliefs)[model])
-    family = shares(posterior.of_family)[row, kin[rows.question]]
-    mean = total(total(each * own) * family)
+    family = shares(posterior.of_family, -2)[row, kin[rows.question]]
+    mean = total(total(each * own, -2) * family, -2)
     able = ((said == PASSED) | (said == UNTESTED))[rows.question] & (rows.right != HOPELESS)[:, None]
     return mean * able[..., None]
