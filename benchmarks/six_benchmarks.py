@@ -2,7 +2,8 @@
 """Do learned controllers beat the best fixed plan? Six benchmarks, five seeds, three prices of money.
 
     uv run python benchmarks/six_benchmarks.py    (--tasks gsm8k --effects 0.5: a part; goes on where it was stopped;
-                                                  --workers 8: so many trainings and searches at once)
+                                                  --workers 8: so many trainings and searches at once;
+                                                  --calibration: the sequential controller's alone, at effects x 1)
 
 Simulated pool on virtual time, real questions. Each benchmark is cut to fixed samples of its splits (SAMPLES), the
 same for every seed. Each controller learns from at most 3,000 calls and serves every price without learning anew.
@@ -40,7 +41,13 @@ from mar.evaluation.options import RunOptions
 from mar.evaluation.results import ORACLE, ItemResult
 from mar.evaluation.sequential_run import CHECKPOINT
 from mar.evaluation.session import Session
-from mar.evaluation.statistics import Interval, bootstrap_mean, calibration_error, paired_bootstrap
+from mar.evaluation.statistics import (
+    Interval,
+    bootstrap_mean,
+    calibration_by_chance,
+    calibration_error,
+    paired_bootstrap,
+)
 from mar.execution import Spec, Workers, executor
 from mar.files import write_atomically
 from mar.learning.progress import Progress
@@ -177,7 +184,7 @@ def measure(name: str, effects: float, seeds: Sequence[int], controllers: Sequen
         for factor in FACTORS:
             folders = [_learned("sequential", task, name, factor, seed, how) for seed in seeds]
             learned["sequential", factor] = [read_items(f)["sequential"] for f in folders]
-            calibration[factor] = _calibration(folders)
+            calibration[factor] = calibration_error(*_stated(folders)[:2])
             calls += [_calls(f) for f in folders] if factor == 1 else []
     if "masrouter" in controllers:
         for factor in FACTORS:
@@ -249,18 +256,21 @@ def _calls(folder: Path) -> float:
     return float(notes.split()[2].replace(",", ""))
 
 
-def _calibration(folders: Sequence[Path]) -> float:
-    """Expected calibration error of the probability, stated when an episode was settled, that its answer is right."""
+def _stated(folders: Sequence[Path]) -> tuple[list[float], list[bool], list[int]]:
+    """Of every episode the stated probability that its answer is right, whether it is, and the number of its item."""
     stated: list[float] = []
     right: list[bool] = []
+    items: list[int] = []
     for folder in folders:
         results = read_items(folder)["sequential"]
-        episodes = read_episodes(folder / "episodes-test.jsonl")
+        episodes = list(read_episodes(folder / "episodes-test.jsonl"))
+        places = {name: i for i, name in enumerate(sorted({e.query_id for e in episodes}))}
         for result, episode in zip(results, episodes, strict=True):
             last = [e for e in episode.events if isinstance(e, Considered)][-1]
             stated.append(last.why.options[0].right or 0.0)
             right.append(result.solved)
-    return calibration_error(stated, right)
+            items.append(places[episode.query_id])
+    return stated, right, items
 
 
 # What is printed ----------------------------------------------------------------------------------------------
@@ -321,6 +331,24 @@ def show_headlines(everything: Sequence[Measured]) -> None:
     print(", ".join(f"{m.name} {m.calls:,.0f}" for m in everything))
 
 
+def show_calibration(names: Sequence[str], seeds: Sequence[int]) -> None:
+    """How far stated probabilities are off, and how far true ones would be."""
+    print("\n| benchmark | cost_rate x | utility | stated | right | ECE | of true probabilities, 95% "
+          "| of ones whose level so many items teach, 95% |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    for name in names:
+        task = excerpt(load_task(name, data=data_folder()))
+        learned_from = len(task.items("train")) + len(task.items("validation"))
+        for factor in FACTORS:
+            folders = [_learned("sequential", task, name, factor, seed, _how(1.0)) for seed in seeds]
+            stated, right, items = _stated(folders)
+            results = [r for folder in folders for r in read_items(folder)["sequential"]]
+            by_chance = [calibration_by_chance(stated, right, items, learned_from=n) for n in (None, learned_from)]
+            cells = [name, f"{factor:g}", f"{mean([r.utility(RATES[name] * factor) for r in results]):.3f}"]
+            cells += [f"{mean(stated):.3f}", f"{mean(right):.3f}", f"{calibration_error(stated, right):.3f}"]
+            cells += [f"{c.mean:.3f} ({c.low:.3f} to {c.high:.3f})" for c in by_chance]
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     """Measure, then print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -328,6 +356,7 @@ def main() -> None:
     parser.add_argument("--effects", type=float, nargs="+", default=[1.0, 0.5, 2.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--controllers", nargs="+", choices=("masrouter", "sequential"))
+    parser.add_argument("--calibration", action="store_true", help="how far stated probabilities are off, nothing else")
     parser.add_argument("--workers", type=int, help="processes that run parts at once")
     arguments = parser.parse_args()
     print(machine())
@@ -335,6 +364,9 @@ def main() -> None:
     if arguments.workers is not None:
         names = arguments.tasks or list(TASKS)
         run_ahead(Workers(workers=arguments.workers), names, arguments.effects, arguments.seeds, controllers)
+    if arguments.calibration:
+        show_calibration(arguments.tasks or list(TASKS), arguments.seeds)
+        return
     everything = [
         measure(n, effects, arguments.seeds, controllers)
         for effects in arguments.effects

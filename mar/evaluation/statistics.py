@@ -120,3 +120,45 @@ def calibration_error(stated: Sequence[float], right: Sequence[bool], *, bins: i
     p = np.asarray(stated, dtype=np.float64)
     bin_of = np.minimum((p * bins).astype(np.int64), bins - 1)
     return float(np.abs(np.bincount(bin_of, p - np.asarray(right, dtype=np.float64), bins)).sum() / len(p))
+
+
+def calibration_by_chance(
+    stated: Sequence[float],
+    right: Sequence[bool],
+    items: Sequence[int],
+    *,
+    learned_from: int | None = None,
+    bins: int = 10,
+    draws: int = 2000,
+) -> Interval:
+    """What `calibration_error` would be if stated probabilities were true: by the draw of items alone.
+
+    Cases of one item depend on each other, so deviations of what came true keep their sizes and get a random sign, one
+    for each item (a wild bootstrap of clusters).
+
+    Args:
+        stated: Probabilities.
+        right: What came true.
+        items: Of which item each case is.
+        learned_from: The level of what is stated was learned from so many other items, whose draw moves all
+            probabilities together; None: it is known.
+        bins: As of `calibration_error`.
+        draws: Of signs.
+    """
+    if not len(stated):
+        return UNDEFINED
+    import numpy as np
+
+    p, (_, item) = np.asarray(stated, dtype=np.float64), np.unique(items, return_inverse=True)
+    away = p - np.asarray(right, dtype=np.float64)
+    bin_of = np.minimum((p * bins).astype(np.int64), bins - 1)
+    sums = np.zeros((int(item.max()) + 1, bins))
+    np.add.at(sums, (item, bin_of), away)
+    rng = np.random.default_rng(0)
+    found = rng.choice([-1.0, 1.0], (draws, len(sums))) @ sums
+    if learned_from is not None:
+        spread = np.sqrt(((np.bincount(item, away) / np.bincount(item)) ** 2).mean() / learned_from)
+        found += rng.normal(0.0, spread, (draws, 1)) * np.bincount(bin_of, minlength=bins)
+    errors = np.abs(found).sum(axis=1) / len(p)
+    low, high = np.quantile(errors, [0.025, 0.975])
+    return Interval(mean=float(errors.mean()), low=float(low), high=float(high))

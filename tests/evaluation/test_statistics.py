@@ -1,6 +1,7 @@
 """Intervals against values derived by hand, and against what an interval promises."""
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from mar.errors import ConfigError
 from mar.evaluation.statistics import (
     Interval,
     bootstrap_mean,
+    calibration_by_chance,
     calibration_error,
     paired_bootstrap,
     reliability_bins,
@@ -112,6 +114,36 @@ def test_calibration_error_is_the_mean_distance_of_what_was_stated_and_what_came
 
     assert found == pytest.approx((0.25 + 0.05) / 5)
     assert math.isnan(calibration_error([], []))
+
+
+def test_the_error_of_true_probabilities_is_found_from_one_sample_and_is_larger_where_cases_are_of_one_item():
+    rng = random.Random(0)
+    stated = [rng.uniform(0.05, 0.95) for _ in range(400)]
+    samples = [[rng.random() < p for p in stated] for _ in range(200)]
+    alone = [calibration_error(stated, right) for right in samples]
+    ten_times = [calibration_error(stated * 10, right * 10) for right in samples]
+
+    found = calibration_by_chance(stated, samples[0], range(400))
+    repeated = calibration_by_chance(stated * 10, samples[0] * 10, [*range(400)] * 10)
+    independent = calibration_by_chance(stated * 10, [r for right in samples[:10] for r in right], range(4000))
+
+    assert found.mean == pytest.approx(sum(alone) / 200, rel=0.1)
+    assert repeated.mean == pytest.approx(sum(ten_times) / 200, rel=0.1)
+    assert independent.mean < repeated.mean / 2
+    assert sum(found.low < error < found.high for error in alone) / 200 > 0.85
+
+
+def test_a_level_learned_from_few_items_moves_all_probabilities_together():
+    rng = random.Random(0)
+    right = [rng.random() < 0.9 for _ in range(2000)]
+
+    known = calibration_by_chance([0.9] * 2000, right, range(2000))
+    learned = calibration_by_chance([0.9] * 2000, right, range(2000), learned_from=50)
+
+    expected = 0.3 * math.sqrt((1 / 50 + 1 / 2000) * 2 / math.pi)  # mean distance of two means of .9 (deviation .3)
+    assert learned.mean == pytest.approx(expected, rel=0.15)
+    assert known.mean < learned.mean / 3
+    assert math.isnan(calibration_by_chance([], [], []).mean)
 
 
 def test_bins_of_stated_probabilities_hold_their_means_and_shares():
