@@ -24,7 +24,7 @@ from mar.concurrency import gather
 from mar.controllers.weighing.programs import Programs
 from mar.evaluation.recording_tables import called_name, renamed
 from mar.evaluation.routereval.state import digest_of_files
-from mar.evaluation.statistics import paired_bootstrap
+from mar.evaluation.statistics import calibration_by_chance, calibration_error, paired_bootstrap
 from mar.pool import RouterBenchItem, load_routerbench
 from mar.runtime.code import extract_code
 from mar.runtime.sandbox import Sandbox
@@ -46,7 +46,7 @@ def main() -> None:
     print(f"\n{len(some)} prompts, {len(models)} LLMs; "
           f"a passing program is right in {graded.sum() / shown.sum():.1%}")  # fmt: skip
     print("\n| price, utility per USD | way | accuracy | calls | USD / 100 | utility | over best single | "
-          "over best single in hindsight | ECE |\n|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+          "over best single in hindsight | ECE | of true probabilities, 95% |\n" + "|---" * 10 + "|")  # fmt: skip
     for price in PRICES:
         ways = [ways_at(price, shown, graded, usd, seed) for seed in range(SEEDS)]
         best = int((graded - price * usd).mean(axis=0).argmax())
@@ -54,7 +54,7 @@ def main() -> None:
         for name in ways[0]:
             show(price, name, [w[name] for w in ways], [w["best single"] for w in ways], hindsight)
         print(f"| {price} | in hindsight: {models[best]} | {graded[:, best].mean():.3f} | 1 | "
-              f"{100 * usd[:, best].mean():.4f} | {np.mean(hindsight):.4f} | | | |")  # fmt: skip
+              f"{100 * usd[:, best].mean():.4f} | {np.mean(hindsight):.4f} | | | | |")  # fmt: skip
 
 
 def ways_at(
@@ -149,12 +149,14 @@ def show(
         float(np.mean([run[key] for run in runs])) for key in ("right", "calls", "usd", "utility")
     )
     sure, right = (np.concatenate([run[key] for run in runs]) for key in ("sure", "right"))
-    error = ""
+    error = by_chance = ""
     if np.isfinite(sure).all():
-        parts = np.array_split(np.argsort(sure), 10)
-        error = f"{sum(len(p) * abs(sure[p].mean() - right[p].mean()) for p in parts) / len(sure):.3f}"
+        stated, came = sure.tolist(), (right > 0).tolist()
+        chance = calibration_by_chance(stated, came, list(range(len(hindsight[0]))) * len(runs))
+        error = f"{calibration_error(stated, came):.3f}"
+        by_chance = f"{chance.mean:.3f} ({chance.low:.3f} to {chance.high:.3f})"
     print(f"| {price} | {name} | {accuracy:.3f} | {calls:.2f} | {100 * usd:.4f} | {utility:.4f} | "
-          f"{' | '.join(cells)} | {error} |", flush=True)  # fmt: skip
+          f"{' | '.join(cells)} | {error} | {by_chance} |", flush=True)  # fmt: skip
 
 
 def verdicts(some: Sequence[tuple[RouterBenchItem, MbppItem]]) -> tuple[np.ndarray, np.ndarray]:
