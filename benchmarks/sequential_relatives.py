@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,64 +61,62 @@ class Bench:
     progress: Progress
     encoder: CachedEncoder
 
-    async def within(self, work: Callable[[Rollouts[Any], PlanSpace, Comparison[Any]], Awaitable[None]]) -> None:
-        """Do something on an open pool."""
-        session = Session(
-            task=self.task,
-            items=[*self.train, *self.test],
-            pool="simulated",
-            progress=self.progress,
-            encoder=self.encoder,
-        )
-        async with session.open() as rollouts:
-            space = PlanSpace.of(rollouts.runtime.pool, rollouts.runtime.prompts)
-            comparison = Comparison(
-                rollouts=rollouts, space=space, items=self.test, progress=self.progress, draws=DRAWS
-            )
-            await work(rollouts, space, comparison)
-
-    def kept(self, name: str, work: Callable[[Path], Callable[..., Awaitable[None]]]) -> dict[str, Any]:
-        """What was found under a name; it is found now unless it was before."""
-        path = self.folder / f"{name}.json"
-        if not path.is_file():
-            clock.run(lambda: self.within(work(path)), virtual=True)
-        return json.loads(path.read_text(encoding="utf-8"))
-
     def report(self, seeds: Sequence[int]) -> None:
-        """Measure what has not been yet, then print."""
-        fixed = self.kept("fixed", self.fixed)
-        learned = partial(self.learned, rate=fixed["rate"])
-        show(self, fixed, [self.kept(f"seed-{seed}", partial(learned, seed=seed)) for seed in seeds])
+        """Measure what has not been yet, on one open pool, then print."""
+        fixed, learned = self.folder / "fixed.json", [self.folder / f"seed-{seed}.json" for seed in seeds]
+
+        async def measure() -> None:
+            session = Session(
+                task=self.task,
+                items=[*self.train, *self.test],
+                pool="simulated",
+                progress=self.progress,
+                encoder=self.encoder,
+            )
+            async with session.open() as rollouts:
+                space = PlanSpace.of(rollouts.runtime.pool, rollouts.runtime.prompts)
+                comparison = Comparison(
+                    rollouts=rollouts, space=space, items=self.test, progress=self.progress, draws=DRAWS
+                )
+                if not fixed.is_file():
+                    await self.fixed(fixed, rollouts, space, comparison)
+                for seed, path in zip(seeds, learned, strict=True):
+                    if not path.is_file():
+                        await self.learned(path, rollouts, space, comparison, seed, _json(fixed)["rate"])
+
+        if not all(path.is_file() for path in (fixed, *learned)):
+            clock.run(measure, virtual=True)
+        show(self, _json(fixed), [_json(path) for path in learned])
 
     # What is measured -----------------------------------------------------------------------------------------
 
-    def fixed(self, path: Path) -> Callable[..., Awaitable[None]]:
+    async def fixed(self, path: Path, rollouts: Rollouts[Any], space: PlanSpace, comparison: Comparison[Any]) -> None:
         """The price of money, and everything that nobody learned."""
+        items = self.train[:PILOT]
+        plans = RandomPlans(self.task.domain).plan([self.task.query(i) for i in items], space)
+        identity = RunIdentity(epoch="pilot")
+        jobs = [Job(item=i, how=p.how, identity=identity) for i, p in zip(items, plans, strict=True)]
+        costs = sorted(o.cost_usd for o in await rollouts.run(jobs) if o.cost_usd)
+        rate = float(f"{MEDIAN_PLAN_UTILITY / costs[len(costs) // 2]:.3g}")
+        rows = await comparison.baselines(rate)
+        _write(path, {r.name: list(r.results) for r in rows if r.group != "random"}, rate=rate)
 
-        async def work(rollouts: Rollouts[Any], space: PlanSpace, comparison: Comparison[Any]) -> None:
-            items = self.train[:PILOT]
-            plans = RandomPlans(self.task.domain).plan([self.task.query(i) for i in items], space)
-            identity = RunIdentity(epoch="pilot")
-            jobs = [Job(item=i, how=p.how, identity=identity) for i, p in zip(items, plans, strict=True)]
-            costs = sorted(o.cost_usd for o in await rollouts.run(jobs) if o.cost_usd)
-            rate = float(f"{MEDIAN_PLAN_UTILITY / costs[len(costs) // 2]:.3g}")
-            rows = await comparison.baselines(rate)
-            _write(path, {r.name: list(r.results) for r in rows if r.group != "random"}, rate=rate)
-
-        return work
-
-    def learned(self, path: Path, seed: int, rate: float) -> Callable[..., Awaitable[None]]:
+    async def learned(
+        self,
+        path: Path,
+        rollouts: Rollouts[Any],
+        space: PlanSpace,
+        comparison: Comparison[Any],
+        seed: int,
+        rate: float,
+    ) -> None:
         """Every controller that learns."""
-
-        async def work(rollouts: Rollouts[Any], space: PlanSpace, comparison: Comparison[Any]) -> None:
-            found: Results = {}
-            calls: dict[str, int] = {}
-            for controller, made in await self._controllers(rollouts, space, seed, rate):
-                row, _ = await comparison.run(controller, group="learned")
-                found[controller.name], calls[controller.name] = list(row.results), made
-            _write(path, found, calls=calls)
-
-        return work
+        found: Results = {}
+        calls: dict[str, int] = {}
+        for controller, made in await self._controllers(rollouts, space, seed, rate):
+            row, _ = await comparison.run(controller, group="learned")
+            found[controller.name], calls[controller.name] = list(row.results), made
+        _write(path, found, calls=calls)
 
     async def _controllers(
         self, rollouts: Rollouts[Any], space: PlanSpace, seed: int, rate: float
@@ -149,6 +146,10 @@ def _write(path: Path, results: Results, **more: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     items = {name: [asdict(r) for r in found] for name, found in results.items()}
     write_atomically(path, json.dumps({"results": items, **more}, allow_nan=False))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _read(found: Mapping[str, Any]) -> Results:
