@@ -38,6 +38,7 @@ def load_controller(
     prompts: PromptLibrary | None = None,
     router_class: str | None = None,
     interactions: Callable[[], Interactions | None] = lambda: None,
+    vectors_on_disk: bool = True,
 ) -> Controller:
     """A controller: "cards", which needs no training, one of your own, a packaged one by name, or a checkpoint file.
 
@@ -57,6 +58,7 @@ def load_controller(
         prompts: Roles and prompts that it will run with; None: the packaged ones.
         router_class: The class of your own that a router was fitted with, as module:Class; its module is imported.
         interactions: Opens what users said, for the personal router; gives None: what the cache folder holds.
+        vectors_on_disk: Whether vectors of texts outlive the process; False where texts are other people's.
 
     Raises:
         CheckpointError: There is no such controller, or the file does not fit.
@@ -69,19 +71,19 @@ def load_controller(
     if path is not None and kind == "router":
         from mar.controllers.routers.checkpoint import load_routed
 
-        return load_routed(path, encoder, own=router_class)
+        return load_routed(path, encoder, own=router_class, vectors_on_disk=vectors_on_disk)
     if router_class is not None:
         raise ConfigError(f"{name} is no fitted router; a router class ({router_class}) has no meaning for it")
     if path is None:
         assert made is not None
         return made
+    chosen = _encoder(on_disk=vectors_on_disk) if encoder is None else encoder
     if kind == "gmt":
         from mar.controllers.gmt import GmtRouter, InteractionStore, default_store_path
 
         made_up = pool is not None and pool.simulated  # what nobody really answered is kept apart
         kept = interactions() or InteractionStore(default_store_path(simulated=made_up))
-        return GmtRouter.load(path, kept, encoder)
-    chosen = _encoder() if encoder is None else encoder
+        return GmtRouter.load(path, kept, chosen)
     if kind == "system_aware":
         from mar.controllers.system_aware.checkpoint import load_system_aware
 
@@ -117,7 +119,7 @@ def load_checkpoint(name: str | Path, *, encoder: Encoder | None = None) -> Load
     """
     from mar.controllers.masrouter import load_router
 
-    return load_router(packaged_controller(name), _encoder() if encoder is None else encoder)
+    return load_router(packaged_controller(name), _encoder(on_disk=True) if encoder is None else encoder)
 
 
 def _kind(path: Path) -> str:
@@ -126,10 +128,10 @@ def _kind(path: Path) -> str:
     return kind_of(path)
 
 
-def _encoder() -> Encoder:
+def _encoder(*, on_disk: bool) -> Encoder:
     from mar.controllers import embeddings
 
-    return embeddings.encoder_of(None)
+    return embeddings.encoder_of(None, on_disk=on_disk)
 
 
 def _loaded(prompts: PromptLibrary | None) -> PromptLibrary:

@@ -122,9 +122,10 @@ def _router(name: str, store: Interactions) -> GmtRouter:
     from mar.controllers.packaged import packaged_controller
 
     encoder = MiniLM()
+    cached = CachedEncoder(encoder, on_disk=False)  # what a person says lies in the store alone, which forgets it
     if name == BLANK:
-        return GmtRouter(store, CachedEncoder(encoder))
-    router = GmtRouter.load(packaged_controller(name), store, CachedEncoder(encoder))
+        return GmtRouter(store, cached)
+    router = GmtRouter.load(packaged_controller(name), store, cached)
     if sys.stdin.isatty():
         threading.Thread(target=_load_ahead, args=(encoder,)).start()
     return router

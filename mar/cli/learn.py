@@ -51,7 +51,8 @@ def learn_command(
     )
     for name in options.kinds:
         check_kind(name)  # before a long log is read
-    run_learn(_log(source, deleted), options, named_encoder(embedding), Progress())
+    # Vectors of users' questions are made each time: on disk they would outlive whoever is deleted from the log.
+    run_learn(_log(source, deleted), options, named_encoder(embedding, on_disk=False), Progress())
 
 
 def _log(source: str, deleted: str | None) -> Iterable[Logged]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import anyio
 import typer
@@ -14,7 +14,10 @@ from mar.cli.serve import check_installed
 from mar.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mar.serving.store.deleting import What
     from mar.serving.store.record import Stored
+
+T = TypeVar("T")
 
 log_app = typer.Typer(help="Export what a gateway logged; delete people from it.", no_args_is_help=True)
 StoreOption = Annotated[
@@ -50,7 +53,7 @@ def delete_command(
         str | None, typer.Option(help="Where limits are, as mar serve has it: answers given before lie there.")
     ] = None,
 ) -> None:
-    """Delete all requests of a user or a conversation, what was said of them, and what a personal controller kept.
+    """Delete all requests of a user or a conversation, what was said of them, and what personal controllers kept.
 
     Answers that may be given again go, whosever they are: nobody knows whose they are.
     """
@@ -58,15 +61,16 @@ def delete_command(
     if (user is None) == (conversation is None):
         raise ConfigError("mar log delete: expected either --user or --conversation")
 
-    async def work(stored: Stored) -> int:
-        if user is not None:
-            return await stored.forget("user", user)
-        return await stored.forget("conversation", conversation or "")
+    what, name = ("user", user) if user is not None else ("conversation", conversation or "")
 
-    print(f"{_with_log(_place(store), work)} requests deleted")
-    _clear(_place(store), limits)
-    if user is not None:
-        print(f"{_forgotten(user, interactions)} interactions deleted")
+    async def work(stored: Stored) -> tuple[int, Callable[[str], bool]]:
+        return await stored.forget(what, name), stored.whose(what, name)
+
+    place = _place(store)
+    count, named = _with_log(place, work)
+    print(f"{count} requests deleted")
+    _clear(place, limits)
+    print(f"{_forgotten(place, interactions, what, named)} interactions deleted")
 
 
 def _clear(place: str, limits: str | None) -> None:
@@ -85,27 +89,32 @@ def _clear(place: str, limits: str | None) -> None:
         anyio.run(main)
 
 
-def _forgotten(user: str, path: Path | None) -> int:
-    """Delete a user from the stores of personal controllers; none is made for it."""
+def _forgotten(place: str, path: Path | None, what: What, named: Callable[[str], bool]) -> int:
+    """Delete somebody from the stores of personal controllers, where the gateway has them; no file is made for it."""
     from mar.controllers.gmt.store import InteractionStore, default_store_path
+    from mar.serving.interactions import forgotten
+    from mar.serving.store.places import interactions
 
-    places = [path] if path is not None else [default_store_path(simulated=made_up) for made_up in (False, True)]
     count = 0
-    for place in places:
-        if place.exists():
-            store = InteractionStore(place)
-            try:
-                count += store.forget(user)
-            finally:
-                store.close()
+    for simulated in (False, True):
+        store = None if path is not None else interactions(place, simulated=simulated)
+        file = default_store_path(simulated=simulated) if path is None else path
+        if store is None:
+            if not file.exists() or (simulated and path is not None):
+                continue
+            store = InteractionStore(file)
+        try:
+            count += forgotten(store, what, named)
+        finally:
+            store.close()
     return count
 
 
-def _with_log(place: str, work: Callable[[Stored], Awaitable[int]]) -> int:
+def _with_log(place: str, work: Callable[[Stored], Awaitable[T]]) -> T:
     from mar.serving.store.places import database
     from mar.serving.store.record import Retention, Stored
 
-    async def main() -> int:
+    async def main() -> T:
         everything = Retention(days=None, rows=None)  # what is too old is for the gateway to remove
         async with database(place, durable=True) as db, Stored(db, everything) as stored:
             return await work(stored)

@@ -19,6 +19,7 @@ from mar.environment import cache_folder
 from mar.errors import ConfigError
 from mar.extensions import Registry, is_place
 from mar.reading import attempt
+from mar.remembered import remembers
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -98,17 +99,21 @@ class CachedEncoder:
         encoder: Computes what is not remembered.
         path: The file; None: in the cache folder.
         most: Vectors in memory.
+        on_disk: False: there is no file. Vectors tell what was said and not who said it, so in a file they would
+            outlive whoever is deleted.
     """
 
-    def __init__(self, encoder: Encoder, path: Path | None = None, *, most: int = MOST_KNOWN) -> None:
+    def __init__(
+        self, encoder: Encoder, path: Path | None = None, *, most: int = MOST_KNOWN, on_disk: bool = True
+    ) -> None:
         self.encoder = encoder
         self.name = encoder.name
         self.width = encoder.width
         self._known: dict[str, Vectors] = {}
         self._most, self._forgetting = most, threading.Lock()
-        self._file = CacheFile(
-            path or cache_folder() / "embeddings.sqlite", what="the cache of embeddings", setup=SETUP
-        )
+        place = (path or cache_folder() / "embeddings.sqlite") if on_disk else None
+        self._file = CacheFile(place, what="the cache of embeddings", setup=SETUP)
+        remembers(self)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of all texts; only those never seen before reach the encoder."""
@@ -122,6 +127,11 @@ class CachedEncoder:
     def knows(self, text: str) -> bool:
         """Whether the vector of a text is in memory."""
         return text in self._known
+
+    def forget(self) -> None:
+        """Drop what is in memory."""
+        with self._forgetting:
+            self._known.clear()
 
     def _fetch(self, texts: list[str]) -> dict[str, Vectors]:
         keys, found = {t: self._key(t) for t in texts}, dict[str, Vectors]()
@@ -160,23 +170,29 @@ ENCODERS = Registry[Callable[[], Encoder]](
 )
 
 
-def encoder_of(name: str | None, *, cache: Path | None = None) -> Encoder:
-    """An encoder by name or folder, remembered on disk if it takes long; None: the MiniLM that ships with mar.
+def encoder_of(name: str | None, *, on_disk: bool = True) -> Encoder:
+    """An encoder by name or folder, remembered if it takes long; None: the MiniLM that ships with mar.
+
+    Args:
+        name: Or the folder.
+        on_disk: Whether what is remembered outlives the process.
 
     Raises:
         ConfigError: There is no such encoder.
     """
     known = MiniLM.name if name is None else name
-    return _remembered(_made(known) if ENCODERS.knows(known) else SentenceEncoder(known), cache)
+    return _remembered(_made(known) if ENCODERS.knows(known) else SentenceEncoder(known), on_disk=on_disk)
 
 
-def named_encoder(name: str | None) -> Encoder:
+def named_encoder(name: str | None, *, on_disk: bool = True) -> Encoder:
     """The encoder that a person named: as `encoder_of`, or one of their own, as module:Class or file.py:Class.
 
     Raises:
         ConfigError: There is no such encoder.
     """
-    return _remembered(_made(name)) if name is not None and is_place(name) else encoder_of(name)
+    if name is not None and is_place(name):
+        return _remembered(_made(name), on_disk=on_disk)
+    return encoder_of(name, on_disk=on_disk)
 
 
 def bare(encoder: Encoder) -> Encoder:
@@ -189,8 +205,8 @@ def at_hand(encoder: Encoder, text: str) -> bool:
     return isinstance(encoder, CachedEncoder | StaticEncoder) and encoder.knows(text)
 
 
-def _remembered(encoder: Encoder, cache: Path | None = None) -> Encoder:
-    return encoder if isinstance(encoder, StaticEncoder) else CachedEncoder(encoder, cache)
+def _remembered(encoder: Encoder, *, on_disk: bool) -> Encoder:
+    return encoder if isinstance(encoder, StaticEncoder) else CachedEncoder(encoder, on_disk=on_disk)
 
 
 def _made(name: str) -> Encoder:

@@ -38,6 +38,7 @@ from mar.serving.embeddings import Embeddings
 from mar.serving.errors import Refusal, anthropic_error, openai_error
 from mar.serving.exchange import Exchange
 from mar.serving.exploring import Explorer
+from mar.serving.forgetting import Deleted, Forgetting
 from mar.serving.graders import Graders
 from mar.serving.house import MAR, House
 from mar.serving.http import Gone, Reply
@@ -127,7 +128,7 @@ def load_controller(
         StoreUnavailable: What users said is kept where there is no answer.
     """
     place = Path(told.router) if Path(told.router).is_file() else told.router
-    controller = api.load_controller(place, pool=pool, interactions=said)
+    controller = api.load_controller(place, pool=pool, interactions=said, vectors_on_disk=False)
     if told.cost_rate is not None:
         if not hasattr(controller, "cost_rate"):
             raise ConfigError(f"{told.name}: a cost_rate has no meaning for the controller {controller.name}")
@@ -192,6 +193,11 @@ def create_app(
     )
     others, beliefs = Others(house, metrics.heard), Beliefs(house)
 
+    async def told_again(gone: Deleted) -> None:
+        await interactions.forget(gone.deletion.what, gone.named)
+
+    forgetting = Forgetting((others, graders, rollouts, interactions), told_again)
+
     def ended(exchange: Exchange, entry: Entry) -> None:
         rollouts.add(exchange, entry)
         if settings.explore.others_usd_day:
@@ -229,6 +235,8 @@ def create_app(
             if sticky is not None:
                 tasks.start_soon(sticky.run)
             learning: list[Callable[[], Coroutine[Any, Any, None]]] = []
+            if state is not None:
+                learning.append(partial(forgetting.run, state.deleted))
             if state is not None and (usd_day := settings.explore.others_usd_day):
                 learning.append(partial(others.run, state, state.purse(OTHERS, usd_day=usd_day)))
             if state is not None and settings.explore.share and settings.explore.by == "belief":

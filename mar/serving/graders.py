@@ -18,6 +18,7 @@ from mar.extensions import Registry
 from mar.pool.pool import Pool
 from mar.runtime import Ledger
 from mar.serving.exploring import drawn
+from mar.serving.forgetting import Deleted, sift
 from mar.serving.record import Entry
 from mar.serving.settings import OutcomeSettings
 from mar.traffic.judge import Judge
@@ -87,6 +88,10 @@ class Graders:
         answered = entry.status == 200 and entry.query is not None and entry.episode is not None
         if answered and entry.keep != "nothing" and self._send.statistics().current_buffer_used < MOST_WAITING:
             self._send.send_nowait(entry)
+
+    def drop(self, gone: Deleted) -> None:
+        """See `Holds`."""
+        sift(self._send, self._receive, lambda entry: not gone.covers(entry))
 
     async def run(self) -> None:
         """Have them graded until `close`; what waits then is not."""

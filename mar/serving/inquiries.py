@@ -124,7 +124,7 @@ class Inquiries:
         user = scope["path_params"]["user"]
         try:
             requests = await self._record.forget("user", user)
-            learned_from = await self._interactions.forget(user)
+            learned_from = await self._interactions.forget("user", self._record.whose("user", user))
         except MarError as error:
             raise Refusal(f"not everything could be deleted: {error}", status=503, code="unavailable") from None
         return {"object": "mar.deletion", "requests": requests, "interactions": learned_from}

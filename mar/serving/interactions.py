@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -18,7 +18,9 @@ import anyio.to_thread
 
 from mar.controllers.base import Controller
 from mar.errors import MarError
+from mar.serving.forgetting import Deleted, sift
 from mar.serving.record import Entry
+from mar.serving.store.deleting import What
 
 log = logging.getLogger(__name__)
 MOST_WAITING = 10_000  # answers and ratings that are not yet written
@@ -56,8 +58,20 @@ class Store(Protocol):
         """Rate an answer from 0 to 1."""
         ...
 
+    def users(self) -> list[str]:
+        """Everybody with data here."""
+        ...
+
+    def conversations(self) -> list[str]:
+        """All conversations that have a name."""
+        ...
+
     def forget(self, user: str) -> int:
         """Delete everything about a user; gives how many answers."""
+        ...
+
+    def forget_conversation(self, conversation: str) -> int:
+        """Delete a conversation; gives how many answers."""
         ...
 
 
@@ -110,14 +124,22 @@ class Interactions:
         else:
             log.warning("more than %d answers and ratings wait to be written; one is lost", MOST_WAITING)
 
-    async def forget(self, user: str) -> int:
-        """Delete everything about a user in every store; gives how many answers.
+    async def forget(self, what: What, named: Callable[[str], bool]) -> int:
+        """Delete everything about a user, or a conversation, in every store; gives how many answers.
+
+        Args:
+            what: Which of both.
+            named: Whether a name is theirs.
 
         Raises:
             MarError: A store gives no answer, or cannot delete at the moment.
         """
         stores = {id(store): store for store in self._stores.values()}
-        return sum([await anyio.to_thread.run_sync(store.forget, user) for store in stores.values()])
+        return sum([await anyio.to_thread.run_sync(forgotten, store, what, named) for store in stores.values()])
+
+    def drop(self, gone: Deleted) -> None:
+        """See `Holds`."""
+        sift(self._send, self._receive, lambda said: not gone.covers(said.entry))
 
     async def run(self) -> None:
         """Write them until `close`."""
@@ -155,6 +177,13 @@ class Interactions:
             except MarError as error:
                 log.warning("%s; %d answers and ratings are lost", error, len(of_it))
         return [said for said in late if said.tries > 0]
+
+
+def forgotten(store: Store, what: What, named: Callable[[str], bool]) -> int:
+    """Delete everything about a user, or a conversation, in a store; see `Interactions.forget`."""
+    if what == "user":
+        return sum(store.forget(user) for user in store.users() if named(user))
+    return sum(store.forget_conversation(name) for name in store.conversations() if named(name))
 
 
 def _write(store: Store, said: _Said) -> bool:

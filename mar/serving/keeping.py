@@ -53,7 +53,7 @@ class LateEncoder:
         if self._encoder is None:
             from mar.controllers.embeddings import bare, named_encoder
 
-            self._encoder = bare(named_encoder(self._name))
+            self._encoder = bare(named_encoder(self._name, on_disk=False))
         return self._encoder.encode(texts)
 
 

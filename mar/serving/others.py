@@ -22,6 +22,7 @@ from mar.errors import MarError, StoreUnavailable
 from mar.runtime import Purse
 from mar.serving.errors import Refusal
 from mar.serving.exchange import Exchange
+from mar.serving.forgetting import Deleted
 from mar.serving.house import House
 from mar.serving.record import Entry
 from mar.traffic.records import Other
@@ -72,6 +73,11 @@ class Others:
             if len(self._known) > MOST:
                 self._known.popitem(last=False)
 
+    def drop(self, gone: Deleted) -> None:
+        """See `Holds`."""
+        for id in [id for id, (_, entry) in self._known.items() if gone.covers(entry)]:
+            del self._known[id]
+
     async def run(self, ratings: Ratings, purse: Purse) -> None:
         """Look for ratings and ask, until it is called off.
 
@@ -86,8 +92,8 @@ class Others:
                 self._known.popitem(last=False)
             try:
                 for id in await ratings.rated(list(self._known)):
-                    exchange, entry = self._known.pop(id)
-                    await ratings.hear(id, await self._asked(exchange, entry, purse))
+                    if (known := self._known.pop(id, None)) is not None:
+                        await ratings.hear(id, await self._asked(*known, purse))
             except StoreUnavailable as down:
                 log.warning("%s", down)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from time import time
 from typing import Any, Literal, Protocol
@@ -198,6 +198,10 @@ class Record(Protocol):
         """
         ...
 
+    def whose(self, what: Literal["user", "conversation"], name: str) -> Callable[[str], bool]:
+        """Whether a name that clients gave is the one meant, which may be a hash as the log shows it."""
+        ...
+
 
 class Memory:
     """Keeps the latest entries of one process.
@@ -256,6 +260,10 @@ class Memory:
         for id in gone:
             del self._entries[id]
         return len(gone)
+
+    def whose(self, what: Literal["user", "conversation"], name: str) -> Callable[[str], bool]:
+        """See `Record`. There are no hashes."""
+        return lambda other: other == name
 
 
 def _kept(entry: Entry) -> Entry:

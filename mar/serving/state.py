@@ -6,7 +6,7 @@ that the log's large transactions do not keep the limits' small ones waiting.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from mar.environment import cache_folder
 from mar.errors import ConfigError
 from mar.runtime import Purse
 from mar.serving.admission import Anybody, Shown, Visit
+from mar.serving.forgetting import Deleted
 from mar.serving.keeping import Encodes
 from mar.serving.keys.admission import Keyed
 from mar.serving.keys.key import Key, Terms
@@ -30,7 +31,7 @@ from mar.serving.record import Entry, Feedback
 from mar.serving.replies import REPLY
 from mar.serving.rollout.store import RolloutStore
 from mar.serving.store.database import Database
-from mar.serving.store.deleting import What
+from mar.serving.store.deleting import What, lately_deleted
 from mar.serving.store.keys import KeyStore
 from mar.serving.store.lines import latest
 from mar.serving.store.places import POSTGRES, database, limits
@@ -264,6 +265,15 @@ class State:
         count = await self._kept.forget(what, name)
         await self.shelf.clear(REPLY)
         return count
+
+    def whose(self, what: What, name: str) -> Callable[[str], bool]:
+        """See `Record`."""
+        return self._kept.whose(what, name)
+
+    async def deleted(self) -> list[Deleted]:
+        """Who was deleted in the last day, by whichever worker or command."""
+        found = await self.look.look(lambda: lately_deleted(self.look))
+        return [Deleted(deletion=deletion, secret=self._kept.secret) for deletion in found]
 
     @property
     def _admission(self) -> Anybody | Keyed:

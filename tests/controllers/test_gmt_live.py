@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from mar import remembered
 from mar.controllers.base import PlanSpace
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.gmt import GmtRouter, InteractionStore, PersonalSettings, fit_personal, stars, thumb
@@ -101,6 +102,30 @@ def test_deleting_a_user_leaves_nothing_of_them_in_the_file(tmp_path):
     assert text.encode() not in everything
     assert b"question 0 to m1" in everything
     store.close()
+
+
+def test_deleting_a_conversation_leaves_the_others_and_is_seen_by_who_has_read_it(store):
+    said(store, "ann", "m0", 1.0, n=3, conversation="c")
+    said(store, "ann", "m1", 0.0, conversation="d")
+    said(store, "ben", "m0", 1.0, conversation="e")
+    talking = router(store)
+    before = choice(talking)
+    assert len(talking._users[MODELS]._known["ann"].ratings) == 4
+    assert [store.forget_conversation(name) for name in ("c0", "c1", "nobody's")] == [1, 1, 0]
+    assert store.conversations() == ["c2", "d0", "e0"]
+    assert (store.rated("ann"), store.rated("ben")) == (2, 1)
+    after = choice(talking)
+    assert len(talking._users[MODELS]._known["ann"].ratings) == 2
+    assert after.personal["m0"] < before.personal["m0"]
+
+
+def test_what_is_remembered_of_users_is_dropped_and_read_again(store):
+    said(store, "ann", "m0", 1.0)
+    talking = router(store)
+    before = choice(talking).score
+    remembered.forget_all()
+    assert talking._users[MODELS]._known == {}
+    assert choice(talking).score == before
 
 
 @pytest.mark.parametrize("rating", [-0.1, 1.1, float("nan"), float("inf")])

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from mar.controllers.baselines import single
 from mar.errors import ServerFault
 from mar.pool import ModelCard, Pool, ScriptedModel
-from mar.serving import beliefs, others
+from mar.serving import app, beliefs, forgetting, others
 from mar.serving.settings import Settings
 from mar.serving.state import Places, State
 from mar.serving.store.traffic import logs
@@ -128,6 +128,25 @@ async def test_who_is_deleted_is_deleted_there_too(tmp_path):
 
         rows = sqlite3.connect(tmp_path / "g.sqlite").execute("SELECT count(*) FROM mar_others").fetchone()
         assert rows == (0,)
+
+
+async def test_who_is_deleted_is_remembered_for_no_rating(tmp_path, monkeypatch):
+    monkeypatch.setattr(forgetting, "EVERY_S", 0.02)
+    made = []
+
+    class Watched(others.Others):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+    monkeypatch.setattr(app, "Others", Watched)
+    async with gateway(tmp_path) as (g, _):
+        episodes = [(await answered(g, user=user))[0] for user in ("ann", "bob")]
+        assert list(made[0]._known) == episodes
+        await g.http.delete("/v1/users/ann")
+        while len(made[0]._known) > 1:  # noqa: ASYNC110 - of another task
+            await asyncio.sleep(0.02)
+        assert list(made[0]._known) == episodes[1:]
 
 
 @pytest.mark.parametrize(("fields", "told"), [({"model": "b"}, {}), ({}, {"episodes": {"keep": "nothing"}})])

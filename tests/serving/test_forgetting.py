@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anyio
 import anyio.to_thread
+import numpy as np
 import pytest
 
+from mar import api
 from mar.cli.log import delete_command
+from mar.controllers.base import PlanSpace
+from mar.controllers.minilm import MiniLM
+from mar.controllers.routers import RouterController, save_routed
+from mar.controllers.routers.base import Examples
+from mar.controllers.routers.registry import make_router
 from mar.pool import scripted_pool
+from mar.runtime import Runtime
+from mar.serving.app import load_controller
 from mar.serving.errors import Refusal
+from mar.serving.forgetting import Deleted
+from mar.serving.graders import Graders
+from mar.serving.keeping import hash_of
 from mar.serving.keys.key import Terms
 from mar.serving.pace import Pace
+from mar.serving.settings import ControllerSettings, Settings
 from mar.serving.state import Places, State, key_store
+from mar.traffic.records import Deletion
+from mar.types import Query
 from tests.asking import HI, ask
+from tests.entries import entry
+from tests.runtime.episodes import ASK, FREE_TOOLS, PROMPTS, plan_of
 
 
 def keyed(tmp_path, main, **settings):
@@ -99,6 +118,54 @@ def test_a_deletion_by_command_empties_the_response_cache(tmp_path):
         return [*said, again.headers["x-mar-cache"]]
 
     assert keyed(tmp_path, main, cache={"seconds": 60}) == ["miss", "hit", "miss"]
+
+
+def test_what_waits_to_be_graded_of_who_is_deleted_is_not_graded():
+    async def main():
+        told = []
+
+        async def tell(id, outcome):
+            told.append(id)
+
+        settings = Settings(outcomes={"grader": "builtins:len"}).outcomes
+        graders = Graders(settings, scripted_pool(lambda _: "x"), tell)
+        graders._grade = lambda question, answer: 1.0
+        pool = scripted_pool(lambda _: "42")
+        async with pool:
+            episode = await Runtime(pool, prompts=PROMPTS, tools=FREE_TOOLS).run(ASK, plan_of("IO", 1))
+        for number, (user, at) in enumerate([("ann", 1.0), ("bob", 1.0), ("ann", 3.0)]):
+            query = Query(text="q", id="q", user_id=user)
+            graders.add(entry(f"e{number}", at=at, query=query, episode=episode))
+        hashed = hash_of(b"secret", "user", "ann")
+        graders.drop(Deleted(deletion=Deletion(what="user", hash=hashed, at=2.0), secret=b"secret"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(graders.run)
+            while len(told) < 2:  # noqa: ASYNC110 - of another task
+                await anyio.sleep(0.01)
+            graders.close()
+        return told
+
+    assert anyio.run(main) == ["e1", "e2"]
+
+
+@pytest.mark.parametrize("kind", ["gmt", "router"])
+def test_vectors_of_questions_reach_no_disk(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
+    place, pool = "gmt", scripted_pool(lambda _: "x")
+    if kind == "router":
+        place, encoder = str(tmp_path / "r.safetensors"), MiniLM()
+        knn, vectors = make_router("knn", k=1), encoder.encode(["a", "b"])
+        knn.fit(*[Examples(vectors=vectors, texts=("a", "b"), scores=np.eye(2, dtype=np.float32))] * 2)
+        ties = np.zeros(2, np.float32)
+        save_routed(
+            Path(place), RouterController(router=knn, models=("a", "b"), ties=ties, encoder=encoder), trained_on={}
+        )
+    space = PlanSpace.of(pool, PROMPTS)
+    found = tmp_path / "cache" / "embeddings.sqlite"
+    load_controller(ControllerSettings(name="own", router=place), pool).plan([Query(text="mine", id="q")], space)
+    assert not found.exists()
+    api.load_controller(Path(place) if kind == "router" else place).plan([Query(text="mine", id="q")], space)
+    assert found.exists()
 
 
 def test_an_admin_deletes_a_user_and_nobody_else_does(tmp_path):

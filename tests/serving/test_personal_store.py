@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
+from mar.cli.log import delete_command
 from mar.controllers.embeddings import HashEncoder
 from mar.controllers.gmt import GmtRouter, InteractionStore
 from mar.errors import DataError, StoreUnavailable
 from mar.pool import scripted_pool
+from mar.serving import forgetting
+from mar.serving.keeping import Keeper
 from mar.serving.state import Places, State
 from mar.serving.store.places import interactions
+from mar.traffic.redaction import Redaction
 from tests.asking import HI, served
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +95,44 @@ async def test_whoever_is_forgotten_and_comes_back_is_somebody_new(kept):
     assert kept.users() == []
     said(kept)
     assert kept.standing("ann").incarnation not in ("", before)
+
+
+async def test_whoever_is_deleted_by_command_is_deleted_there_too_by_name_and_by_hash(kept, store_url, tmp_path):
+    for user, conversation in (("ann", "c"), ("ann", "d"), ("bob", "e"), ("cid", "f")):
+        kept.record(user, conversation=conversation, turn=0, model="m", opening="q", query="q", response="a")
+    async with State(Places(store=store_url)) as state:
+        hashed = Keeper(secret=state._kept.secret, redaction=Redaction()).user("bob")
+
+    def delete(**whom):
+        told = {"user": None, "conversation": None, "limits": None, "interactions": None, **whom}
+        if isinstance(kept, InteractionStore):
+            told["interactions"] = kept.path
+        delete_command(store=store_url, **told)
+
+    await anyio.to_thread.run_sync(lambda: delete(conversation="c"))
+    assert (kept.users(), kept.conversations()) == (["ann", "bob", "cid"], ["d", "e", "f"])
+    await anyio.to_thread.run_sync(lambda: delete(user="ann"))
+    await anyio.to_thread.run_sync(lambda: delete(user=hashed))
+    assert (kept.users(), kept.conversations()) == (["cid"], ["f"])
+
+
+async def test_what_reaches_a_store_after_its_user_was_deleted_elsewhere_is_deleted_there(kept, store_url, monkeypatch):
+    """Another worker's deletion, which this one hears of, while it was still about to write an answer down."""
+    monkeypatch.setattr(forgetting, "EVERY_S", 0.02)
+    dropped = []
+    monkeypatch.setattr(forgetting, "forget_all", lambda: dropped.append(True))
+    router, places = {"mar/own": GmtRouter(kept, HashEncoder(8), exploration="none")}, Places(store=store_url)
+    async with served(scripted_pool(lambda _: "x"), router, state=State(places)), State(places) as other:
+        await anyio.sleep(0.2)  # what was deleted before it started is not deleted again
+        await other.forget("user", "ann")
+        said(kept)
+        with anyio.fail_after(60):
+            while kept.users():  # noqa: ASYNC110 - of another task
+                await anyio.sleep(0.02)
+        said(kept)
+        await anyio.sleep(0.2)
+        assert kept.users() == ["ann"]  # who comes back is somebody new
+    assert dropped == [True]
 
 
 async def test_what_nobody_really_answered_lies_apart(own_postgres):

@@ -21,6 +21,7 @@ from mar.controllers.gmt.comparisons import Floats
 from mar.controllers.gmt.mixed import posterior
 from mar.controllers.gmt.personal import Basis, PersonalModel, PersonalSettings
 from mar.controllers.gmt.store import Interaction, Interactions, Standing
+from mar.remembered import remembers
 
 LEVEL_VARIANCE = 1.0
 EXPECTED_LENGTH = 2000  # characters of a query that decide what it is about; the encoder reads fewer tokens than that
@@ -97,6 +98,7 @@ class LiveUsers:
     def __init__(self, model: PersonalModel, store: Interactions, encoder: Encoder, live: LiveSettings) -> None:
         self.model, self.store, self.encoder, self.live = model, store, encoder, live
         self._known: dict[str, LiveUser] = {}
+        remembers(self)
         d = model.width + 1
         self._prior = np.zeros((d, d))
         self._prior[:-1, :-1] = model.prior
@@ -113,6 +115,10 @@ class LiveUsers:
         consensus = self.model.head(self.model.population, contexts, turn)
         x = self.model.features(contexts, turn)
         return consensus - consensus.mean(axis=1, keepdims=True), x - x.mean(axis=1, keepdims=True)
+
+    def forget(self) -> None:
+        """Drop everybody; whoever asks is read again."""
+        self._known = {}
 
     def of(self, user: str) -> LiveUser:
         """A user as of now; somebody unknown is at the prior."""

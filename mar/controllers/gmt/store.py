@@ -109,7 +109,7 @@ NOBODY = Standing(incarnation="", revision=0, margin=DEFAULT_MARGIN)
 _FIELDS = "id, conversation, turn, model, opening, query, response, created, rating"
 
 
-_INTERACTION, _STANDING, _USERS = TypeAdapter(Interaction), TypeAdapter(Standing), TypeAdapter(list[str])
+_INTERACTION, _STANDING, _NAMES_KEPT = TypeAdapter(Interaction), TypeAdapter(Standing), TypeAdapter(list[str])
 _NAMES = ("id", "conversation", "turn", "model", "opening", "query", "response", "created", "rating")
 
 
@@ -240,6 +240,18 @@ class Interactions(ABC):
         self._scrub(count)
         return count
 
+    def forget_conversation(self, conversation: str) -> int:
+        """Delete a conversation, whoever's it is; gives how many interactions. As `forget`."""
+        name = _storable(conversation)
+        with self._writing() as db:
+            rows = db.execute('SELECT DISTINCT "user" FROM interactions WHERE conversation = ?', (name,)).fetchall()
+            count = db.execute("DELETE FROM interactions WHERE conversation = ?", (name,)).rowcount
+            for (user,) in rows:  # who follows revisions would not see that something is gone
+                again = "UPDATE users SET incarnation = ?, revision = revision + 1 WHERE name = ?"
+                db.execute(again, (secrets.token_hex(8), user))
+        self._scrub(count)
+        return count
+
     @abstractmethod
     def _scrub(self, count: int) -> None:
         """See to it that the bytes of so many interactions that were deleted are gone, as far as that is ours."""
@@ -295,7 +307,14 @@ class Interactions(ABC):
         """Everybody with data here."""
         with self._read() as db:
             names = [row[0] for row in db.execute("SELECT name FROM users ORDER BY name").fetchall()]
-        return self._checked(_USERS, names)
+        return self._checked(_NAMES_KEPT, names)
+
+    def conversations(self) -> list[str]:
+        """All conversations that have a name."""
+        query = "SELECT DISTINCT conversation FROM interactions WHERE conversation <> '' ORDER BY conversation"
+        with self._read() as db:
+            names = [row[0] for row in db.execute(query).fetchall()]
+        return self._checked(_NAMES_KEPT, names)
 
 
 class InteractionStore(Interactions):

@@ -86,13 +86,16 @@ def save_routed(path: Path, controller: RouterController, *, trained_on: Mapping
     write_checkpoint(path, header, {TIES: controller.ties, **priced, **arrays, **points})
 
 
-def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None = None) -> RouterController:
+def load_routed(
+    path: Path, encoder: Encoder | None = None, *, own: str | None = None, vectors_on_disk: bool = True
+) -> RouterController:
     """Read a checkpoint.
 
     Args:
         path: The file.
         encoder: The one it was fitted with; None: the one it names.
         own: The class of your own that it was fitted with, as module:Class.
+        vectors_on_disk: Whether vectors of texts outlive the process.
 
     Raises:
         CheckpointError: No such file, damaged, made for another encoder, for one that is not there, or of a class that
@@ -106,7 +109,7 @@ def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None =
             f"{path} holds a router of the class {kind!r}, which is not registered; if you trust its code, name it "
             f"yourself (--router-class {kind if kind.isprintable() else '...'})"
         )
-    encoder = _encoder_of(path, header) if encoder is None else encoder
+    encoder = _encoder_of(path, header, on_disk=vectors_on_disk) if encoder is None else encoder
     check_encoder(path, encoder, header.encoder, header.width)
     priced = () if header.cost_rate is None else (COSTS,)
     for name in (TIES, *priced, *header.texts):
@@ -133,14 +136,14 @@ def load_routed(path: Path, encoder: Encoder | None = None, *, own: str | None =
     )
 
 
-def _encoder_of(path: Path, header: Header) -> Encoder:
+def _encoder_of(path: Path, header: Header, *, on_disk: bool) -> Encoder:
     """The encoder that a checkpoint names.
 
     Raises:
         CheckpointError: It is not there.
     """
     try:
-        return encoder_of(header.encoder_place or header.encoder)
+        return encoder_of(header.encoder_place or header.encoder, on_disk=on_disk)
     except ConfigError as error:
         raise CheckpointError(
             f"{path} was fitted on embeddings of {header.encoder}, which is not there ({error}); "

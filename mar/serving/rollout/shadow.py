@@ -19,6 +19,7 @@ from mar.errors import MarError, StoreUnavailable
 from mar.runtime import Purse, Purses
 from mar.serving.errors import Refusal
 from mar.serving.exchange import Exchange
+from mar.serving.forgetting import Deleted, sift
 from mar.serving.house import House
 from mar.serving.record import Entry
 from mar.serving.rollout.referee import UNCOMPARED, Compared, Referee
@@ -87,6 +88,10 @@ class Shadows:
                 self._send.send_nowait((exchange, entry, trial))
             except anyio.WouldBlock:
                 self._on_state("skipped")
+
+    def drop(self, gone: Deleted) -> None:
+        """See `Holds`."""
+        sift(self._send, self._receive, lambda waiting: not gone.covers(waiting[1]))
 
     async def run(self) -> None:
         """Plan what is added, until it is called off."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from mar.concurrency import beside
 from mar.controllers.base import Controller
 from mar.serving.exchange import Exchange
+from mar.serving.forgetting import Deleted
 from mar.serving.house import House
 from mar.serving.record import Entry
 from mar.serving.rollout.keeper import Keeper
@@ -52,6 +53,11 @@ class Rollouts:
         """Take note of a request that has ended."""
         if self._shadows is not None:
             self._shadows.add(exchange, entry)
+
+    def drop(self, gone: Deleted) -> None:
+        """See `Holds`."""
+        if self._shadows is not None:
+            self._shadows.drop(gone)
 
     @asynccontextmanager
     async def opened(self, state: State | None) -> AsyncGenerator[None]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from mar.serving.keeping import HASH_BYTES, hash_of
 from mar.serving.store.database import Ask, Database, Steps, Tell
+from mar.traffic.records import Deletion
 
 What = Literal["user", "conversation"]
 COLUMNS = {"user": "person", "conversation": "conversation"}
@@ -41,9 +42,14 @@ def deleted(db: Database, secret: bytes, what: What, name: str) -> Steps[int]:
 
 def deleted_again(db: Database) -> Steps[None]:
     """Delete what was under way while it was deleted, and written down later."""
+    for one in (yield from lately_deleted(db)):
+        yield from removed(f"{COLUMNS[one.what]} = ? AND at <= ?", one.hash, one.at)
+
+
+def lately_deleted(db: Database) -> Steps[list[Deletion]]:
+    """Who was deleted in the last day."""
     rows = yield Ask(f"SELECT what, hash, at FROM mar_deletions WHERE at > {db.now} - ?", (LATELY_S,))
-    for what, hash, at in rows:
-        yield from removed(f"{COLUMNS[what]} = ? AND at <= ?", hash, at)
+    return [Deletion(what=what, hash=hash, at=at) for what, hash, at in rows]
 
 
 def removed(which: str, *values: object) -> Steps[None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -169,15 +169,27 @@ class Stored:
 
     def _hash(self, episode: str, said: str) -> str:
         """Of what an answer says; that of another request differs, whatever it says."""
-        return hash_of(self._keeper.secret, f"said {episode}", said) if said else ""
+        return hash_of(self.secret, f"said {episode}", said) if said else ""
 
     async def forget(self, what: What, name: str) -> int:
         """See `Record`."""
+        named = self.whose(what, name)
         for entry in list(self._waiting.values()):
             query = entry.query
-            if query is not None and name == (query.user_id if what == "user" else query.conversation_id):
+            whose = None if query is None else query.user_id if what == "user" else query.conversation_id
+            if whose is not None and named(whose):
                 del self._waiting[entry.id]
-        return await self._db.do(lambda: deleted(self._db, self._keeper.secret, what, name))
+        return await self._db.do(lambda: deleted(self._db, self.secret, what, name))
+
+    def whose(self, what: What, name: str) -> Callable[[str], bool]:
+        """See `Record`."""
+        secret = self.secret
+        return lambda other: name in (other, hash_of(secret, what, other))
+
+    @property
+    def secret(self) -> bytes:
+        """Of the store's hashes."""
+        return self._keeper.secret
 
     async def _work(self) -> None:
         while True:

@@ -65,12 +65,12 @@ def run_learn(log: Iterable[Logged], options: LearnOptions, encoder: Encoder, pr
             "features or text are logged"
         )
     _check_embeddings([logged for logged in kept if logged.embedding is not None], encoder, options.source)
-    kept = _embedded(kept, encoder)
     told = provenance(kept, options)
     console = Terminal(width=None if sys.stdout.isatty() else 160)
     if told["hash"] in header_of(options.out):
         console.print(options.out.with_suffix(PAGE).read_text(encoding="utf-8"), markup=False, highlight=False)
         return None
+    kept = _embedded(kept, encoder)  # of a long log that takes minutes
     table = table_of(kept, lambda logged: worth_of(logged.outcomes, options.outcomes))
     models = choices(table)
     compared = compare(table, options.kinds, models, options.cost_rate, progress, seed=options.seed)
