@@ -30,7 +30,7 @@ def _soon(monkeypatch):
 
 
 @asynccontextmanager
-async def gateway(tmp_path, reply=lambda request: SAYS[request.model], *, usd_day=1.0, **told):
+async def gateway(tmp_path, reply=lambda request: SAYS[request.model], *, usd_day=1.0, store=None, **told):
     """A gateway that has everything answered by model a."""
     cards = [ModelCard(name=name, price_in=1.0, price_out=1.0) for name in SAYS]
     asked = []
@@ -41,7 +41,7 @@ async def gateway(tmp_path, reply=lambda request: SAYS[request.model], *, usd_da
 
     explore = {"others_usd_day": usd_day, **told.pop("explore", {})}
     controllers = {"mar": single("a", "Commonsense")}
-    state = State(Places(store=str(tmp_path / "g.sqlite")))
+    state = State(Places(store=store or str(tmp_path / "g.sqlite")))
     pool = Pool(cards, ScriptedModel(heard), kind="scripted")
     async with asyncio.timeout(60), served(pool, controllers, state=state, explore=explore, **told) as g:
         yield g, asked
@@ -57,22 +57,22 @@ async def rate(g, episode, rating=1.0):
     assert reply.status_code == 200, reply.text
 
 
-async def log_of(tmp_path, *, heard=True):
+async def log_of(tmp_path, *, heard=True, store=None):
     while True:
-        found = [logged async for logged in logs(str(tmp_path / "g.sqlite"))]
+        found = [logged async for logged in logs(store or str(tmp_path / "g.sqlite"))]
         if found and (not heard or found[0].others):
             return found[0]
         await asyncio.sleep(0.02)
 
 
-async def test_once_it_is_rated_the_others_are_asked_and_what_they_say_is_kept_without_its_text(tmp_path):
-    async with gateway(tmp_path) as (g, asked):
+async def test_once_it_is_rated_the_others_are_asked_and_what_they_say_is_kept_without_its_text(tmp_path, store_url):
+    async with gateway(tmp_path, store=store_url) as (g, asked):
         episode, reply = await answered(g)
-        await log_of(tmp_path, heard=False)
+        await log_of(tmp_path, heard=False, store=store_url)
         await asyncio.sleep(0.1)
         assert asked == ["a"]  # nobody has rated it yet
         await rate(g, episode)
-        logged = await log_of(tmp_path)
+        logged = await log_of(tmp_path, store=store_url)
         assert sorted(asked) == ["a", "b", "c"]
         shown = (await g.http.get(f"/v1/episodes/{episode}")).text + reply.text
         metrics = (await g.http.get("/metrics")).text
