@@ -14,7 +14,6 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from mar import clock
 from mar.cli.learn import learn_command
 from mar.concurrency import gather
 from mar.controllers.baselines import single
