@@ -22,7 +22,7 @@ from tests.stores import free_port
 
 pytestmark = pytest.mark.anyio
 PATIENCE_S = 300.0
-USERS = 60
+USERS = 100  # of whom a candidate gets half at the most: enough for its twenty places
 REACHES_S = 2.0  # what is promoted or taken back is served by every worker within this time
 TEAMS = """
 from mar.controllers.baselines import single
