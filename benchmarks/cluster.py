@@ -28,6 +28,7 @@ from _shared import machine
 from mar import clock
 from mar.clock import ticks
 from mar.concurrency import gather
+from mar.evaluation.routereval.construct import RoutingSet
 from mar.evaluation.routereval.keep import problems
 from mar.evaluation.routereval.run import Job, Measuring, RoutingOptions
 from mar.evaluation.routereval.table import OutcomeTable
@@ -144,16 +145,22 @@ def _tries(at_once: int) -> str:
 # Speed-up -----------------------------------------------------------------------------------------------------
 
 
-def wall_of(workers: Executor, spec: Spec, jobs: Sequence, warm: Sequence) -> float:
+Work = tuple[Spec, Sequence]  # and its jobs
+
+
+def wall_of(workers: Executor, work: Work, warm: Work) -> float:
     """Seconds, with workers that have been started and have done something before."""
-    workers.run(spec, warm)
+    workers.run(*warm)
     before = time.perf_counter()
-    workers.run(spec, jobs)
+    workers.run(*work)
     return time.perf_counter() - before
 
 
-def routing_jobs(seeds: int) -> tuple[Measuring, list[Job], list[Job]]:
-    """Fits of routers to a made-up table whose scores depend on the embeddings through a few directions."""
+def routing_work(seeds: int) -> tuple[Work, Work]:
+    """Fits of routers to a made-up table whose scores depend on the embeddings through a few directions.
+
+    First two that only import what is needed.
+    """
     n, m, width = TABLE
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((n, width)).astype(np.float32)
@@ -162,25 +169,29 @@ def routing_jobs(seeds: int) -> tuple[Measuring, list[Job], list[Job]]:
     scores = (rng.random((n, m)) < 1 / (1 + np.exp(-logits))).astype(np.float32)
     table = OutcomeTable(name="made up", models=tuple(f"m{j}" for j in range(m)), scores=scores, vectors=vectors)
     (problem,) = problems(table, (5,), ("all_strong",))
-    (small,) = problems(table.rows(np.arange(300)), (5,), ("all_strong",))  # imports what fits need
-    jobs = [Job(router=r, problem=problem, seed=s, state="") for r in SLOW for s in range(seeds)]
-    return Measuring(options=RoutingOptions()), jobs, [Job(router=SLOW[0], problem=small, seed=0, state="")] * 2
+    (small,) = problems(table.rows(np.arange(300)), (5,), ("all_strong",))
+
+    def work(problem: RoutingSet, routers: Sequence[str], seeds: int) -> Work:
+        jobs = [Job(router=r, problem=problem.name, seed=s, state="") for r in routers for s in range(seeds)]
+        return Measuring(options=RoutingOptions(), problem=problem), jobs
+
+    return work(small, SLOW[:1], 2), work(problem, SLOW, seeds)
 
 
 def speed_up(places: Sequence[tuple[str, Workers]], seeds: int) -> None:
     """Wall time of work that computes, here and at workers."""
     print("\n### Speed-up of work that computes, wall time; meaningful on idle cores only\n")
     print("| work | where | seconds | times as fast |\n|---|---|---|---|")
-    measuring, jobs, warm = routing_jobs(seeds)
-    for what, spec, work, before in (
-        (f"RouterEval table, {len(jobs)} fits", measuring, jobs, warm),
-        (f"{PROGRAMS} programs in the sandbox, one at a time each", Scoring(), range(PROGRAMS), (-1, -2)),
+    fits, programs = routing_work(seeds), ((Scoring(), (-1, -2)), (Scoring(), range(PROGRAMS)))
+    for what, (warm, work) in (
+        (f"RouterEval table, {len(fits[1][1])} fits", fits),
+        (f"{PROGRAMS} programs in the sandbox, one at a time each", programs),
     ):
-        alone = wall_of(InProcess(), spec, work, before)
+        alone = wall_of(InProcess(), work, warm)
         print(f"| {what} | this process | {alone:.1f} | 1.00 |", flush=True)
         for name, where in places:
             with executor(where) as workers:
-                seconds = wall_of(workers, spec, work, before)
+                seconds = wall_of(workers, work, warm)
             print(f"| {what} | {name} | {seconds:.1f} | {alone / seconds:.2f} |", flush=True)
 
 

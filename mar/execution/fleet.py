@@ -42,8 +42,12 @@ class Worker(Protocol):
         """Whether it has a place to run at. One that waits for a place, which may never come, is given no job."""
         ...
 
+    def open(self, sent: Parcel) -> None:
+        """Open a spec, in place of the one before, all of whose jobs have ended."""
+        ...
+
     def submit(self, job: bytes) -> Future[bytes]:
-        """Begin a job; the future raises `WorkerLost` where it ended before the job did."""
+        """Begin a job of what is open; the future raises `WorkerLost` where it ended before the job did."""
         ...
 
     def stop(self) -> None:
@@ -51,8 +55,8 @@ class Worker(Protocol):
         ...
 
 
-Place = Callable[[str, Parcel, int], Worker]
-"""Starts a worker: its name, what it does, how many jobs it has under way at once."""
+Place = Callable[[str], Worker]
+"""Starts a worker of this name."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -61,6 +65,7 @@ class _Post:
 
     worker: Worker
     busy: int = 0
+    opened: Parcel | None = None  # what it was sent last
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,7 +90,9 @@ class _Batch:
 
 
 class Fleet:
-    """An executor over several workers, which are started by the first run and kept for the next of the same spec.
+    """An executor over several workers, which are started by the first run and kept for the next.
+
+    A spec travels once to each worker that does a job of it. So what all jobs share, such as a table, belongs to it.
 
     Args:
         place: Where workers are started.
@@ -145,16 +152,14 @@ class Fleet:
 
     def _open(self, spec: AnySpec) -> None:
         if spec is not self._spec:
-            self._stop(self._posts)
             self._spec, self._parcel = spec, parcel(spec, self._extend)
-        self._posts += [_Post(worker=self._fresh()) for _ in range(self._n - len(self._posts))]
+        self._posts += [self._fresh() for _ in range(self._n - len(self._posts))]
 
-    def _fresh(self) -> Worker:
-        if self._closed or self._spec is None or self._parcel is None:
+    def _fresh(self) -> _Post:
+        if self._closed:
             raise InternalError("no worker is started any more")
         self._started += 1
-        at_once = 1 if self._spec.at_once is None or self._spec.virtual else math.ceil(self._spec.at_once / self._n)
-        return self._place(f"worker {self._started}", self._parcel, at_once)
+        return _Post(worker=self._place(f"worker {self._started}"))
 
     def _stop(self, posts: Sequence[_Post]) -> None:
         for post in list(posts):
@@ -175,7 +180,11 @@ class Fleet:
                 self._begin(number, post, batch)
 
     def _begin(self, number: int, post: _Post, batch: _Batch) -> None:
-        future = post.worker.submit(packed(batch.jobs[number], "a job of this run"))  # only now: it may be large
+        job = packed(batch.jobs[number], "a job of this run")
+        if self._parcel is not None and post.opened is not self._parcel:
+            post.worker.open(self._parcel)
+            post.opened = self._parcel
+        future = post.worker.submit(job)
         post.busy += 1
         batch.under_way[future] = number, post, time.monotonic()
 
@@ -210,6 +219,6 @@ class Fleet:
             return
         self._posts.remove(post)
         post.worker.stop()
-        fresh = _Post(worker=self._fresh())
+        fresh = self._fresh()
         self._posts.append(fresh)
         self._say(f"{post.worker.name} was lost ({why}); {fresh.worker.name} goes on in its place")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 from concurrent.futures import Future
@@ -13,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 
-from mar.execution.work import Parcel, WorkerLost, failed, opened
+from mar.execution.work import Bench, Parcel, WorkerLost
 
 STOP_S = 5.0  # for a worker to put away what it has opened
 
@@ -24,11 +23,11 @@ class Process:
     It is spawned and not forked: a fork would take over locks and connections that threads hold at that moment.
     """
 
-    def __init__(self, name: str, sent: Parcel, at_once: int) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
-        self._process = context.Process(target=_main, args=(there, sent), name=name, daemon=True)
+        self._process = context.Process(target=_main, args=(there,), name=name, daemon=True)
         self._process.start()
         there.close()
         self._numbers = itertools.count()
@@ -45,6 +44,11 @@ class Process:
     def pid(self) -> int | None:
         """Of its process."""
         return self._process.pid
+
+    def open(self, sent: Parcel) -> None:
+        """See `mar.execution.fleet.Worker`."""
+        with suppress(OSError):  # it is gone, as its next job will say
+            self._pipe.send(sent)
 
     def submit(self, job: bytes) -> Future[bytes]:
         """See `mar.execution.fleet.Worker`."""
@@ -78,12 +82,10 @@ class Process:
         except (EOFError, OSError):
             self._lose()
 
-    def _answer(self, number: int | None, answer: bytes) -> None:
+    def _answer(self, number: int, answer: bytes) -> None:
         with self._lock:
-            numbers = list(self._pending) if number is None else [number]
-            futures = [self._pending.pop(n) for n in numbers]
-        for future in futures:
-            future.set_result(answer)
+            future = self._pending.pop(number)
+        future.set_result(answer)
 
     def _lose(self) -> None:
         self._process.join(STOP_S)
@@ -96,26 +98,26 @@ class Process:
             future.set_exception(WorkerLost(why))
 
 
-def _main(pipe: Connection, sent: Parcel) -> None:
+def _main(pipe: Connection) -> None:
     """What a worker's process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's, who ends us
     threading.Thread(target=_end_with_driver, daemon=True).start()
     lock = threading.Lock()
 
-    def send(number: int | None, future: Future[bytes]) -> None:
+    def send(number: int, future: Future[bytes]) -> None:
         with lock, suppress(OSError):
             pipe.send((number, future.result()))
 
     try:
-        with opened(sent) as start:
+        with Bench() as bench:
             while (asked := pipe.recv()) is not None:
-                number, job = asked
-                start(job).add_done_callback(partial(send, number))
+                if isinstance(asked, Parcel):
+                    bench.open(asked)
+                else:
+                    number, job = asked
+                    bench.start(job).add_done_callback(partial(send, number))
     except EOFError:
         os._exit(1)
-    except Exception as error:  # it cannot be opened: whatever is asked of it ends so
-        pipe.recv()
-        pipe.send((None, pickle.dumps(failed(error))))
 
 
 def _end_with_driver() -> None:

@@ -7,12 +7,13 @@ machine. Rejected: Ray's own retries of tasks, which know nothing of the money t
 
 from __future__ import annotations
 
+import asyncio
 import os
-import pickle
 import socket
+from collections import defaultdict
 from collections.abc import Generator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -20,45 +21,53 @@ from typing import Any
 
 from mar.errors import ConfigError
 from mar.execution.fleet import Place
-from mar.execution.work import Failed, Parcel, WorkerLost, failed, opened
+from mar.execution.work import Bench, Parcel, WorkerLost
 
 LOCAL = "local"
+AT_ONCE = 10_000  # methods of an actor, at most: Ray wants to know
 REACHED_S = 5.0  # for a cluster's head to take a connection
 MISSING = "--ray needs Ray: pip install 'mar[cluster]'"
 
 
 class Actor:
-    """What Ray starts: a worker's inside."""
+    """What Ray starts: a worker's inside. Its methods share an event loop, in which Ray may begin them in any order."""
 
-    def __init__(self, sent: Parcel) -> None:
-        self._open = ExitStack()
-        self._failed: Failed | None = None
-        try:
-            self._start = self._open.enter_context(opened(sent))
-        except Exception as error:  # whatever is asked of it ends so
-            self._failed = failed(error)
+    def __init__(self) -> None:
+        self._bench = Bench()
+        self._opened = defaultdict[int, asyncio.Event](asyncio.Event)
 
-    def there(self) -> None:
+    async def there(self) -> None:
         """Is answered once it runs."""
 
-    def run(self, job: bytes) -> bytes:
-        """Do one job."""
-        return pickle.dumps(self._failed) if self._failed is not None else self._start(job).result()
+    async def open(self, number: int, sent: Parcel) -> None:
+        """Open its spec of this number."""
+        self._bench.open(sent)
+        self._opened[number].set()
+
+    async def run(self, number: int, job: bytes) -> bytes:
+        """Do one job of the spec of this number."""
+        await self._opened[number].wait()
+        return await asyncio.wrap_future(self._bench.start(job))
 
 
 class RayWorker:
     """A worker somewhere on the cluster."""
 
-    def __init__(self, ray: Any, name: str, sent: Parcel, at_once: int) -> None:
+    def __init__(self, ray: Any, name: str) -> None:
         self.name, self._ray = name, ray
-        options = {"max_concurrency": at_once, "num_cpus": 1}
-        self._actor = ray.remote(Actor).options(**options).remote(sent)
+        self._actor = ray.remote(Actor).options(max_concurrency=AT_ONCE, num_cpus=1).remote()
         self._there: Future[None] = self._actor.there.remote().future()
+        self._opened = 0  # specs
 
     @property
     def placed(self) -> bool:
         """See `mar.execution.fleet.Worker`. One that was lost before it ran counts: its first job says so."""
         return self._there.done()
+
+    def open(self, sent: Parcel) -> None:
+        """See `mar.execution.fleet.Worker`."""
+        self._opened += 1
+        self._actor.open.remote(self._opened, sent)
 
     def submit(self, job: bytes) -> Future[bytes]:
         """See `mar.execution.fleet.Worker`."""
@@ -71,7 +80,7 @@ class RayWorker:
             else:  # what the job raised is an answer, so this is Ray's: the actor or its node is gone
                 done.set_exception(WorkerLost(str(error).splitlines()[0]))
 
-        self._actor.run.remote(job).future().add_done_callback(end)
+        self._actor.run.remote(self._opened, job).future().add_done_callback(end)
         return done
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What a worker is: a spec that is opened in an event loop of its own, which outlasts the single job."""
+"""What a worker does: it opens a spec in an event loop of its own, does its jobs, and opens the next one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import mar.errors
 from mar.clock import jumping_clock
@@ -77,8 +77,42 @@ def outcome_of(answer: bytes) -> Any:
     raise getattr(mar.errors, result.kind, InternalError)(result.text)
 
 
+class Bench:
+    """What a worker has open: one spec at a time. Use it as `with Bench() as bench:`."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._start: Start | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def open(self, sent: Parcel) -> None:
+        """Open a spec in place of the one before. Where it cannot be opened, each of its jobs comes to that error."""
+        self._open.close()
+        try:
+            self._start = self._open.enter_context(_opened(sent))
+        except Exception as error:
+            self._start = partial(_answered, pickle.dumps(failed(error)))
+
+    def start(self, job: bytes) -> Future[bytes]:
+        """Begin a packed job of what is open."""
+        if self._start is None:
+            raise InternalError("no spec is open")
+        return self._start(job)
+
+
+def _answered(answer: bytes, _: bytes) -> Future[bytes]:
+    future: Future[bytes] = Future()
+    future.set_result(answer)
+    return future
+
+
 @contextmanager
-def opened(sent: Parcel) -> Generator[Start]:
+def _opened(sent: Parcel) -> Generator[Start]:
     """What starts jobs of a spec, for as long as the context lasts.
 
     Raises:

@@ -28,6 +28,7 @@ class Sum:
 class Sums(Spec[Sum, tuple[int, int]]):
     """Gives the sum and who added it."""
 
+    plus: int = 0
     cannot: str = ""  # why it cannot be opened
 
     @asynccontextmanager
@@ -49,4 +50,4 @@ class Sums(Spec[Sum, tuple[int, int]]):
                     await anyio.sleep(0.05)
             else:
                 os.kill(os.getpid(), signal.SIGSTOP)  # as on a machine that has been paused
-        return job.a + job.b, os.getpid()
+        return self.plus + job.a + job.b, os.getpid()

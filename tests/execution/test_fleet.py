@@ -1,14 +1,15 @@
 """Work in processes of this machine: the same outcomes, whatever becomes of the workers."""
 
 import os
-from contextlib import ExitStack
+from collections import Counter
 
 import pytest
 
 from mar.errors import ConfigError, DataError
 from mar.execution import InProcess, Workers, executor
 from mar.execution import fleet as fleets
-from mar.execution.work import opened
+from mar.execution.processes import Process
+from mar.execution.work import Bench
 from tests.execution.sums import Sum, Sums
 
 JOBS = [Sum(a=i, b=2 * i) for i in range(6)]
@@ -34,6 +35,17 @@ def test_workers_give_the_outcomes_of_one_process_in_the_order_of_the_jobs(two):
     assert all(worker for _, _, worker in done)
 
 
+def test_workers_go_on_with_another_spec_which_each_is_sent_once(two, monkeypatch):
+    sent = []
+    monkeypatch.setattr(
+        Process, "open", lambda self, parcel, really=Process.open: (sent.append(self), really(self, parcel))
+    )
+    before = {pid for _, pid in two.run(Sums(), JOBS)}
+    assert {pid for _, pid in two.run(Sums(plus=5), JOBS)} <= before
+    assert [s for s, _ in two.run(Sums(plus=7), JOBS)] == [s + 7 for s in WHOLE]
+    assert list(Counter(sent).values()) == [3, 3]
+
+
 def test_a_killed_worker_s_job_is_done_by_another_one_and_people_are_told(two, tmp_path):
     jobs = [*JOBS, Sum(a=1, b=1, once=tmp_path / "killed", happens="killed")]
     assert [s for s, _ in two.run(Sums(), jobs)] == [*WHOLE, 2]
@@ -44,17 +56,18 @@ def test_a_worker_that_waits_for_a_place_is_given_no_job():
     class Here:
         """Runs a job at once; the second one never has a place."""
 
-        def __init__(self, name, sent, at_once):
+        def __init__(self, name):
             self.name, self.placed = name, name == "worker 1"
-            self.open = ExitStack()
-            self.start = self.open.enter_context(opened(sent))
+            self.bench = Bench()
+            self.open = self.bench.open
 
         def submit(self, job):
             assert self.placed
-            return self.start(job)
+            return self.bench.start(job)
 
         def stop(self):
-            self.open.close()
+            with self.bench:
+                pass
 
     with fleets.Fleet(Here, 2) as found:
         assert [s for s, _ in found.run(Sums(), JOBS)] == WHOLE

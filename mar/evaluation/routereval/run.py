@@ -70,14 +70,14 @@ class Job:
     """One router on one problem with one seed."""
 
     router: str
-    problem: RoutingSet
+    problem: str  # its name
     seed: int
     state: str  # digest of the problem's data and, where the router is the user's own, of its file
 
     @property
     def key(self) -> str:
         """Name of its result's file: another one when the table or the router's code has changed since."""
-        text = json.dumps([self.router, self.problem.name, self.seed, self.state])
+        text = json.dumps([self.router, self.problem, self.seed, self.state])
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -92,12 +92,11 @@ def run_routing(options: RoutingOptions, progress: Progress | None = None) -> Pa
     """
     watch, lines, notes = progress or Progress(), list[Line](), dict[str, str]()
     store: Store | None = None
-    measuring = Measuring(options=options)
     with executor(options, say=watch.say) as workers:
         for problem in problems_of(options, watch):
             # Only now: what cannot be run is refused before anything is written.
             store = store or Store.open(options.out, options.model_dump(mode="json", exclude={"out", *PLACES}))
-            lines += _compare(problem, measuring, store, watch, workers)
+            lines += _compare(Measuring(options=options, problem=problem), store, watch, workers)
             notes |= problem.notes
     if not lines:
         raise ConfigError(f"{', '.join(options.table)} has no problem of these --sizes and --groups")
@@ -108,9 +107,10 @@ def run_routing(options: RoutingOptions, progress: Progress | None = None) -> Pa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring(Spec[Job, Measured]):
-    """Fits and scores routers. On one thread, so that results are the same beside any number of others."""
+    """Fits and scores routers on a problem, on one thread: so results are the same beside any number of others."""
 
     options: RoutingOptions
+    problem: RoutingSet
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Callable[[Job], Awaitable[Measured]]]:
@@ -119,12 +119,11 @@ class Measuring(Spec[Job, Measured]):
             yield self._work
 
     async def _work(self, job: Job) -> Measured:
-        return _measure(job, self.options)
+        return _measure(job, self.options, self.problem)
 
 
-def _compare(
-    problem: RoutingSet, measuring: Measuring, store: Store, progress: Progress, workers: Executor
-) -> list[Line]:
+def _compare(measuring: Measuring, store: Store, progress: Progress, workers: Executor) -> list[Line]:
+    problem = measuring.problem
     jobs, runs = list(_jobs(measuring.options, problem)), dict[str, list[Measured]]()
     left = [job for job in jobs if job.key not in store]
     with progress.bar(problem.name, total=len(jobs)) as bar:
@@ -159,29 +158,29 @@ def _limited(table: OutcomeTable, limit: int | None) -> OutcomeTable:
 
 def _jobs(options: RoutingOptions, problem: RoutingSet) -> Iterator[Job]:
     data = digest_of_problem(problem)
-    yield Job(router=SINGLE, problem=problem, seed=0, state=data)
+    yield Job(router=SINGLE, problem=problem.name, seed=0, state=data)
     for name in options.routers:
         seeds, state = 1, data
         if probability(name) is None:
             router = _fresh(name, 0)
             seeds = options.seeds if "seed" in vars(router) else 1
             state += digest_of_files(own_files(router))
-        yield from (Job(router=name, problem=problem, seed=seed, state=state) for seed in range(seeds))
+        yield from (Job(router=name, problem=problem.name, seed=seed, state=state) for seed in range(seeds))
     if options.program is not None:
         state = data + digest_of_files(map(Path, shlex.split(options.program)))
-        yield Job(router=options.program, problem=problem, seed=0, state=state)
+        yield Job(router=options.program, problem=problem.name, seed=0, state=state)
 
 
-def _measure(job: Job, options: RoutingOptions) -> Measured:
+def _measure(job: Job, options: RoutingOptions, problem: RoutingSet) -> Measured:
     if job.router == SINGLE:
-        return run_single(job.problem)
+        return run_single(problem)
     if job.router == options.program:
-        return run_program(job.router, job.problem)
+        return run_program(job.router, problem)
     p = probability(job.router)
     if p is not None:
-        return run_reference(p, job.problem, name=job.router)
+        return run_reference(p, problem, name=job.router)
     router = _fresh(job.router, job.seed)
-    return run_router(router, job.problem, name=job.router, published_ties=options.published_ties, seed=job.seed)
+    return run_router(router, problem, name=job.router, published_ties=options.published_ties, seed=job.seed)
 
 
 def _fresh(text: str, seed: int) -> Any:
