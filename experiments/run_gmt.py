@@ -4,6 +4,7 @@ uv run python experiments/run_gmt.py --config configs/gmt/mt_bench.yaml --data D
 uv run python experiments/run_gmt.py --config sample.yaml                             a published configuration, as is
 uv run python experiments/run_gmt.py --config FILE --data DIR --build Datasets/gmt    the data set as published files
 uv run python experiments/run_gmt.py --config FILE --variant published|personal       the other router on the same data
+uv run python experiments/run_gmt.py --config FILE --workers 4                        splits fitted by four processes
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mar.cli.script import run_script
 from mar.controllers.embeddings import CachedEncoder, MiniLM
@@ -20,13 +21,12 @@ from mar.evaluation.gmt.config import Variant, load_config
 from mar.evaluation.gmt.data import load_votes, write_published
 from mar.evaluation.gmt.experiment import run_gmt
 from mar.evaluation.options import parse_options
+from mar.execution import Workers
 from mar.learning.progress import Progress
 
 
-class GmtOptions(BaseModel):
+class GmtOptions(Workers):
     """Options of the script."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     config: Path | None = Field(default=None, description="YAML file, such as configs/gmt/mt_bench.yaml (required)")
     variant: Variant | None = Field(default=None, description="which router, instead of the file's")
@@ -49,7 +49,7 @@ def main() -> None:
         for path in write_published(load_votes(config, data), options.build / config.dataset.name, encoder):
             progress.say(f"wrote {path}")
         return
-    run_gmt(config, data, options.out, encoder, progress)
+    run_gmt(config, data, options.out, encoder, progress, options)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,14 @@ from mar.controllers.gmt.comparisons import comparisons_of, names_of
 from mar.controllers.gmt.personal import PersonalSettings, fit_personal, predict, states_of
 from mar.controllers.gmt.records import write_groups
 from mar.errors import ConfigError, DataError
+from mar.evaluation.gmt import experiment
 from mar.evaluation.gmt.baselines import BASELINES
 from mar.evaluation.gmt.config import GmtConfig, load_config
 from mar.evaluation.gmt.data import VoteData, load_votes, told_the_weights, write_published
 from mar.evaluation.gmt.drift import World, simple_choices, simulate
 from mar.evaluation.gmt.experiment import run_gmt, verdict
 from mar.evaluation.gmt.protocol import Scored, auc, difference, fast_auc, per_user, split_votes
+from mar.execution import Workers
 from mar.learning.progress import Progress
 from tests.controllers.gmt_votes import group, opposite_users
 
@@ -332,3 +334,26 @@ def test_our_router_beside_everything_simple(tmp_path, published_files):
     assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
     assert json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     assert "global Bradley-Terry" in (tmp_path / "run" / "results.md").read_text()
+
+
+@pytest.fixture
+def one_table(tmp_path, monkeypatch):
+    """Votes that are split twice, as votes that are built from raw data are."""
+    groups = opposite_users(users=8, each=20)
+    splits = tuple(split_votes(groups, seed) for seed in range(2))
+    monkeypatch.setattr(experiment, "load_votes", lambda config, data: VoteData(splits=splits, notes={}))
+    monkeypatch.setattr(experiment, "difference", lambda a, b, measure, draws=0: difference(a, b, measure, draws=3))
+    return tmp_path
+
+
+@pytest.mark.parametrize("train", [{"variant": "personal", "contexts": 1, "rounds": 1}, {"epochs": 2}])
+def test_any_number_of_workers_leaves_the_files_of_one_process(one_table, train):
+    config = GmtConfig.model_validate({"dataset": {"name": "mt_bench"}, "train": train})
+    files = []
+    for workers in (None, 1, 2):
+        out = one_table / f"{workers}"
+        run_gmt(config, None, out, HashEncoder(8), QUIET, Workers(workers=workers))
+        files.append({str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()})
+    assert {"results.json", "results.md", "split-0.json", "split-1.json"} < set(files[0])
+    assert ("checkpoint.safetensors" in files[0]) == ("newcomers-1.json" in files[0]) == ("variant" in train)
+    assert files[0] == files[1] == files[2]

@@ -120,7 +120,8 @@ def comparisons_of(groups: Sequence[Group], names: Names) -> Comparisons:
             for turn, (x, y) in enumerate(zip(c.conversation, d.conversation, strict=True)):
                 whole = (users[g.user], asked, queries[x.query], opening, turn, models[c.model], models[d.model], n)
                 rows.append((*whole, x.rating, y.rating, 1 / (k - 1)))
-    columns = np.array(rows, dtype=np.float64).reshape(len(rows), 11).T
+    # Each column lies together in memory, as it does after it has travelled: sums depend on that in their last bits.
+    columns = np.ascontiguousarray(np.array(rows, dtype=np.float64).reshape(len(rows), 11).T)
     user, question, query, opening, turn, a, b, group = columns[:8].astype(np.int64)
     return Comparisons(
         user=user,
