@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import numpy as np
 from _shared import machine
 
@@ -121,12 +120,13 @@ def overhead(places: Sequence[tuple[str, Workers]]) -> dict[str, float]:
     async def pay(at_once: int) -> float:
         with tempfile.TemporaryDirectory() as folder:
             ledger = Ledger(1e9, account=Account(Path(folder) / "spending.jsonl"))  # as a run has it
-            async with Desk(ledger, {}).open() as desk:
+            desk = Desk(ledger, {})
+            async with desk.open() as address:
                 with executor(Workers(workers=2)) as workers:
-                    spec, each = Paying(desk=desk), TRIES // at_once
-                    await anyio.to_thread.run_sync(partial(workers.run, spec, [(1, 1)] * 2))
+                    spec, each = Paying(desk=address), TRIES // at_once
+                    await desk.run(workers, spec, [(1, 1)] * 2)
                     before = time.process_time()
-                    await anyio.to_thread.run_sync(partial(workers.run, spec, [(at_once, each)] * 2))
+                    await desk.run(workers, spec, [(at_once, each)] * 2)
                     return (time.process_time() - before) / (2 * at_once * each)
 
     for at_once in AT_ONCE:

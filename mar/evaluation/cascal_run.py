@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mar.controllers.cascal import SkillSettings, agreement_shares
 from mar.controllers.cascal.labelled import QUERY_ANSWER, query_answer_scores
@@ -16,9 +16,12 @@ from mar.controllers.embeddings import CachedEncoder, Encoder, MiniLM
 from mar.errors import ConfigError
 from mar.evaluation.generated import Judged, judge, percent, references, simple_rules, table
 from mar.evaluation.plots import plot_lines
-from mar.evaluation.session import SPENDING
+from mar.evaluation.session import SPENDING, check_spread
 from mar.evaluation.statistics import Interval, bootstrap_mean
+from mar.execution import Executor, Workers, executor
+from mar.execution.options import PLACES
 from mar.files import write_atomically
+from mar.learning.generated.asking import Askers
 from mar.learning.generated.consensus import Consensus
 from mar.learning.generated.filtering import FilterSettings
 from mar.learning.generated.generate import PUBLISHED_QUESTIONS, GenerateSettings
@@ -40,10 +43,8 @@ SIMULATED_QUESTIONS = 600
 """Questions that a run on the simulated pool generates unless told otherwise: enough to learn something from."""
 
 
-class CascalOptions(BaseModel):
+class CascalOptions(Workers):
     """Options of a run. Each field's description is its help text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     task: str = Field(default="mmlu_pro", description="benchmark: mmlu_pro, super_gpqa, medmcqa or bbeh")
     train_task: str | None = Field(
@@ -104,7 +105,7 @@ class CascalOptions(BaseModel):
 
     def identity(self) -> dict[str, object]:
         """What must be equal for a run to be gone on with."""
-        free = {"from_step", "to_step", "redo", "out", "scaling", "num_seeds", "concurrency", "max_cost"}
+        free = {"from_step", "to_step", "redo", "out", "scaling", "num_seeds", "concurrency", "max_cost", *PLACES}
         return self.model_dump(mode="json", exclude=free)
 
     def settings(self, *, simulated: bool) -> PipelineSettings:
@@ -147,14 +148,20 @@ def run_cascal(
     Raises:
         UserError: An option, a file or a folder cannot be used.
     """
-    with held(options.folder()), one_thread():
-        return _run(options, pool, encoder, progress or Progress())
+    watch = progress or Progress()
+    with held(options.folder()), one_thread(), executor(options, say=watch.say) as workers:
+        return _run(options, pool, encoder, watch, workers)
 
 
-def _run(options: CascalOptions, pool: Pool | None, encoder: Encoder | None, progress: Progress) -> Path:
+def _run(
+    options: CascalOptions, pool: Pool | None, encoder: Encoder | None, progress: Progress, workers: Executor
+) -> Path:
     folder = options.folder()
     same_arguments(folder, options.identity())
     live = pool or configured_pool(options.pool, cache=True)
+    if options.spread:
+        check_spread(live)
+    askers = Askers(executor=workers, pool=options.pool) if options.spread else None
     run = Pipeline(
         folder,
         options.settings(simulated=live is None),
@@ -173,16 +180,18 @@ def _run(options: CascalOptions, pool: Pool | None, encoder: Encoder | None, pro
             progress.say(f"{step}: done already")
             continue
         progress.say(f"{step} ...")
-        _steps(run, options, live)[step]()
+        _steps(run, options, live, askers)[step]()
         claim_folder(folder, options.identity())  # only now: a run that could not begin must not refuse the next
     if last == len(STEPS) - 1:
         _report(run, options, progress)
     return folder
 
 
-def _steps(run: Pipeline, options: CascalOptions, live: Pool | None) -> dict[Step, Callable[[], object]]:
+def _steps(
+    run: Pipeline, options: CascalOptions, live: Pool | None, askers: Askers | None
+) -> dict[Step, Callable[[], object]]:
     def pools() -> Pools:
-        return _pools(run, options, live)
+        return _simulated_pools(run, options) if live is None else _live_pools(options, live, askers)
 
     return {
         "prepare": lambda: run.prepare(path=options.dataset_json, data=options.data),
@@ -217,9 +226,7 @@ def _done(folder: Path, run: Pipeline, step: Step) -> bool:
     return all((folder / name).is_file() for name in names)
 
 
-def _pools(run: Pipeline, options: CascalOptions, live: Pool | None) -> Pools:
-    if live is None:
-        return _simulated_pools(run, options)
+def _live_pools(options: CascalOptions, live: Pool, askers: Askers | None) -> Pools:
     generator = options.model_nickname or live.names[0]
     live.card(generator)
     answering = live
@@ -228,7 +235,7 @@ def _pools(run: Pipeline, options: CascalOptions, live: Pool | None) -> Pools:
         if not names:
             raise ConfigError(f"--models is {options.models!r}, a tag that no model of the pool has")
         answering = live.restricted(allow=names)
-    return Pools(generator=live, generator_name=generator, responders=answering)
+    return Pools(generator=live, generator_name=generator, responders=answering, askers=askers)
 
 
 def _simulated_pools(run: Pipeline, options: CascalOptions) -> Pools:

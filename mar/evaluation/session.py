@@ -15,9 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic
 
-import anyio.to_thread
-
-from mar.clock import real_work
 from mar.controllers.embeddings import Encoder, MiniLM
 from mar.environment import cache_folder
 from mar.errors import ConfigError
@@ -156,10 +153,7 @@ class Session(Generic[ItemT]):
             )
 
             async def run(jobs: Sequence[Job[Any]], done: Callable[[int, Outcome, str], None]) -> list[Outcome]:
-                work = partial(spread.executor.run, recipe, jobs, done)
-                outcomes = await real_work(lambda: anyio.to_thread.run_sync(work, abandon_on_cancel=True))
-                await desk.settled()
-                return outcomes
+                return await desk.run(spread.executor, recipe, jobs, done)
 
             yield run
 

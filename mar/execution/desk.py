@@ -18,15 +18,19 @@ import itertools
 import json
 import math
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
+from mar.clock import real_work
 from mar.concurrency import task_group
 from mar.errors import LimitReached
+from mar.execution.spec import Executor, JobT, OnDone, OutcomeT, Spec
 from mar.execution.wire import Wire
 from mar.pool.cards import ModelCard
 from mar.pool.limits import ModelLimits
@@ -113,10 +117,19 @@ class Desk:
                     wire.close()
                 tasks.cancel_scope.cancel()  # what is held is booked at its worst
 
-    async def settled(self) -> None:
-        """Return when every try that workers have made is booked; to be called when their jobs have ended."""
+    async def run(
+        self,
+        executor: Executor,
+        spec: Spec[JobT, OutcomeT],
+        jobs: Sequence[JobT],
+        on_done: OnDone[OutcomeT] | None = None,
+    ) -> list[OutcomeT]:
+        """Let workers do jobs that pay here, and see that every try that they made is booked. See `Executor.run`."""
+        work = partial(executor.run, spec, jobs, on_done)
+        outcomes = await real_work(lambda: anyio.to_thread.run_sync(work, abandon_on_cancel=True))
         for held in list(self._held):
             await held.booked.wait()
+        return outcomes
 
     async def _hold(self, held: _Held) -> None:
         limits = self._limits.get(held.model)

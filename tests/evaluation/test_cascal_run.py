@@ -1,6 +1,8 @@
 """The whole pipeline on the simulated pool, small; resuming; judging; the controller in the runtime."""
 
 import json
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from mar.runtime.prompts import PromptLibrary
 from mar.tasks.scoring.formats import Choice
 from mar.types import ChatReply, Query
 from tests.controllers.cascal_worlds import responses
+from tests.serving import send_json, serving
 
 QUIET = Progress(quiet=True)
 
@@ -90,6 +93,50 @@ def test_steps_that_were_killed_go_on_to_the_same_bytes(finished, tmp_path, monk
     assert kills >= 3
     for path in sorted(finished.iterdir()):
         assert (tmp_path / "run" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_any_number_of_workers_leaves_the_files_of_one_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    asked, files = [], []
+    with serving(type("Here", (Letters,), {"asked": asked})) as address:
+        cards = "".join(f'[[models]]\nname = "{m}"\nprice_in = 1.0\nprice_out = 1.0\n' for m in "abc")
+        Path("pool.toml").write_text(f'base_url = "http://{address}/v1"\n{cards}', encoding="utf-8")
+        for workers in (None, 1, 2):
+            monkeypatch.setenv("MAR_CACHE", str(tmp_path / f"cache {workers}"))
+            asked.clear()
+            given = options(tmp_path, pool="pool.toml", split="train", out=Path(f"out {workers}"), workers=workers)
+            out = run_cascal(given, encoder=HashEncoder(256), progress=QUIET)
+            files.append({p.name: p.read_bytes() for p in out.iterdir() if p.name not in {"spending.jsonl"}})
+            calls = len(files[0]["responses-train.journal.jsonl"].splitlines()) + 3 * 8
+            assert len(asked) == calls
+    assert {"responses-train.safetensors", "cascal.safetensors", "ranking.json", "results.md"} < set(files[0])
+    assert files[0] == files[1] == files[2]
+
+
+class Letters(BaseHTTPRequestHandler):
+    """Chooses by what it was asked alone, and keeps count."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    asked: list[bytes]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked.append(body)
+        asked = json.loads(body)
+        letter = "ABC"[sum((asked["model"] + asked["messages"][-1]["content"]).encode()) % 3]
+        usage = {"prompt_tokens": 50, "completion_tokens": 7, "total_tokens": 57}
+        message = {"role": "assistant", "content": f"The answer is ({letter})"}
+        send_json(self, {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage})
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_workers_are_refused_on_a_simulated_pool(tmp_path):
+    with pytest.raises(ConfigError, match="cannot spread a batch on a simulated pool"):
+        run_cascal(options(tmp_path, workers=2), encoder=HashEncoder(256), progress=QUIET)
 
 
 def test_a_folder_of_another_run_is_refused(finished):

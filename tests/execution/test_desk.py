@@ -1,11 +1,9 @@
 """Money and models' limits that hold over all workers, whatever becomes of them."""
 
 import math
-from functools import partial
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 import pytest
 
 from mar.errors import LimitReached
@@ -28,8 +26,7 @@ def test_eight_workers_never_spend_more_than_one_dollar_and_a_killed_one_s_try_c
         async with desk.open() as address:
             work = Paying(desk=address, folder=tmp_path)
             with executor(Workers(workers=8), say=said.append) as workers:
-                outcomes = await anyio.to_thread.run_sync(partial(workers.run, work, range(60)))
-            await desk.settled()
+                outcomes = await desk.run(workers, work, range(60))
         return outcomes, ledger
 
     outcomes, ledger = anyio.run(main)

@@ -3,11 +3,9 @@
 import json
 import os
 import threading
-from functools import partial
 from importlib.util import find_spec
 
 import anyio
-import anyio.to_thread
 import httpx
 import pytest
 
@@ -85,8 +83,7 @@ def test_workers_of_all_nodes_keep_to_one_limit(workers, tmp_path):
         desk = Desk(ledger, CARDS)
         async with desk.open(workers.host) as address:
             work = Paying(desk=address, folder=tmp_path)
-            outcomes = await anyio.to_thread.run_sync(partial(workers.run, work, range(40)))
-            await desk.settled()
+            outcomes = await desk.run(workers, work, range(40))
         return outcomes, ledger
 
     outcomes, ledger = anyio.run(main)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from mar.concurrency import gather
-from mar.errors import CallError, LimitReached
+from mar.errors import CallError, ConfigError, LimitReached
+from mar.execution import Executor, Spec
+from mar.execution.desk import Address, Desk, far_purse
 from mar.learning.generated.records import Journal
 from mar.learning.outage import Outage
 from mar.learning.progress import Progress
+from mar.pool.choose import configured_pool
 from mar.pool.pool import Pool
 from mar.runtime import Ledger, Meter
+from mar.runtime.ledger import Purse
 from mar.types import ChatReply, ChatRequest
 
 
@@ -38,17 +44,38 @@ class Call:
     request: ChatRequest
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """A call that failed for good."""
+
+    kind: str
+    text: str
+
+
+Answer = ChatReply | Unanswered | None
+"""What a call came to; None: nothing more may be spent, and it was not made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Askers:
+    """Who makes calls in place of this process."""
+
+    executor: Executor
+    pool: str  # as for `configured_pool`, a live one: workers open it anew
+
+
 async def ask_all(
     pool: Pool,
     calls: Sequence[Call],
     journal: Journal,
     done: set[str],
-    record: Callable[[Call, ChatReply | CallError], BaseModel],
+    record: Callable[[Call, ChatReply | Unanswered], BaseModel],
     *,
     concurrency: int,
     progress: Progress,
     what: str,
     ledger: Ledger | None = None,
+    askers: Askers | None = None,
 ) -> None:
     """Make the calls whose key is not done, and journal each as soon as it is answered or has failed for good.
 
@@ -57,11 +84,12 @@ async def ask_all(
         calls: All calls of the step, in order.
         journal: Where records go.
         done: Keys that need no call.
-        record: Makes the record of a call from its reply or from the error that ended it.
+        record: Makes the record of a call from what it came to.
         concurrency: Calls under way at once.
         progress: Shows how far it is.
         what: What the bar says.
         ledger: What the calls may cost and have cost; None: there is no limit.
+        askers: Who makes the calls; None: this process.
 
     Raises:
         LimitReached: Nothing more may be spent. What had begun by then was finished, and is in the journal.
@@ -75,22 +103,64 @@ async def ask_all(
     outage = Outage()
     with progress.bar(what, total=len(left)) as bar:
 
-        async def one(call: Call) -> None:
-            meter = Meter(pool.card(call.request.model), ledger)
-            try:
-                reply = await pool.chat(replace(call.request, meter=meter))
-            except LimitReached:
+        def take(number: int, answer: Answer, worker: str) -> None:
+            if answer is None:
                 return
-            except CallError as error:
-                journal.append(record(call, error))
-                if pool.kind == "live":
-                    outage.failed(call.request.model, error.kind, str(error))
-            else:
-                journal.append(record(call, reply))
+            call = left[number]
+            journal.append(record(call, answer))
+            if isinstance(answer, ChatReply):
                 outage.answered(call.request.model)
-            bar.advance()
+            elif pool.kind == "live":
+                outage.failed(call.request.model, answer.kind, answer.text)
+            bar.advance(note=worker)
 
-        async with pool:
-            await gather([lambda c=c: one(c) for c in left], limit=concurrency)
+        async def one(number: int) -> None:
+            take(number, await _asked(pool, left[number].request, ledger), "")
+
+        if askers is None:
+            async with pool:
+                await gather([partial(one, n) for n in range(len(left))], limit=concurrency)
+        else:
+            desk = Desk(ledger, pool.cards)
+            async with desk.open(askers.executor.host) as address:
+                asking = Asking(pool=askers.pool, concurrency=concurrency, desk=address)
+                await desk.run(askers.executor, asking, [call.request for call in left], take)
     if ledger.reached is not None:
         raise LimitReached(ledger.reached)
+
+
+async def _asked(pool: Pool, request: ChatRequest, purse: Purse) -> Answer:
+    try:
+        return await pool.chat(replace(request, meter=Meter(pool.card(request.model), purse)))
+    except LimitReached:
+        return None
+    except CallError as error:
+        return Unanswered(kind=error.kind, text=str(error))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking(Spec[ChatRequest, Answer]):
+    """Single calls of a live pool."""
+
+    pool: str
+    concurrency: int
+    desk: Address
+
+    @property
+    def at_once(self) -> int | None:
+        """See `Spec`."""
+        return self.concurrency
+
+    @property
+    def repeatable(self) -> bool:
+        """See `Spec`."""
+        return False
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Callable[[ChatRequest], Awaitable[Answer]]]:
+        """See `Spec`."""
+        pool = configured_pool(self.pool, cache=True)
+        if pool is None:
+            raise ConfigError(f"--pool {self.pool} is no live pool here")
+        async with far_purse(self.desk) as purse, pool:
+            yield lambda request: _asked(pool, request, purse)

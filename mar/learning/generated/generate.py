@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from mar.errors import CallError, ConfigError
-from mar.learning.generated.asking import Call, ask_all
+from mar.errors import ConfigError
+from mar.learning.generated.asking import Askers, Call, Unanswered, ask_all
 from mar.learning.generated.blocks import generation_prompt, read_blocks
 from mar.learning.generated.records import Journal, Question, Written
 from mar.learning.progress import Progress
@@ -82,14 +82,15 @@ async def generate(
     settings: GenerateSettings,
     progress: Progress,
     ledger: Ledger | None = None,
+    askers: Askers | None = None,
 ) -> Generated:
     """Let a model of the pool write questions; what the journal holds is not asked again, failed calls are."""
     calls = generation_calls(pool.card(generator).name, subjects, settings)
     subject_of = {c.key: c.key.rsplit("/", 1)[0] for c in calls}
     done = {w.call for w in journal.read(Written) if not w.failure}
 
-    def record(call: Call, reply: ChatReply | CallError) -> BaseModel:
-        if isinstance(reply, CallError):
+    def record(call: Call, reply: ChatReply | Unanswered) -> BaseModel:
+        if isinstance(reply, Unanswered):
             return Written(call=call.key, category=subject_of[call.key], failure=reply.kind)
         return Written(call=call.key, category=subject_of[call.key], text=reply.text, logprob=reply.mean_logprob)
 
@@ -100,6 +101,7 @@ async def generate(
         done,
         record,
         ledger=ledger,
+        askers=askers,
         concurrency=settings.concurrency,
         progress=progress,
         what="generating",

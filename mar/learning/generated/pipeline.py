@@ -19,7 +19,7 @@ journal and go on with it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -43,6 +43,7 @@ from mar.controllers.embeddings import Encoder
 from mar.controllers.headers import header_of
 from mar.errors import CheckpointError, ConfigError, DataError
 from mar.files import write_atomically
+from mar.learning.generated.asking import Askers
 from mar.learning.generated.consensus import Consensus, Scored, families_of_cards, learn, score_responses
 from mar.learning.generated.filtering import FilterSettings, consistent_questions, separating_questions
 from mar.learning.generated.generate import GenerateSettings, generate
@@ -84,6 +85,7 @@ class Pools:
     generator_name: str
     responders: Pool
     subjects: tuple[str, ...] | None = None  # what the generator can write about; None: everything
+    askers: Askers | None = None  # who asks them; None: this process
 
 
 class Pipeline:
@@ -159,6 +161,7 @@ class Pipeline:
                 self.settings.generate,
                 self.progress,
                 self.ledger,
+                pools.askers,
             )
             if not made.questions:
                 raise DataError(f"{pools.generator_name} wrote no readable question; {journal.path} has what it wrote")
@@ -176,12 +179,14 @@ class Pipeline:
         own: list[list[Answered]] = []
         for draw in range(1, 1 + rules.own_answers):
             journal = Journal(self.folder / f"own-{draw}.journal.jsonl")
-            own.append(self._ask(pools.generator, [pools.generator_name], everything, journal, draw))
+            own.append(self._ask(pools, pools.generator, [pools.generator_name], everything, journal, draw))
         kept = consistent_questions(everything, own, rules)
         left, same = list(kept.kept), 0
         if rules.separating:
             journal = Journal(self.folder / "responses-train.journal.jsonl")
-            told = separating_questions(left, self._ask(pools.responders, pools.responders.names, left, journal, 0))
+            told = separating_questions(
+                left, self._ask(pools, pools.responders, pools.responders.names, left, journal, 0)
+            )
             left, same = list(told.kept), told.same
         if not left:
             raise DataError(f"no generated question passed the filters, of {len(everything)}")
@@ -195,7 +200,7 @@ class Pipeline:
         for part in get_args(Part):
             questions = self.questions(part)
             journal = Journal(self.folder / f"responses-{part}.journal.jsonl")
-            answered = self._ask(pools.responders, pools.responders.names, questions, journal, 0)
+            answered = self._ask(pools, pools.responders, pools.responders.names, questions, journal, 0)
             table = to_responses(questions, pools.responders.names, answered)
             made_by = {"pool": pools.responders.kind, "temperature": str(self.settings.respond.temperature)}
             families = families_of_cards(list(pools.responders.cards.values()))
@@ -203,12 +208,18 @@ class Pipeline:
             save_responses(self.folder / f"responses-{part}.safetensors", table, made_by=made_by)
 
     def _ask(
-        self, pool: Pool, models: tuple[str, ...] | list[str], questions: list[Question], journal: Journal, draw: int
+        self,
+        pools: Pools,
+        pool: Pool,
+        models: Sequence[str],
+        questions: list[Question],
+        journal: Journal,
+        draw: int,
     ) -> list[Answered]:
         asked = replace(self.settings.respond, draw=draw)
 
         async def work() -> list[Answered]:
-            return await respond(pool, models, questions, journal, asked, self.progress, self.ledger)
+            return await respond(pool, models, questions, journal, asked, self.progress, self.ledger, pools.askers)
 
         return clock.run(work, virtual=pool.virtual_time)
 

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from mar.controllers.cascal import ABSTAINED, Responses
-from mar.errors import CallError, ConfigError, DataError
-from mar.learning.generated.asking import Call, ask_all
+from mar.errors import ConfigError, DataError
+from mar.learning.generated.asking import Askers, Call, Unanswered, ask_all
 from mar.learning.generated.records import Answered, Journal, Question
 from mar.learning.progress import Progress
 from mar.pool.pool import Pool
@@ -76,14 +76,15 @@ async def respond(
     settings: RespondSettings,
     progress: Progress,
     ledger: Ledger | None = None,
+    askers: Askers | None = None,
 ) -> list[Answered]:
     """Let models answer questions; answers that the journal holds are not asked for again, failed calls are."""
     by_id = {q.question_id: q for q in questions}
     calls = [c for m in models for c in response_calls(pool.card(m).name, questions, settings)]
 
-    def record(call: Call, reply: ChatReply | CallError) -> BaseModel:
+    def record(call: Call, reply: ChatReply | Unanswered) -> BaseModel:
         model, question_id = call.key.split("\x1f", 1)
-        if isinstance(reply, CallError):
+        if isinstance(reply, Unanswered):
             return Answered(question_id=question_id, model=model, failure=reply.kind)
         return Answered(
             question_id=question_id,
@@ -101,6 +102,7 @@ async def respond(
         done,
         record,
         ledger=ledger,
+        askers=askers,
         concurrency=settings.concurrency,
         progress=progress,
         what="answering",
