@@ -67,6 +67,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds
 
 log = logging.getLogger(__name__)
 MESSAGES = "/v1/messages"
+GARBAGE = 20_000  # new objects between looks for cycles: requests make none, and at 700 looking was a tenth of the work
 LOOK_S = 5.0  # how old what a worker says of circuits and of its store may be in the figures of another one
 
 
@@ -228,6 +229,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         gc.freeze()  # what was loaded stays: requests' garbage is looked for among requests
+        gc.set_threshold(GARBAGE)
         looking = beside(partial(_again_and_again, look), giving_back, *page.work)
         async with state or nullcontext(), service, task_group() as tasks, looking, _watching(state, desk.house):
             tasks.start_soon(interactions.run)
