@@ -30,6 +30,7 @@ import anyio.to_thread
 import sniffio
 
 from mar.concurrency import first_error, interrupted, task_group
+from mar.garbage import rarely_collecting
 
 if TYPE_CHECKING:  # only virtual time needs trio, and its import would make every command wait
     import trio
@@ -46,7 +47,7 @@ def run(main: Callable[[], Awaitable[T]], *, virtual: bool) -> T:
         KeyboardInterrupt: It was interrupted, whatever else was raised while it ended for that.
     """
     try:
-        with first_error():
+        with rarely_collecting(), first_error():
             if not virtual:
                 return anyio.run(main, backend="asyncio")
             return anyio.run(main, backend="trio", backend_options={"clock": jumping_clock()})

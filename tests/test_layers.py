@@ -12,7 +12,7 @@ import mar
 
 ROOT = Path(mar.__file__).parent
 LAYERS = (  # lowest first; the parts of one layer must not import each other
-    {"errors", "files", "concurrency", "cachefile", "terminal", "remembered"},
+    {"errors", "files", "concurrency", "cachefile", "terminal", "remembered", "garbage"},
     {"reading"},
     {"environment", "extensions"},
     {"types", "clock", "numerics"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -23,6 +22,7 @@ from mar.concurrency import beside, task_group
 from mar.controllers.base import Controller
 from mar.errors import ConfigError
 from mar.extensions import use
+from mar.garbage import rarely_collecting
 from mar.pool.choose import empty_pool
 from mar.pool.pool import Pool
 from mar.runtime import PromptLibrary, Toolkit
@@ -67,7 +67,6 @@ if TYPE_CHECKING:  # PyTorch takes seconds
 
 log = logging.getLogger(__name__)
 MESSAGES = "/v1/messages"
-GARBAGE = 20_000  # new objects between looks for cycles: requests make none, and at 700 looking was a tenth of the work
 LOOK_S = 5.0  # how old what a worker says of circuits and of its store may be in the figures of another one
 
 
@@ -228,29 +227,28 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        gc.freeze()  # what was loaded stays: requests' garbage is looked for among requests
-        gc.set_threshold(GARBAGE)
-        looking = beside(partial(_again_and_again, look), giving_back, *page.work)
-        async with state or nullcontext(), service, task_group() as tasks, looking, _watching(state, desk.house):
-            tasks.start_soon(interactions.run)
-            tasks.start_soon(graders.run)
-            if sticky is not None:
-                tasks.start_soon(sticky.run)
-            learning: list[Callable[[], Coroutine[Any, Any, None]]] = []
-            if state is not None:
-                learning.append(partial(forgetting.run, state.deleted))
-            if state is not None and (usd_day := settings.explore.others_usd_day):
-                learning.append(partial(others.run, state, state.purse(OTHERS, usd_day=usd_day)))
-            if state is not None and settings.explore.share and settings.explore.by == "belief":
-                learning.append(partial(beliefs.run, state.look))
-            async with beside(*learning), rollouts.opened(state):
-                inquiries.ready = True
-                yield
-                inquiries.ready = False
-            interactions.close()
-            graders.close()
-            if sticky is not None:
-                sticky.close()
+        with rarely_collecting():
+            looking = beside(partial(_again_and_again, look), giving_back, *page.work)
+            async with state or nullcontext(), service, task_group() as tasks, looking, _watching(state, desk.house):
+                tasks.start_soon(interactions.run)
+                tasks.start_soon(graders.run)
+                if sticky is not None:
+                    tasks.start_soon(sticky.run)
+                learning: list[Callable[[], Coroutine[Any, Any, None]]] = []
+                if state is not None:
+                    learning.append(partial(forgetting.run, state.deleted))
+                if state is not None and (usd_day := settings.explore.others_usd_day):
+                    learning.append(partial(others.run, state, state.purse(OTHERS, usd_day=usd_day)))
+                if state is not None and settings.explore.share and settings.explore.by == "belief":
+                    learning.append(partial(beliefs.run, state.look))
+                async with beside(*learning), rollouts.opened(state):
+                    inquiries.ready = True
+                    yield
+                    inquiries.ready = False
+                interactions.close()
+                graders.close()
+                if sticky is not None:
+                    sticky.close()
         await anyio.to_thread.run_sync(telling.close)
 
     apis: Mapping[str, Api] = {"/v1/chat/completions": Chat(), "/v1/responses": Responses(), MESSAGES: Messages()}
