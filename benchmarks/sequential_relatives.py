@@ -3,7 +3,7 @@
 
     uv run python benchmarks/sequential_relatives.py    (--tasks mbpp --seeds 0: a part; goes on where it was stopped)
 
-Two benchmarks, 200 training items, 300 test items, two draws, five seeds; the seed draws the training calls, the test
+Two benchmarks, 200 training items, 200 test items, two draws, five seeds; the seed draws the training calls, the test
 items are the same for all. The threshold cascade, the agreement cascade and cascade routing learn from one call of
 every LLM on every training item, the sequential controller from its own inquiry into the same items, the TRINITY-like
 head from episodes; each from at most 3,000 calls. The price of money is such that the median random plan costs a tenth
@@ -45,7 +45,7 @@ from mar.tasks.registry import load_task
 from mar.tasks.task import Task, subset
 
 TASKS = ("mmlu_pro", "mbpp")
-TRAIN, TEST, DRAWS = 200, 300, 2
+TRAIN, TEST, DRAWS = 200, 200, 2
 LEARNED = ("sequential", "threshold cascade", "agreement cascade", "cascade routing", "TRINITY-like")
 Results = dict[str, list[ItemResult]]
 
