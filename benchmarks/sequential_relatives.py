@@ -1,5 +1,5 @@
 # pyright: basic
-"""The sequential controller beside its published relatives, every LLM alone and simple teams, on one simulated pool.
+"""The sequential controller beside its published relatives, LLMs alone and simple teams, on one simulated pool.
 
     uv run python benchmarks/sequential_relatives.py    (--tasks mbpp --seeds 0: a part; goes on where it was stopped)
 
@@ -46,6 +46,7 @@ from mar.tasks.task import Task, subset
 
 TASKS = ("mmlu_pro", "mbpp")
 TRAIN, TEST, DRAWS = 200, 200, 2
+SHOWN = 5  # of the simple plans, the best
 LEARNED = ("sequential", "threshold cascade", "agreement cascade", "cascade routing", "TRINITY-like")
 Results = dict[str, list[ItemResult]]
 
@@ -179,7 +180,7 @@ def show(bench: Bench, fixed: Mapping[str, Any], seeds: Sequence[Mapping[str, An
         print(
             "| " + " | ".join([*_figures(name, results, rate), calls, *versus, *_compared(runs[name], simple)]) + " |"
         )
-    for name in sorted(worth, key=lambda n: -worth[n]):
+    for name in sorted(worth, key=lambda n: -worth[n])[:SHOWN]:
         versus = _compared([_by_item(plans[name], rate)] * len(seeds), runs[LEARNED[0]])
         print("| " + " | ".join([*_figures(name, plans[name], rate), "", *versus, "", "", ""]) + " |")
 
