@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import anyio
 import numpy as np
 from _recorded_answers import CHARACTERS, LIST_PRICES, _characters
 from _routing import embedded_table
@@ -19,9 +20,11 @@ from mar.evaluation.routereval.recorded import RECORDED
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.pool.cards import ModelCard
 from mar.pool.recordings import load_routerbench
+from mar.runtime.sandbox import Sandbox
+from mar.traffic.acting import sayings_of
 from mar.traffic.estimates.others import ALONE, UNASKED, Others
 from mar.traffic.estimates.table import Floats, Ints, Table
-from mar.traffic.saying import Saying, saying_of
+from mar.traffic.saying import Saying
 
 DIRECTIONS = 8  # of the questions' embeddings: as many repetitions as are wanted need short vectors
 
@@ -82,7 +85,7 @@ class World:
     served: int  # the best-known model, by published scores
     cost_rate: float  # utility per USD
     said: Ints | None = None  # number of what each answer says, (N, K); None: answers were not recorded
-    single: bool = False  # whether answers that are right all say the same
+    single: np.ndarray | None = None  # whether answers that are right all say the same, (N,); likewise
 
     @property
     def expected(self) -> Floats:
@@ -140,12 +143,12 @@ def drawn(
 
 def _others(world: World, at: Ints, rated: np.ndarray) -> Others | None:
     """What all models say about the questions that are rated."""
-    if world.said is None:
+    if world.said is None or world.single is None:
         return None
     return Others(
         said=np.where(rated[:, None], world.said[at], UNASKED),
         usd=np.where(rated[:, None], world.usd[at], np.nan),
-        single=np.full(len(at), world.single),
+        single=world.single[at],
     )
 
 
@@ -172,7 +175,7 @@ def _without_prices(directions: int, encoder: str | None, *, name: str, table: s
         served=found.models.index(served),
         cost_rate=0.0,
         said=_letters(found) if table == "mmlu_pro_query" else None,
-        single=table == "mmlu_pro_query",
+        single=np.ones(len(right), dtype=np.bool_),
     )
 
 
@@ -185,12 +188,19 @@ def _letters(table: OutcomeTable) -> Ints:
     return np.where(letters == "", ALONE, np.unique(letters, return_inverse=True)[1].reshape(letters.shape))
 
 
-def _programs(table: OutcomeTable) -> Ints:
-    """Numbers of what RouterBench's programs say, by prompt."""
+def _programs(table: OutcomeTable) -> tuple[Ints, np.ndarray]:
+    """Numbers of what RouterBench's programs do, by prompt, and whether most of a prompt's could be run."""
     found = load_routerbench(data_folder() / "outcomes/routerbench_mbpp/mbpp.jsonl.gz")
     answers = {item.id: item.answers for item in found}
-    said = [[saying_of(answers[id][model].text) for model in table.models] for id in table.ids]
-    return np.array([_numbered(row) for row in said])
+    texts = [[answers[id][model].text for model in table.models] for id in table.ids]
+
+    async def run() -> list[list[Saying]]:
+        async with Sandbox() as sandbox:
+            return [await sayings_of(row, sandbox) for row in texts]  # two minutes
+
+    said = anyio.run(run)
+    single = [2 * sum(one.single for one in row) > len(row) for row in said]
+    return np.array([_numbered(row) for row in said]), np.array(single)
 
 
 def _numbered(said: list[Saying]) -> list[int]:
@@ -217,13 +227,14 @@ def _list_prices(directions: int, encoder: str | None) -> World:
         served=best,
         cost_rate=0.1 / float(usd[:, best].mean()),
         said=_letters(table)[:, columns],
-        single=True,
+        single=np.ones(len(right), dtype=np.bool_),
     )
 
 
 def _routerbench(directions: int, encoder: str | None) -> World:
     table = embedded_table("routerbench_mbpp", RECORDED["routerbench_mbpp"], encoder)
     usd, best = np.asarray(table.costs, dtype=np.float64), table.models.index("gpt-4-1106-preview")
+    said, single = _programs(table)
     return World(
         name="RouterBench's MBPP, 11 LLMs",
         models=table.models,
@@ -232,7 +243,8 @@ def _routerbench(directions: int, encoder: str | None) -> World:
         vectors=_short(np.asarray(table.vectors), directions),
         served=best,
         cost_rate=0.1 / float(usd[:, best].mean()),
-        said=_programs(table),
+        said=said,
+        single=single,
     )
 
 

@@ -119,6 +119,11 @@ class Service:
         """What all is paid from."""
         return self._runtime.ledger
 
+    @property
+    def sandbox(self) -> Sandbox:
+        """Where programs of models are run; what it needs is started with the first one."""
+        return self._sandbox
+
     async def answer(self, query: str | Query, *, budget: Budget | None = None, seed: int = 0) -> Episode:
         """Work on a query as the controller decides.
 

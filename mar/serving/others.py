@@ -2,7 +2,7 @@
 
 A rating is of one model's answer. Once there is one, every other model that might have answered is asked the same, from
 a budget in USD a day that holds over all workers; what each says is kept as a hash that is equal for answers that say
-the same (`mar.traffic.saying`), with its cost. No client sees any of it, and nothing waits for it. What was asked is
+the same (`mar.traffic.acting`), with its cost. No client sees any of it, and nothing waits for it. What was asked is
 remembered by the worker that answered, in memory and for an hour at most; whoever hears of the rating, the store says.
 """
 
@@ -12,10 +12,10 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import anyio
-import anyio.to_thread
 
 from mar.concurrency import task_group
 from mar.errors import MarError, StoreUnavailable
@@ -25,8 +25,8 @@ from mar.serving.exchange import Exchange
 from mar.serving.forgetting import Deleted
 from mar.serving.house import House
 from mar.serving.record import Entry
+from mar.traffic.acting import sayings_of
 from mar.traffic.records import Other
-from mar.traffic.saying import Saying, saying_of
 from mar.types import Budget
 
 log = logging.getLogger(__name__)
@@ -100,8 +100,7 @@ class Others:
     async def _asked(self, exchange: Exchange, entry: Entry, purse: Purse) -> list[Other]:
         """What everybody says, the served model first."""
         served, text = entry.models[0], "" if exchange.episode is None else exchange.episode.text or ""
-        said, usd = await _saying(text), entry.usage.cost_usd
-        found = [Other(model=served, said=said.what, single=said.single, usd=usd, seconds=entry.seconds)]
+        found = [Other(model=served, said=text, usd=entry.usage.cost_usd, seconds=entry.seconds)]
         try:
             names = [name for name in self._house.allowed(exchange.asked, exchange.visit) if name != served]
         except Refusal:  # models were taken out since
@@ -119,10 +118,13 @@ class Others:
         async with task_group() as tasks:
             for name in names:
                 tasks.start_soon(ask, name)
-        return found
+        answered = [other for other in found if other.said]
+        sayings = await sayings_of([other.said for other in answered], self._house.service.sandbox)
+        compared = [replace(o, said=s.what, single=s.single) for o, s in zip(answered, sayings, strict=True)]
+        return [*compared, *(other for other in found if not other.said)]
 
     async def _one(self, exchange: Exchange, name: str, purse: Purse) -> Other:
-        """What one model says; a failure is its reason."""
+        """What one model answers, in its words; a failure is its reason."""
         house, asked = self._house, exchange.asked
         began, episode = time.perf_counter(), None
         try:
@@ -145,10 +147,4 @@ class Others:
             reason = "no answer" if failure is None else f"{failure.kind}: {failure.reason}"
             reason = UNPAID if unpaid else reason[:500]
             return Other(model=name, said="", usd=episode.cost_usd, seconds=seconds, reason=reason)
-        said = await _saying(episode.text)
-        return Other(model=name, said=said.what, single=said.single, usd=episode.cost_usd, seconds=seconds)
-
-
-async def _saying(text: str) -> Saying:
-    """It takes milliseconds of a long text."""
-    return await anyio.to_thread.run_sync(saying_of, text)
+        return Other(model=name, said=episode.text, usd=episode.cost_usd, seconds=seconds)

@@ -87,6 +87,21 @@ async def test_once_it_is_rated_the_others_are_asked_and_what_they_say_is_kept_w
     assert table.others.single.all()
 
 
+async def test_programs_are_compared_by_what_they_do(tmp_path):
+    says = {
+        "a": "```python\ndef twice(x):\n    return 2 * x\nprint(twice(4))\n```",
+        "b": "```python\ndef double(n):\n    result = n + n\n    return result\n```",
+        "c": "```python\ndef square(x):\n    return x * x\n```",
+    }
+    async with gateway(tmp_path, lambda request: says[request.model]) as (g, _):
+        episode, _ = await answered(g)
+        await rate(g, episode)
+        logged = await log_of(tmp_path)
+    by = {other.model: other for other in logged.others}
+    assert by["a"].said == by["b"].said != by["c"].said
+    assert all(other.single for other in by.values())
+
+
 def logged_with_vector(logged):
     return replace(logged, embedding=(1.0, 0.0))
 
