@@ -255,7 +255,17 @@ def beside(world: World, found: list[dict[str, tuple[float, float]]], gain: floa
     calls = f"{len(world.models) - 1} calls for each rated question"
     if world.cost_rate:
         calls += f", {RATED * asked[0].mean() / asked[1].mean():.2f} of what serving everything by it costs"
-    print(f"\nAsking the others: {calls}.", flush=True)
+    print(f"\nAsking the others: {calls}. {alike(world)}", flush=True)
+
+
+def alike(world: World) -> str:
+    """How often two models say the same, and are then both right or both wrong."""
+    assert world.said is not None
+    upper = np.triu_indices(len(world.models), 1)
+    said, right = ((of[:, upper[0]], of[:, upper[1]]) for of in (world.said, world.right))
+    same, both = (said[0] == said[1]) & (said[0] >= 0), right[0] == right[1]
+    shares = f"in {both[same].mean():.2f} of them, else in {both[~same].mean():.2f}"
+    return f"Two say the same in {same.mean():.2f} of pairs, and are both right or both wrong {shares}."
 
 
 def cell(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Programs are compared by what they do on examples that answers show, and by how they are written where none can be."""
+"""Programs are compared by what they do on shown examples, and where none can be, by how they are written."""
 
 from __future__ import annotations
 
