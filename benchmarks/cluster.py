@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import random
+import secrets
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from mar.evaluation.routereval.keep import problems
 from mar.evaluation.routereval.run import Job, Measuring, RoutingOptions
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.execution import Executor, InProcess, Spec, Workers, executor
-from mar.execution.desk import Address, Desk, far_purse
+from mar.execution.desk import Address, Desk, far_desk
 from mar.runtime import Account, Ledger
 from mar.runtime.sandbox import Limits, Sandbox, TestJob
 from mar.types import Usage
@@ -61,17 +62,19 @@ class Echo(Spec[str, str]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paying(Spec[tuple[int, int], None]):
-    """Makes tries that take no time: so many at once, each of them so many, one after the other."""
+    """Makes tries that take no time, each in a turn of its own: so many at once, each so many, one after the other."""
 
     desk: Address
+    turns: bool
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Callable[[tuple[int, int]], Awaitable[None]]]:
-        async with far_purse(self.desk) as purse:
+        async with far_desk(self.desk) as desk:
 
             async def one_after_the_other(tries: int) -> None:
                 for _ in range(tries):
-                    async with purse.hold(0.001, "m") as one:
+                    turn = desk.turn(secrets.token_bytes(32)) if self.turns else nullcontext()
+                    async with turn, desk.hold(0.001, "m") as one:
                         one.usage = Usage(calls=1, cost_usd=0.0005)
 
             async def pay(job: tuple[int, int]) -> None:
@@ -117,20 +120,21 @@ def overhead(places: Sequence[tuple[str, Workers]]) -> dict[str, float]:
             workers.run(spec, jobs[:1])  # they are started
             found[_job(name)] = cpu_of(partial(workers.run, spec, jobs)) / JOBS
 
-    async def pay(at_once: int) -> float:
+    async def pay(at_once: int, turns: bool) -> float:
         with tempfile.TemporaryDirectory() as folder:
             ledger = Ledger(1e9, account=Account(Path(folder) / "spending.jsonl"))  # as a run has it
             desk = Desk(ledger, {})
             async with desk.open() as address:
                 with executor(Workers(workers=2)) as workers:
-                    spec, each = Paying(desk=address), TRIES // at_once
+                    spec, each = Paying(desk=address, turns=turns), TRIES // at_once
                     await desk.run(workers, spec, [(1, 1)] * 2)
                     before = time.process_time()
                     await desk.run(workers, spec, [(at_once, each)] * 2)
                     return (time.process_time() - before) / (2 * at_once * each)
 
     for at_once in AT_ONCE:
-        found[_tries(at_once)] = anyio.run(pay, at_once)
+        for turns in (False, True):
+            found[_tries(at_once, turns)] = anyio.run(pay, at_once, turns)
     return found
 
 
@@ -138,8 +142,8 @@ def _job(place: str) -> str:
     return f"a job, {place}"
 
 
-def _tries(at_once: int) -> str:
-    return f"a try at the desk, {at_once} at once at each of 2 workers"
+def _tries(at_once: int, turns: bool) -> str:
+    return f"a try at the desk{' and its turn' * turns}, {at_once} at once at each of 2 workers"
 
 
 # Speed-up -----------------------------------------------------------------------------------------------------
@@ -262,7 +266,9 @@ def main() -> None:
     if "speed-up" in arguments.parts:
         speed_up(places, arguments.seeds)
     if "simulation" in arguments.parts:
-        simulation(costs[_job("2 processes")], costs[_tries(AT_ONCE[-1])])  # where it saturates, many are under way
+        simulation(
+            costs[_job("2 processes")], costs[_tries(AT_ONCE[-1], True)]
+        )  # where it saturates, many are under way
 
 
 if __name__ == "__main__":

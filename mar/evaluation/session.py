@@ -17,9 +17,9 @@ from typing import Any, Generic
 
 from mar.controllers.embeddings import Encoder, MiniLM
 from mar.environment import cache_folder
-from mar.errors import ConfigError
+from mar.errors import ConfigError, InternalError
 from mar.execution import Executor, Spec
-from mar.execution.desk import Address, Desk, far_purse
+from mar.execution.desk import Address, Desk, far_pool
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Elsewhere, Job, Outcome, Rollouts
 from mar.pool.choose import choose_pool, recorded_table
@@ -227,12 +227,18 @@ class Recipe(Spec[Job[Any], Outcome]):
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Callable[[Job[Any]], Awaitable[Outcome]]]:
         """See `Spec`."""
-        table = recorded_table(self.pool)
         async with AsyncExitStack() as stack:
+            purse: Purse | None = None
+            if self.desk is not None:
+                pool, purse = await stack.enter_async_context(far_pool(self.pool, self.desk))
+            elif (table := recorded_table(self.pool)) is not None:
+                pool = table.pool()
+            else:
+                raise InternalError(f"{self.pool} is neither paid for nor recorded")
             session = Session(
                 task=self.task,
                 items=(),
-                pool=self.pool if table is None else table.pool(),
+                pool=pool,
                 progress=Progress(quiet=True),
                 encoder=MiniLM(),  # of simulated pools, which are not spread
                 prompts=self.kit.library(),
@@ -241,6 +247,6 @@ class Recipe(Spec[Job[Any], Outcome]):
                 max_tokens=self.max_tokens,
                 keep_prompts=self.keep_prompts,
                 lookup=WikipediaLookup() if self.lookup else NoLookup(),
-                purse=None if self.desk is None else await stack.enter_async_context(far_purse(self.desk)),
+                purse=purse,
             )
             yield (await stack.enter_async_context(session.open())).one

@@ -1,13 +1,23 @@
-"""Limits that hold over all workers: each of them asks the driver's desk before every try of a call.
+"""What holds over all workers: limits, and one call for one question. They ask the driver's desk.
 
 A try holds what it holds in one process: one of its model's slots, its turn under the model's rate, and the most that
 it can cost in the run's ledger; when it has ended, the desk is told what it cost. So a run's limit holds to the last
 call for any number of workers, and what is written down about spending is written by the driver alone. A worker whose
 connection ends (killed, a node removed) leaves its tries booked at their worst, since nobody can know.
 
-A worker first shows the run's token, which it has from the driver. What it says then (`mar.execution.wire`):
-["ask", number, model, USD at worst], and when the try has ended ["cost", number, USD, uncertain USD] or
-["lost", number], which is its worst. It hears ["go", number] or ["no", number, why].
+Before a worker asks a model what its cache does not hold, it waits for its turn, so that of several who would ask the
+same, one does and the others find its answer. Workers on other machines have their answers from the driver's response
+cache and put them there, by the desk.
+
+A worker first shows the run's token, which it has from the driver. What it says then (`mar.execution.wire`), and hears:
+
+["ask", number, model, USD at worst]            ["go", number] or ["no", number, why]
+["cost", number, USD, uncertain USD]            that try has ended, or
+["lost", number]                                has ended at its worst
+["turn", number, key]                           ["go", number]
+["over", number]                                somebody else's turn
+["get", number, key]                            ["go", number, reply or null]
+["put", number, key, reply]
 """
 
 from __future__ import annotations
@@ -16,6 +26,7 @@ import asyncio
 import hmac
 import itertools
 import json
+import logging
 import math
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -26,18 +37,28 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
+from pydantic import TypeAdapter
 
 from mar.clock import real_work
 from mar.concurrency import task_group
-from mar.errors import LimitReached
+from mar.environment import days_kept
+from mar.errors import ConfigError, InternalError, LimitReached
 from mar.execution.spec import Executor, JobT, OnDone, OutcomeT, Spec
-from mar.execution.wire import Wire
+from mar.execution.wire import LONGEST_WORD, Wire
+from mar.pool.cache import UNUSABLE, FileReplies, cached
 from mar.pool.cards import ModelCard
+from mar.pool.choose import configured_pool
 from mar.pool.limits import ModelLimits
+from mar.pool.pool import Pool
 from mar.runtime import Spent
 from mar.runtime.ledger import Purse, Try
-from mar.types import ZERO_USAGE, Usage
+from mar.types import ZERO_USAGE, ChatReply, Usage
 
+log = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"  # where workers of this machine find the driver: they have its files, too
+_REPLY: TypeAdapter[ChatReply] = TypeAdapter(ChatReply)
 LOST = "the driver of this run is gone, and what is paid cannot be written down"
 
 
@@ -48,6 +69,11 @@ class Address:
     host: str
     port: int
     token: str = field(repr=False)
+
+    @property
+    def shares_files(self) -> bool:
+        """Whether who finds it here is on the driver's machine."""
+        return self.host == LOOPBACK
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -72,6 +98,68 @@ class _Held:
             self.waiting.cancel()
 
 
+class _Turns:
+    """Who is at what, and who waits for it."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, list[Callable[[], None]]] = {}  # the first of each is at it
+
+    def wait(self, key: str, go: Callable[[], None]) -> None:
+        """Have `go` called when it is somebody's turn."""
+        queue = self._queues.setdefault(key, [])
+        queue.append(go)
+        if len(queue) == 1:
+            go()
+
+    def leave(self, key: str, go: Callable[[], None]) -> None:
+        """Somebody's turn is over, or is no longer waited for."""
+        queue = self._queues[key]
+        at_it = queue[0] is go
+        queue.remove(go)
+        if not queue:
+            del self._queues[key]
+        elif at_it:
+            queue[0]()
+
+
+class _Answers:
+    """Replies of the driver's response cache, for workers that have no other."""
+
+    def __init__(self, replies: FileReplies) -> None:
+        self._replies = replies
+        self._unwritten: dict[str, str] = {}  # by key
+
+    async def get(self, key: str) -> str | None:
+        """A reply as it travels; None: there is none."""
+        if (fresh := self._unwritten.get(key)) is not None:
+            return fresh
+        try:
+            reply = await self._replies.get(bytes.fromhex(key))
+        except UNUSABLE as error:
+            log.warning("%s could not be read: %s", self._replies.where, error)
+            return None
+        return None if reply is None else _travelling(reply)
+
+    def put(self, key: str, reply: str) -> None:
+        """Keep a reply, from now on; `write` makes it last."""
+        self._unwritten[key] = reply
+
+    async def write(self, key: str) -> None:
+        """Write what was put, also where the desk is being closed: it has been paid for."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._replies.put(bytes.fromhex(key), _REPLY.validate_json(self._unwritten[key]))
+            except UNUSABLE as error:
+                log.warning("%s could not be written: %s", self._replies.where, error)
+            finally:
+                del self._unwritten[key]
+
+
+def _travelling(reply: ChatReply) -> str | None:
+    text = _REPLY.dump_json(reply).decode()
+    return text if len(json.dumps(text)) < LONGEST_WORD - 256 else None
+
+
 class Desk:
     """The driver's side.
 
@@ -87,14 +175,26 @@ class Desk:
             for name, card in cards.items()
         }
         self._held: set[_Held] = set()
+        self._turns = _Turns()
 
     @asynccontextmanager
-    async def open(self, host: str = "127.0.0.1") -> AsyncGenerator[Address]:
+    async def open(self, host: str = LOOPBACK) -> AsyncGenerator[Address]:
         """Serve workers for as long as the context lasts.
 
         Args:
             host: Address that they reach this machine by.
+
+        Raises:
+            ConfigError: They are on other machines, and the response cache cannot be opened.
         """
+        async with AsyncExitStack() as stack:
+            answers = None
+            if host != LOOPBACK:
+                answers = _Answers(await stack.enter_async_context(FileReplies(days=days_kept())))
+            yield await stack.enter_async_context(self._serve(host, answers))
+
+    @asynccontextmanager
+    async def _serve(self, host: str, answers: _Answers | None) -> AsyncGenerator[Address]:
         token = secrets.token_hex(16)
         async with task_group() as tasks:
 
@@ -105,7 +205,7 @@ class Desk:
             wires = list[Wire]()
 
             def visited() -> Wire:
-                wires.append(_Visitor(token.encode(), hold).wire)
+                wires.append(_Visitor(token.encode(), hold, self._turns, answers, tasks).wire)
                 return wires[-1]
 
             server = await asyncio.get_running_loop().create_server(visited, host, 0)
@@ -154,11 +254,20 @@ class Desk:
 class _Visitor:
     """A worker at the desk."""
 
-    def __init__(self, token: bytes, hold: Callable[[_Held], None]) -> None:
+    def __init__(
+        self,
+        token: bytes,
+        hold: Callable[[_Held], None],
+        turns: _Turns,
+        answers: _Answers | None,
+        tasks: TaskGroup,
+    ) -> None:
         self.wire = Wire(self._hear, self._leave)
-        self._token, self._hold = token, hold
+        self._token, self._hold, self._answers, self._tasks = token, hold, answers, tasks
         self._known = False
         self._tries: dict[int, _Held] = {}
+        self._turns = turns
+        self._waits: dict[int, tuple[str, Callable[[], None]]] = {}  # turns that it waits for or has
 
     def _hear(self, message: bytes) -> None:
         if self._known:
@@ -170,16 +279,37 @@ class _Visitor:
             self.wire.close()
 
     def _do(self, what: str, number: int, *more: Any) -> None:
-        if what == "ask":
-            model, worst = more
-            held = self._tries[number] = _Held(number=number, model=model, worst=worst, say=self.wire.say)
-            self._hold(held)
-        else:
-            self._tries.pop(number).end(Usage(cost_usd=more[0], uncertain_usd=more[1]) if what == "cost" else None)
+        match what:
+            case "ask":
+                model, worst = more
+                held = self._tries[number] = _Held(number=number, model=model, worst=worst, say=self.wire.say)
+                self._hold(held)
+            case "cost":
+                self._tries.pop(number).end(Usage(cost_usd=more[0], uncertain_usd=more[1]))
+            case "lost":
+                self._tries.pop(number).end(None)
+            case "turn":
+                self._waits[number] = wait = more[0], partial(self.wire.say, "go", number)
+                self._turns.wait(*wait)
+            case "over":
+                self._turns.leave(*self._waits.pop(number))
+            case "get" if self._answers is not None:
+                self._tasks.start_soon(self._get, self._answers, number, more[0])
+            case "put" if self._answers is not None:
+                self._answers.put(*more)
+                self._tasks.start_soon(self._answers.write, more[0])
+            case _:
+                raise InternalError(f"a worker says {what!r}")
+
+    async def _get(self, answers: _Answers, number: int, key: str) -> None:
+        self.wire.say("go", number, await answers.get(key))
 
     def _leave(self) -> None:
         for held in self._tries.values():
             held.end(None)  # booked at its worst
+        for wait in self._waits.values():
+            self._turns.leave(*wait)
+        self._waits.clear()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -188,10 +318,18 @@ class _Asked:
 
     answered: anyio.Event = field(default_factory=anyio.Event)
     refused: str | None = None  # why
+    heard: Any = None
+
+    def answer(self, *, refused: str | None = None, heard: Any = None) -> None:
+        """Let whoever asked go on."""
+        self.refused, self.heard = refused, heard
+        self.answered.set()
 
 
-class FarPurse:
-    """A worker's side: a purse whose money is the driver's."""
+class FarDesk:
+    """A worker's side: a purse whose money is the driver's, turns among all workers, the driver's response cache."""
+
+    where = "the response cache of the driver"
 
     def __init__(self) -> None:
         self.wire = Wire(self._hear, self._end)
@@ -202,51 +340,103 @@ class FarPurse:
     @asynccontextmanager
     async def hold(self, worst_usd: float | None, model: str) -> AsyncGenerator[Try]:
         """See `Purse`; it also takes one of the model's slots, wherever else it is called."""
-        if self._over:
-            raise LimitReached(LOST)
         number = next(self._numbers)
         one = Try(worst=Spent.of(worst_usd, uncertain_usd=worst_usd or 0.0), usage=ZERO_USAGE)
-        asked = self._asked[number] = _Asked()
         worst = worst_usd if worst_usd is None or math.isfinite(worst_usd) else None
-        self.wire.say("ask", number, model, worst)
         try:
-            await asked.answered.wait()
-            if asked.refused is not None:
-                raise LimitReached(asked.refused)
+            await self._heard("ask", number, model, worst)
             one.usage = None  # from here on it is made
             yield one
         finally:
-            del self._asked[number]
             self.wire.say(*_ended(number, one))
 
+    @asynccontextmanager
+    async def turn(self, key: bytes) -> AsyncGenerator[None]:
+        """See `mar.pool.cache.Turns`."""
+        number = next(self._numbers)
+        try:
+            await self._heard("turn", number, key.hex())
+            yield
+        finally:
+            self.wire.say("over", number)
+
+    async def get(self, key: bytes) -> ChatReply | None:
+        """See `mar.pool.cache.Replies`."""
+        found = await self._heard("get", next(self._numbers), key.hex())
+        return None if found is None else _REPLY.validate_json(found)
+
+    async def put(self, key: bytes, reply: ChatReply) -> None:
+        """See `mar.pool.cache.Replies`. One that is too long for a word is not kept."""
+        if (text := _travelling(reply)) is not None:
+            self.wire.say("put", next(self._numbers), key.hex(), text)
+
+    async def _heard(self, what: str, number: int, *more: Any) -> Any:
+        """What the desk says to a word.
+
+        Raises:
+            LimitReached: It refuses, or there is none any more.
+        """
+        if self._over:
+            raise LimitReached(LOST)
+        asked = self._asked[number] = _Asked()
+        self.wire.say(what, number, *more)
+        try:
+            await asked.answered.wait()
+        finally:
+            del self._asked[number]
+        if asked.refused is not None:
+            raise LimitReached(asked.refused)
+        return asked.heard
+
     def _hear(self, message: bytes) -> None:
-        for _, number, *why in json.loads(message):
+        for what, number, *more in json.loads(message):
             if (asked := self._asked.get(number)) is not None:  # else it was called off meanwhile
-                asked.refused = why[0] if why else None
-                asked.answered.set()
+                if what == "no":
+                    asked.answer(refused=more[0])
+                else:
+                    asked.answer(heard=more[0] if more else None)
 
     def _end(self) -> None:
         self._over = True
         for asked in self._asked.values():
             if not asked.answered.is_set():
-                asked.refused = LOST
-                asked.answered.set()
+                asked.answer(refused=LOST)
 
 
 @asynccontextmanager
-async def far_purse(address: Address) -> AsyncGenerator[FarPurse]:
-    """A purse of the money at a desk.
+async def far_desk(address: Address) -> AsyncGenerator[FarDesk]:
+    """A worker's side of a desk.
 
     Raises:
         OSError: The driver cannot be reached.
     """
-    purse = FarPurse()
-    await asyncio.get_running_loop().create_connection(lambda: purse.wire, address.host, address.port)
-    purse.wire.send(address.token.encode())
+    desk = FarDesk()
+    await asyncio.get_running_loop().create_connection(lambda: desk.wire, address.host, address.port)
+    desk.wire.send(address.token.encode())
     try:
-        yield purse
+        yield desk
     finally:
-        purse.wire.close()
+        desk.wire.close()
+
+
+@asynccontextmanager
+async def far_pool(choice: str, address: Address) -> AsyncGenerator[tuple[Pool, Purse]]:
+    """A live pool as workers use it: with the response cache of all of them; and the purse that it is paid from.
+
+    Args:
+        choice: As for `configured_pool`.
+        address: Where the desk is.
+
+    Raises:
+        ConfigError: No live pool is configured here, or it cannot be used.
+        OSError: The driver cannot be reached.
+    """
+    pool = configured_pool(choice)
+    if pool is None:
+        raise ConfigError(f"--pool {choice} is no live pool on this machine")
+    async with far_desk(address) as desk:
+        replies = FileReplies(days=days_kept()) if address.shares_files else desk
+        yield cached(pool, replies, turns=desk), desk
 
 
 def _ended(number: int, one: Try) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """A connection between the driver and a worker: words both ways, those of one turn of the event loop in one message.
 
 A message is a line of JSON, a list of words; a word is a list that begins with what it is. The more there is to say,
-the more words share a message, and with it all that a message costs.
+the more words share a message, up to its longest, and with it all that a message costs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 LONGEST = 1 << 20  # bytes of a message
+LONGEST_WORD = LONGEST - 1024
 
 
 class Wire(asyncio.Protocol):
@@ -26,7 +27,7 @@ class Wire(asyncio.Protocol):
         self._heard, self._lost = heard, lost
         self._loop = asyncio.get_running_loop()
         self._rest = b""  # a message that has begun
-        self._words: list[Any] = []  # that have been said and not sent
+        self._words: list[bytes] = []  # that have been said and not sent
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -38,8 +39,8 @@ class Wire(asyncio.Protocol):
         *messages, self._rest = (self._rest + data).split(b"\n")
         for message in messages:
             self._heard(message)
-        if len(self._rest) > LONGEST:
-            self.close()
+        if len(self._rest) > LONGEST + 2:
+            self.close()  # a stranger
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -47,10 +48,13 @@ class Wire(asyncio.Protocol):
         self._lost()
 
     def say(self, *word: Any) -> None:
-        """Send a word, after those before it. Where the connection has ended, nobody hears it."""
+        """Send a word, of `LONGEST_WORD` bytes at most, after those before it.
+
+        Where the connection has ended, nobody hears it.
+        """
         if not self._words:
             self._loop.call_soon(self._send)
-        self._words.append(word)
+        self._words.append(json.dumps(word).encode())
 
     def send(self, message: bytes) -> None:
         """Send a message."""
@@ -65,5 +69,15 @@ class Wire(asyncio.Protocol):
 
     def _send(self) -> None:
         words, self._words = self._words, []
-        if words:
-            self.send(json.dumps(words).encode())
+        message, size = list[bytes](), 0
+        for word in words:
+            if message and size + len(word) >= LONGEST:
+                self._send_words(message)
+                message, size = [], 0
+            message.append(word)
+            size += len(word) + 1
+        if message:
+            self._send_words(message)
+
+    def _send_words(self, words: list[bytes]) -> None:
+        self.send(b"[" + b",".join(words) + b"]")

@@ -2,8 +2,9 @@
 
 A request that was answered before, by this process or another, is answered from where replies are kept, with the
 latency and the usage of the first time and `cached=True`, for as long as they are. Of identical requests that are under
-way at once in one process only the first calls the model. Failures are never kept. A cache that cannot be read or
-written at the moment costs money but no answers: it is warned about, and the model is called.
+way at once in one process, or in several that take turns (`Turns`), only the first calls the model. Failures are never
+kept. A cache that cannot be read or written at the moment costs money but no answers: it is warned about, and the model
+is called.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from mar.pool.asking import ReportsTelemetry, StatesCosts, ask, embed
 from mar.pool.cache_store import RESPONSES, ResponseStore, cache_key
 from mar.pool.cards import ModelCard
 from mar.pool.openai_form import deltas
+from mar.pool.pool import Pool
 from mar.types import ChatModel, ChatReply, ChatRequest, Delta, DeltaHandler, ModelTelemetry
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,18 @@ class Replies(Protocol):
 
     async def put(self, key: bytes, reply: ChatReply) -> None:
         """Keep a reply."""
+        ...
+
+
+class Turns(Protocol):
+    """Lets one of all who would ask the same ask it, in other processes, too."""
+
+    def turn(self, key: bytes) -> AbstractAsyncContextManager[None]:
+        """Wait until nobody else is at what has this key, and be at it for as long as the context lasts.
+
+        Raises:
+            LimitReached: Nobody can say any more whose turn it is.
+        """
         ...
 
 
@@ -137,12 +151,15 @@ class CachedModel(OpensPerLoop[_Open]):
         model: The model that answers what the cache does not hold.
         replies: Where replies are kept; the cache opens it where it has to be opened.
         cards: The models. What a card says about who answers is part of the key; without one it is the model's name.
+        turns: Are taken before a model is asked, where others share the place; None: nobody else would ask the same.
     """
 
     books_tries = True
 
-    def __init__(self, model: ChatModel, replies: Replies, *, cards: Iterable[ModelCard] = ()) -> None:
-        self.model, self.replies = model, replies
+    def __init__(
+        self, model: ChatModel, replies: Replies, *, cards: Iterable[ModelCard] = (), turns: Turns | None = None
+    ) -> None:
+        self.model, self.replies, self._turns = model, replies, turns
         self._cards = {card.name: card for card in cards}
         self._warned = False
         super().__init__("response cache")
@@ -205,10 +222,14 @@ class CachedModel(OpensPerLoop[_Open]):
         flight = here.flights[key] = _Flight()
         try:
             kept = await self._get(here.replies, key)
-            flight.reply = kept or await ask(self.model, request, on_delta)
             if kept is None:
-                await self._put(here.replies, key, flight.reply)
-                return flight.reply
+                async with nullcontext() if self._turns is None else self._turns.turn(key):
+                    kept = None if self._turns is None else await self._get(here.replies, key)
+                    if kept is None:
+                        flight.reply = await ask(self.model, request, on_delta)
+                        await self._put(here.replies, key, flight.reply)
+                        return flight.reply
+            flight.reply = kept
             return _served(kept, on_delta)
         except CallError as error:
             flight.failure = error
@@ -237,6 +258,13 @@ class CachedModel(OpensPerLoop[_Open]):
         if not self._warned:
             self._warned = True
             log.warning("%s; answers that are not kept have to be paid again", problem.splitlines()[0])
+
+
+def cached(pool: Pool, replies: Replies, *, turns: Turns | None = None) -> Pool:
+    """The same pool, whose models give an answer again. Arguments as for `CachedModel`."""
+    cards = [*pool.cards.values(), *pool.embedders.values()]
+    model = CachedModel(pool.model, replies, cards=cards, turns=turns)
+    return Pool(cards, model, kind=pool.kind, virtual_time=pool.virtual_time, reach=pool.reach)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pydantic import TypeAdapter
 
-from mar.pool.cache import CachedModel
+from mar.pool.cache import cached
 from mar.pool.pool import Pool
 from mar.serving.store.shelf import Shelf
 from mar.types import ChatReply
@@ -43,6 +43,4 @@ class ShelfReplies:
 
 def with_cache(pool: Pool, shelf: Callable[[], Shelf], seconds: float) -> Pool:
     """The same pool, whose models give an answer again for so many seconds."""
-    cards = [*pool.cards.values(), *pool.embedders.values()]
-    model = CachedModel(pool.model, ShelfReplies(shelf, seconds), cards=cards)
-    return Pool(cards, model, kind=pool.kind, virtual_time=pool.virtual_time, reach=pool.reach)
+    return cached(pool, ShelfReplies(shelf, seconds))

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 
@@ -38,11 +39,13 @@ class Solver(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     asked: list[bytes]
     lock = threading.Lock()
+    seconds = 0.0
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with self.lock:
             self.asked.append(body)
+        time.sleep(self.seconds)
         text = json.loads(body)["messages"][-1]["content"]
         solved = "The answer is solved" if sum(text.encode()) % 3 else "I do not know"
         usage = {"prompt_tokens": len(text), "completion_tokens": 7, "total_tokens": len(text) + 7}
@@ -64,9 +67,11 @@ def server(tmp_path, monkeypatch):
         yield asked
 
 
-def outcomes_of(cache, monkeypatch, workers=None, on_done=None, n=24):
+def outcomes_of(cache, monkeypatch, workers=None, on_done=None, n=24, items=range(24)):
     monkeypatch.setenv("MAR_CACHE", str(cache))
-    jobs = [Job(item=ToyItem(f"i-{i}"), how=PLAN, identity=RunIdentity(rollout=i % 2)) for i in range(n)]
+    jobs = [
+        Job(item=ToyItem(f"i-{items[i % len(items)]}"), how=PLAN, identity=RunIdentity(rollout=i % 2)) for i in range(n)
+    ]
     session = Session(
         task=ToyTask(), items=[], pool="pool.toml", progress=Progress(quiet=True), encoder=HashEncoder(),
         max_cost=10.0, spending=cache / "spending.jsonl", concurrency=8,
@@ -111,6 +116,17 @@ def test_workers_run_the_episodes_of_one_process_and_a_killed_one_loses_nothing(
     assert [bare(o) for o in again] == [bare(o) for o in alone]
     assert server == []  # what was paid for is in the cache
     assert paid_now.usd == pytest.approx(paid.usd, rel=1e-12)  # added in the order of beginnings, not of ends
+
+
+def test_what_two_workers_would_ask_at_once_is_asked_once(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(Solver, "seconds", 0.2)
+    with executor(Workers(workers=2)) as workers:
+        _, before = outcomes_of(tmp_path / "cache", monkeypatch, workers, n=8)  # both have been started
+        server.clear()
+        outcomes, after = outcomes_of(tmp_path / "cache", monkeypatch, workers, n=8, items=[99])
+    assert len(server) == sum(o.calls for o in outcomes[:2])  # of each draw
+    assert after.usd - before.usd == pytest.approx(sum(o.cost_usd for o in outcomes[:2]))
+    assert [bare(o) for o in outcomes] == 4 * [bare(o) for o in outcomes[:2]]
 
 
 def test_what_shares_a_clock_is_not_spread():

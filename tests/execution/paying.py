@@ -10,7 +10,7 @@ import anyio.lowlevel
 
 from mar.errors import LimitReached
 from mar.execution import Spec
-from mar.execution.desk import Address, far_purse
+from mar.execution.desk import Address, far_desk
 from mar.types import Usage
 
 WORST, COST = 1 / 16, 1 / 32  # USD of a try
@@ -33,7 +33,7 @@ class Paying(Spec[int, str]):
 
     @asynccontextmanager
     async def open(self):
-        async with far_purse(self.desk) as purse:
+        async with far_desk(self.desk) as purse:
             yield lambda job: self.pay(purse, job)
 
     async def pay(self, purse, job):

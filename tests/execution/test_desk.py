@@ -8,10 +8,11 @@ import pytest
 
 from mar.errors import LimitReached
 from mar.execution import Workers, executor
-from mar.execution.desk import Desk, far_purse
+from mar.execution.desk import Desk, far_desk
+from mar.pool.cache_store import RESPONSES, ResponseStore
 from mar.pool.cards import ModelCard
 from mar.runtime import Account, Ledger
-from mar.types import Usage
+from mar.types import ChatReply, Usage
 from tests.execution.paying import COST, WORST, Paying
 
 CARDS = {"m": ModelCard(name="m", concurrency=4)}
@@ -61,7 +62,7 @@ def test_two_workers_share_a_model_s_slots():
                 await anyio.wait_all_tasks_blocked()
                 under_way.remove(number)
 
-        async with far_purse(desk) as one, far_purse(desk) as other, anyio.create_task_group() as tasks:
+        async with far_desk(desk) as one, far_desk(desk) as other, anyio.create_task_group() as tasks:
             for number in range(16):
                 tasks.start_soon(work, number, (one, other)[number % 2])
 
@@ -72,7 +73,7 @@ def test_two_workers_share_a_model_s_slots():
 
 def test_what_a_try_cost_arrives_as_it_was_said():
     async def main(desk):
-        async with far_purse(desk) as purse:
+        async with far_desk(desk) as purse:
             async with purse.hold(0.5, "m") as one:
                 one.usage = Usage(calls=1, cost_usd=0.25, uncertain_usd=0.125)
             async with purse.hold(None, "m") as one:
@@ -93,7 +94,7 @@ def test_what_a_try_cost_arrives_as_it_was_said():
 def test_a_desk_serves_nobody_without_the_run_s_token_and_a_worker_without_a_desk_pays_nothing():
     async def main(desk):
         stranger = type(desk)(host=desk.host, port=desk.port, token="x")
-        async with far_purse(stranger) as purse:
+        async with far_desk(stranger) as purse:
             with pytest.raises(LimitReached, match="the driver of this run is gone"):
                 async with purse.hold(0.1, "m"):
                     raise AssertionError("it was let in")
@@ -104,3 +105,62 @@ def test_a_desk_serves_nobody_without_the_run_s_token_and_a_worker_without_a_des
     ledger = Ledger(1.0)
     on_a_desk(ledger, main)
     assert ledger.spent_usd == 0
+
+
+def test_one_worker_after_the_other_is_at_the_same_and_who_is_gone_or_waits_no_more_lets_others_go_on():
+    told = []
+
+    async def at(desk, name, key=b"k", until=None):
+        async with desk.turn(key):
+            told.append(name)
+            if until is not None:
+                await until.wait()
+
+    async def main(address):
+        async with far_desk(address) as first, far_desk(address) as second, anyio.create_task_group() as tasks:
+            done = anyio.Event()
+            tasks.start_soon(at, first, "first", b"k", done)
+            while "first" not in told:
+                await anyio.lowlevel.checkpoint()
+            with anyio.move_on_after(0.05):
+                await at(second, "never")
+            tasks.start_soon(at, second, "second")
+            await at(second, "of another", b"other")
+            assert told == ["first", "of another"]
+            done.set()
+            while "second" not in told:
+                await anyio.lowlevel.checkpoint()
+            tasks.start_soon(at, first, "gone", b"k", anyio.Event())
+            while "gone" not in told:
+                await anyio.lowlevel.checkpoint()
+            first.wire.close()
+            await at(second, "after it")
+            tasks.cancel_scope.cancel()
+
+    on_a_desk(Ledger(), main)
+    assert told == ["first", "of another", "second", "gone", "after it"]
+
+
+def test_workers_of_other_machines_have_the_driver_s_response_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAR_CACHE", str(tmp_path))
+    replies = {bytes([n]) * 32: ChatReply(text=str(n) * 300_000, model="m") for n in range(10)}  # of several messages
+    none, long = bytes([98]) * 32, bytes([99]) * 32
+
+    async def main():
+        async with (
+            Desk(Ledger(), CARDS).open("127.0.0.2") as address,
+            far_desk(address) as one,
+            far_desk(address) as two,
+        ):
+            assert not address.shares_files
+            for key, reply in replies.items():
+                await one.put(key, reply)
+            await one.put(long, ChatReply(text="x" * 2_000_000, model="m"))
+            assert [await one.get(none), await one.get(long)] == [None, None]
+            assert {key: await two.get(key) for key in replies} == replies
+
+    anyio.run(main)
+    kept = ResponseStore(tmp_path / RESPONSES)
+    assert {key: kept.get(key) for key in replies} == replies
+    assert kept.get(long) is None
+    kept.close()

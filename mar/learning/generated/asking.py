@@ -11,13 +11,12 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel
 
 from mar.concurrency import gather
-from mar.errors import CallError, ConfigError, LimitReached
+from mar.errors import CallError, LimitReached
 from mar.execution import Executor, Spec
-from mar.execution.desk import Address, Desk, far_purse
+from mar.execution.desk import Address, Desk, far_pool
 from mar.learning.generated.records import Journal
 from mar.learning.outage import Outage
 from mar.learning.progress import Progress
-from mar.pool.choose import configured_pool
 from mar.pool.pool import Pool
 from mar.runtime import Ledger, Meter
 from mar.runtime.ledger import Purse
@@ -159,8 +158,5 @@ class Asking(Spec[ChatRequest, Answer]):
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Callable[[ChatRequest], Awaitable[Answer]]]:
         """See `Spec`."""
-        pool = configured_pool(self.pool, cache=True)
-        if pool is None:
-            raise ConfigError(f"--pool {self.pool} is no live pool here")
-        async with far_purse(self.desk) as purse, pool:
+        async with far_pool(self.pool, self.desk) as (pool, purse), pool:
             yield lambda request: _asked(pool, request, purse)
