@@ -161,7 +161,7 @@ def run_tests(
     jobs = [LoadJob(contender=c, arrivals=a) for a, c in product(arrivals, contenders)]
     if tests.quiet:
         with progress.bar("load tests", total=len(jobs)) as bar:
-            found = workers.run(tests, jobs, lambda number, tested, worker: bar.advance(note=worker))
+            found = workers.run(tests, jobs, lambda number, tested, standing: bar.advance(note=standing))
     else:
         found = workers.run(tests, jobs)
     if tests.world is None:

@@ -27,6 +27,7 @@ from mar.execution.work import Parcel, WorkerLost, outcome_of, packed, parcel
 
 MOST_LOSSES = 3  # workers that one job may cost
 LOOK_S = 0.5  # between looks for stragglers
+SHOWN = 8  # workers whose jobs are told one by one
 PLACE_S = 0.05  # between looks for a worker that has a place
 STRAGGLER_S = 10.0  # a job that takes less is none
 STRAGGLER = 4.0  # nor is one that takes fewer times the median
@@ -65,6 +66,7 @@ class _Post:
 
     worker: Worker
     busy: int = 0
+    done: int = 0  # jobs
     opened: Parcel | None = None  # what it was sent last
 
 
@@ -204,8 +206,16 @@ class Fleet:
             return
         batch.outcomes[number] = outcome = outcome_of(answer)
         batch.seconds.append(time.monotonic() - began)
+        post.done += 1
         if on_done is not None:
-            on_done(number, outcome, post.worker.name)
+            on_done(number, outcome, self._standing())
+
+    def _standing(self) -> str:
+        """How the workers stand, in a line."""
+        done = [post.done for post in self._posts if post.worker.placed]
+        who = f"{len(done)} workers" if len(done) == self._n else f"{len(done)} of {self._n} workers"
+        each = ", ".join(map(str, done)) if len(done) <= SHOWN else f"{min(done)} to {max(done)}"
+        return f"{who}: {each} done"
 
     def _again(self, number: int, batch: _Batch, why: str) -> None:
         batch.losses[number] += 1

@@ -22,7 +22,8 @@ from mar.concurrency import gather
 JobT = TypeVar("JobT")
 OutcomeT = TypeVar("OutcomeT")
 OnDone = Callable[[int, OutcomeT, str], None]
-"""Is told of each outcome as soon as it is there: number of the job, outcome, who did it ("" for this process)."""
+"""Is told of each outcome as soon as it is there: number of the job, outcome, and for people how the workers stand: how
+many there are, and how many jobs each has done ("" in this process)."""
 
 
 class Spec(ABC, Generic[JobT, OutcomeT]):

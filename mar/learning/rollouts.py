@@ -69,7 +69,7 @@ class Outcome:
 
 
 Elsewhere = Callable[[Sequence[Job[Any]], Callable[[int, Outcome, str], None]], Awaitable[list[Outcome]]]
-"""Runs jobs at workers (`mar.execution`), and tells of each outcome who it is of."""
+"""Runs jobs at workers (`mar.execution`), and tells of each outcome and how the workers stand."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Rollouts(Generic[ItemT]):
 
         Args:
             jobs: What is run.
-            on_done: Is called after each of them, with the worker's name as `note` where another process ran it.
+            on_done: Is called after each of them, with how the workers stand as `note` where others run them.
 
         Raises:
             ConfigError: A live model's key or name is wrong, or the jobs belong together and cannot be spread.
@@ -115,11 +115,11 @@ class Rollouts(Generic[ItemT]):
         if self.deadline_s is not None or self.budget is not None or any(job.start_s for job in jobs):
             raise ConfigError("episodes that arrive or end by the clock belong to one process; expected no --workers")
 
-        def done(_: int, outcome: Outcome, worker: str) -> None:
+        def done(_: int, outcome: Outcome, standing: str) -> None:
             if self.runtime.pool.kind == "live":
                 self.outage.episode(outcome.episode)
             if on_done is not None:
-                on_done(note=worker)
+                on_done(note=standing)
 
         return await elsewhere(jobs, done)
 

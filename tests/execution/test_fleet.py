@@ -27,12 +27,12 @@ def two():
 def test_workers_give_the_outcomes_of_one_process_in_the_order_of_the_jobs(two):
     done = []
     here = InProcess().run(Sums(), JOBS)
-    there = two.run(Sums(), JOBS, lambda number, outcome, worker: done.append((number, outcome[0], worker)))
+    there = two.run(Sums(), JOBS, lambda number, outcome, note: done.append((number, outcome[0], note)))
     assert [s for s, _ in here] == [s for s, _ in there] == WHOLE
     assert {pid for _, pid in here} == {os.getpid()}
     assert os.getpid() not in {pid for _, pid in there}
     assert sorted(done)[2][:2] == (2, 6)
-    assert all(worker for _, _, worker in done)
+    assert {note.split(":")[0] for _, _, note in done} == {"2 workers"}
 
 
 def test_workers_go_on_with_another_spec_which_each_is_sent_once(two, monkeypatch):
@@ -70,7 +70,9 @@ def test_a_worker_that_waits_for_a_place_is_given_no_job():
                 pass
 
     with fleets.Fleet(Here, 2) as found:
-        assert [s for s, _ in found.run(Sums(), JOBS)] == WHOLE
+        told = []
+        assert [s for s, _ in found.run(Sums(), JOBS, lambda number, outcome, note: told.append(note))] == WHOLE
+        assert told == [f"1 of 2 workers: {n} done" for n in range(1, 7)]
 
 
 def test_a_worker_that_stands_still_is_not_waited_for(two, tmp_path, monkeypatch):

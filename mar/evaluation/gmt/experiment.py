@@ -253,9 +253,9 @@ class GmtRun:
         with self.progress.bar("splits", total=len(jobs)) as bar:
             bar.advance(len(jobs) - len(left))
 
-            def keep(number: int, fitted: Fitted, worker: str) -> None:
+            def keep(number: int, fitted: Fitted, standing: str) -> None:
                 self._keep(left[number], fitted)
-                bar.advance(note=worker)
+                bar.advance(note=standing)
 
             workers.run(fits, left, keep)
 

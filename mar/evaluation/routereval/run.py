@@ -129,9 +129,9 @@ def _compare(measuring: Measuring, store: Store, progress: Progress, workers: Ex
     with progress.bar(problem.name, total=len(jobs)) as bar:
         bar.advance(len(jobs) - len(left))
 
-        def keep(number: int, measured: Measured, worker: str) -> None:
+        def keep(number: int, measured: Measured, standing: str) -> None:
             store.put(left[number].key, measured)
-            bar.advance(note=f"{left[number].router} {worker}")
+            bar.advance(note=f"{left[number].router} {standing}")
 
         workers.run(measuring, left, keep)
     for job in jobs:

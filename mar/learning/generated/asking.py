@@ -102,7 +102,7 @@ async def ask_all(
     outage = Outage()
     with progress.bar(what, total=len(left)) as bar:
 
-        def take(number: int, answer: Answer, worker: str) -> None:
+        def take(number: int, answer: Answer, standing: str) -> None:
             if answer is None:
                 return
             call = left[number]
@@ -111,7 +111,7 @@ async def ask_all(
                 outage.answered(call.request.model)
             elif pool.kind == "live":
                 outage.failed(call.request.model, answer.kind, answer.text)
-            bar.advance(note=worker)
+            bar.advance(note=standing)
 
         async def one(number: int) -> None:
             take(number, await _asked(pool, left[number].request, ledger), "")
