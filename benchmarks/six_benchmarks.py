@@ -161,7 +161,9 @@ def run_ahead(
     with executor(where, say=Progress().say) as workers:
         spec = Parts()
         for parts in (first, others):
-            workers.run(spec, parts, lambda number, _, worker, of=parts: print(f"{worker}: {of[number]}", flush=True))
+            workers.run(
+                spec, parts, lambda number, _, standing, of=parts: print(f"{of[number]}; {standing}", flush=True)
+            )
 
 
 def _how(effects: float) -> dict[str, Any]:

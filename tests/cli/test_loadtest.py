@@ -9,6 +9,7 @@ from mar.errors import ConfigError
 from mar.learning.rundir import held
 from mar.pool import ModelCard, Pool
 from mar.pool.scripted import scripted_pool
+from tests.on_ray import on_ray
 
 app = typer.Typer()
 app.command()(loadtest_command)
@@ -29,20 +30,32 @@ def test_a_load_test_on_the_sample_leaves_tables_and_plots(tmp_path, monkeypatch
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {"goodput.png", "requests.csv", "results.md"}
 
 
-def test_workers_write_the_bytes_of_one_process(tmp_path, monkeypatch):
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Files of load tests that are done at a place."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     options = ["--task", "gsm8k", "-n", "12", "--rate", "60/min", "--rate", "200/min"]
     # Teams whose members begin at once and go where the queues are short: any other order would be another test.
     options += ["--policy", "mbpp+shortest-expected-delay", "--policy", "best-single"]
-    for where in ([], ["--workers", "1"], ["--workers", "2"]):
-        out = tmp_path / f"out{len(where) and where[1]}"
+
+    def by(*where):
+        out = tmp_path / "-".join(("out", *where))
         result = CliRunner().invoke(app, [*options, *where, "--out", str(out)], catch_exceptions=False)
         assert result.exit_code == 0
-    for name in ("requests.csv", "results.json", "results.md", "goodput.png"):
-        alone = (tmp_path / "out0" / name).read_bytes()
-        assert (tmp_path / "out1" / name).read_bytes() == (tmp_path / "out2" / name).read_bytes() == alone
+        return [(out / name).read_bytes() for name in ("requests.csv", "results.json", "results.md", "goodput.png")]
+
+    return by
+
+
+def test_workers_write_the_bytes_of_one_process(written):
+    assert written("--workers", "1") == written("--workers", "2") == written()
+
+
+@on_ray
+def test_actors_write_the_bytes_of_one_process(written):
+    assert written("--ray", "local", "--workers", "2") == written()
 
 
 def test_tests_of_a_live_pool_are_not_spread(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from mar.testing.chat_server import ChatServer
+from tests.on_ray import on_ray
 
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "run_mmlu_pro.py"
 DRIVER = """
@@ -100,3 +101,18 @@ def test_a_run_whose_driver_was_killed_ends_in_the_same_bytes_and_asks_nothing_t
         assert server.answered == wanted
     for name in ("checkpoint.safetensors", "state.safetensors"):
         assert (broken / "run" / name).read_bytes() == (alone / "run" / name).read_bytes()
+
+
+@on_ray
+def test_a_training_by_actors_ends_in_the_bytes_of_one_process_and_fills_the_driver_s_cache(portal, tmp_path):
+    asked = {}
+    for where in ((), ("--ray", "local", "--workers", "2")):
+        folder = tmp_path / f"{len(where)}"
+        with portal.wrap_async_context_manager(Counting()) as server:
+            finished(started(folder, server.base_url, *where))
+            assert server.answered.total() == kept(folder / "cache")
+            asked[folder] = server.answered
+    alone, spread = asked
+    assert asked[alone] == asked[spread]
+    for name in ("checkpoint.safetensors", "state.safetensors"):
+        assert (spread / "run" / name).read_bytes() == (alone / "run" / name).read_bytes()

@@ -29,6 +29,7 @@ from mar.evaluation.gmt.protocol import Scored, auc, difference, fast_auc, per_u
 from mar.execution import Workers
 from mar.learning.progress import Progress
 from tests.controllers.gmt_votes import group, opposite_users
+from tests.on_ray import on_ray
 
 QUIET = Progress(quiet=True)
 PUBLISHED = """
@@ -337,23 +338,33 @@ def test_our_router_beside_everything_simple(tmp_path, published_files):
 
 
 @pytest.fixture
-def one_table(tmp_path, monkeypatch):
-    """Votes that are split twice, as votes that are built from raw data are."""
+def left(tmp_path, monkeypatch):
+    """Files that a run leaves at a place; its votes are split twice, as votes that are built from raw data are."""
     groups = opposite_users(users=8, each=20)
     splits = tuple(split_votes(groups, seed) for seed in range(2))
     monkeypatch.setattr(experiment, "load_votes", lambda config, data: VoteData(splits=splits, notes={}))
     monkeypatch.setattr(experiment, "difference", lambda a, b, measure, draws=0: difference(a, b, measure, draws=3))
-    return tmp_path
+
+    def by(where, train):
+        config = GmtConfig.model_validate({"dataset": {"name": "mt_bench"}, "train": train})
+        out = tmp_path / f"out{where.workers}{where.ray}"
+        run_gmt(config, None, out, HashEncoder(8), QUIET, where)
+        return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+    return by
 
 
-@pytest.mark.parametrize("train", [{"variant": "personal", "contexts": 1, "rounds": 1}, {"epochs": 2}])
-def test_any_number_of_workers_leaves_the_files_of_one_process(one_table, train):
-    config = GmtConfig.model_validate({"dataset": {"name": "mt_bench"}, "train": train})
-    files = []
-    for workers in (None, 1, 2):
-        out = one_table / f"{workers}"
-        run_gmt(config, None, out, HashEncoder(8), QUIET, Workers(workers=workers))
-        files.append({str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()})
-    assert {"results.json", "results.md", "split-0.json", "split-1.json"} < set(files[0])
-    assert ("checkpoint.safetensors" in files[0]) == ("newcomers-1.json" in files[0]) == ("variant" in train)
-    assert files[0] == files[1] == files[2]
+OURS = {"variant": "personal", "contexts": 1, "rounds": 1}
+
+
+@pytest.mark.parametrize("train", [OURS, {"epochs": 2}])
+def test_any_number_of_workers_leaves_the_files_of_one_process(left, train):
+    alone = left(Workers(), train)
+    assert {"results.json", "results.md", "split-0.json", "split-1.json"} < set(alone)
+    assert ("checkpoint.safetensors" in alone) == ("newcomers-1.json" in alone) == ("variant" in train)
+    assert left(Workers(workers=1), train) == left(Workers(workers=2), train) == alone
+
+
+@on_ray
+def test_actors_leave_the_files_of_one_process(left):
+    assert left(Workers(workers=2, ray="local"), OURS) == left(Workers(), OURS)

@@ -21,11 +21,12 @@ from tests.execution.paying import COST, WORST, Paying
 from tests.execution.sums import Sum, Sums
 from tests.execution.test_desk import CARDS
 from tests.execution.test_fleet import JOBS, WHOLE
+from tests.on_ray import MISSING
 from tests.serving import free_port, stand_in_vllm
 
 pytestmark = pytest.mark.ray
 if find_spec("ray") is None:
-    pytest.skip("Ray is not installed: scripts/install_ray.sh installs it", allow_module_level=True)
+    pytest.skip(MISSING, allow_module_level=True)
 PATIENCE_S = 120.0
 
 
