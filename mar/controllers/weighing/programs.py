@@ -2,9 +2,10 @@
 """Programs of which some tests are shown: whom to ask for another one, and which to hand in.
 
 A model i writes a right program with probability k_i(z) = logistic(theta_i - s z), given how difficult the task is,
-z (standard normal). A right program passes the shown tests; a wrong one does with probability `loose`. So a passing
-program is right with probability k / (k + (1 - k) loose), and every program that fails shows that the task is hard. All
-numbers maximise the likelihood of training tasks whose programs are graded.
+z (standard normal). A right program passes the shown tests. A wrong one hardly ever does, but on a share of the tasks
+(`loose`), where it does with `alike`: the belief's model of tests. So wrong programs pass together, what passes where
+others failed is probably right, and every program that fails shows that the task is hard. All numbers maximise the
+likelihood of training tasks whose programs are graded.
 
 Another program is worth what it is expected to add to the probability that the best one is right, one step ahead.
 """
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from torch.nn.functional import logsigmoid
 
+from mar.controllers.belief.beliefs import PRIORS, SLIP
 from mar.controllers.weighing.options import Flags, Floats, Ints
 from mar.numerics import one_thread
 
@@ -44,26 +46,38 @@ class Programs:
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
         z, log_z = torch.tensor(nodes).float(), torch.tensor(np.log(weights / weights.sum())).float()
         solved, shown = torch.tensor(right).float(), torch.tensor(passed).float()
-        theta = torch.zeros(solved.shape[1], requires_grad=True)
-        spread, loose = torch.tensor(0.7, requires_grad=True), torch.tensor(-2.0, requires_grad=True)
-        optimiser = torch.optim.LBFGS([theta, spread, loose], max_iter=60, line_search_fn="strong_wolfe")
+        theta, spread = torch.zeros(solved.shape[1], requires_grad=True), torch.tensor(0.7, requires_grad=True)
+        loose, alike = (torch.tensor(PRIORS[name].mean, requires_grad=True) for name in ("loose", "alike"))
+        optimiser = torch.optim.LBFGS([theta, spread, loose, alike], max_iter=60, line_search_fn="strong_wolfe")
+
+        def tests() -> tuple[torch.Tensor, torch.Tensor]:
+            """By kind of task: log-probability of the kind, and probability that a wrong program passes."""
+            share = torch.stack([logsigmoid(-loose), logsigmoid(loose)])
+            return share, torch.stack([alike * 0 + SLIP, torch.sigmoid(alike)])
 
         def loss() -> torch.Tensor:
             optimiser.zero_grad()
             x = theta[:, None] - torch.exp(spread) * z
-            fooled, failed = logsigmoid(-x) + logsigmoid(loose), logsigmoid(-x) + logsigmoid(-loose)
-            each = solved @ logsigmoid(x) + (shown - solved).clamp(min=0) @ fooled + (1 - shown) @ failed
+            share, wrong = tests()
+            each = solved @ logsigmoid(x) + (1 - solved) @ logsigmoid(-x)  # (n, z)
+            fooled, failed = (shown - solved).clamp(min=0).sum(1), (1 - shown).sum(1)
+            of_tests = fooled[:, None] * torch.log(wrong) + failed[:, None] * torch.log(1 - wrong) + share  # (n, 2)
             skills = ((theta - theta.mean()) ** 2).sum() / (2 * _SKILLS**2)
-            priors = skills + (spread - 0.7) ** 2 + (loose + 2) ** 2 / 2
-            value = (priors - torch.logsumexp(each + log_z, dim=1).sum()) / len(solved)
+            priors = skills + (spread - 0.7) ** 2
+            for name, number in (("loose", loose), ("alike", alike)):
+                priors = priors + ((number - PRIORS[name].mean) / PRIORS[name].spread) ** 2 / 2
+            likely = torch.logsumexp(each + log_z, dim=1) + torch.logsumexp(of_tests, dim=1)
+            value = (priors - likely.sum()) / len(solved)
             value.backward()
             return value
 
         optimiser.step(loss)
         with torch.no_grad():
-            self.knows_ = torch.sigmoid(theta[:, None] - torch.exp(spread) * z).double().numpy()  # (m, z)
-            self.loose_ = float(torch.sigmoid(loose))
-        self.log_z_ = log_z.double().numpy()
+            share, wrong = tests()
+            knows = torch.sigmoid(theta[:, None] - torch.exp(spread) * z).double()
+        self.knows_ = knows.repeat(1, 2).numpy()  # by state of a task: its kind and difficulty, (m, s)
+        self.fooled_ = wrong.double().repeat_interleave(_NODES).numpy()  # that a wrong program passes, (s,)
+        self.log_states_ = (share[:, None] + log_z).double().flatten().numpy()  # (s,)
         return self
 
     def run(self, passed: Flags, prices: Floats, *, patience: float = 1.0) -> HandedIn:
@@ -76,7 +90,7 @@ class Programs:
         """
         n, m = passed.shape
         asked, found = np.zeros((n, m), dtype=np.bool_), np.zeros((n, m), dtype=np.bool_)
-        logs, active = np.tile(self.log_z_, (n, 1)), np.arange(n)
+        logs, active = np.tile(self.log_states_, (n, 1)), np.arange(n)
         for step in range(m):
             gain = self.gains(logs[active], found[active]) - prices / patience
             net = np.where(asked[active], -np.inf, gain)
@@ -95,8 +109,8 @@ class Programs:
         return HandedIn(asked=asked, chosen=chosen, sure=chances.max(axis=1))
 
     def chances(self, logs: Floats, found: Flags) -> Floats:
-        """Probability that each program is right, (n, m); 0 where none passes. `logs` are of the difficulty, (n, z)."""
-        right = self.knows_ / (self.knows_ + (1 - self.knows_) * self.loose_)
+        """Probability that each program is right, (n, m); 0 where none passes. `logs` are of tasks' states, (n, s)."""
+        right = self.knows_ / (self.knows_ + (1 - self.knows_) * self.fooled_)
         return np.where(found, _normal(logs) @ right.T, 0.0)
 
     def gains(self, logs: Floats, found: Flags) -> Floats:
@@ -113,8 +127,8 @@ class Programs:
         return gains
 
     def _says(self) -> tuple[Floats, Floats]:
-        """Log-probability that a program of each model passes and fails the shown tests, (m, z)."""
-        passes = self.knows_ + (1 - self.knows_) * self.loose_
+        """Log-probability that a program of each model passes and fails the shown tests, (m, s)."""
+        passes = self.knows_ + (1 - self.knows_) * self.fooled_
         return np.log(passes), np.log1p(-passes)
 
 
