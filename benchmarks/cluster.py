@@ -34,7 +34,8 @@ from mar.evaluation.routereval.keep import problems
 from mar.evaluation.routereval.run import Job, Measuring, RoutingOptions
 from mar.evaluation.routereval.table import OutcomeTable
 from mar.execution import Executor, InProcess, Spec, Workers, executor
-from mar.execution.desk import Address, Desk, far_desk
+from mar.execution.desk import Address, Desk
+from mar.execution.far_desk import far_desk
 from mar.runtime import Account, Ledger
 from mar.runtime.sandbox import Limits, Sandbox, TestJob
 from mar.types import Usage

@@ -19,7 +19,8 @@ from mar.controllers.embeddings import Encoder, MiniLM
 from mar.environment import cache_folder
 from mar.errors import ConfigError, InternalError
 from mar.execution import Executor, Spec
-from mar.execution.desk import Address, Desk, far_pool
+from mar.execution.desk import Address, Desk
+from mar.execution.far_desk import far_pool
 from mar.learning.progress import Progress
 from mar.learning.rollouts import Elsewhere, Job, Outcome, Rollouts
 from mar.pool.choose import choose_pool, recorded_table

@@ -9,7 +9,8 @@ Before a worker asks a model what its cache does not hold, it waits for its turn
 same, one does and the others find its answer. Workers on other machines have their answers from the driver's response
 cache and put them there, by the desk.
 
-A worker first shows the run's token, which it has from the driver. What it says then (`mar.execution.wire`), and hears:
+Here is the driver's side; the worker's is `mar.execution.far_desk`. A worker first shows the run's token, which it has
+from the driver. What it says then (`mar.execution.wire`), and hears:
 
 ["ask", number, model, USD at worst]            ["go", number] or ["no", number, why]
 ["cost", number, USD, uncertain USD]            that try has ended, or
@@ -24,10 +25,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import itertools
 import json
 import logging
-import math
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -43,23 +42,18 @@ from pydantic import TypeAdapter
 from mar.clock import real_work
 from mar.concurrency import task_group
 from mar.environment import days_kept
-from mar.errors import ConfigError, InternalError, LimitReached
-from mar.execution.spec import Executor, JobT, OnDone, OutcomeT, Spec
+from mar.errors import InternalError, LimitReached
+from mar.execution.spec import LOOPBACK, Executor, JobT, OnDone, OutcomeT, Spec
 from mar.execution.wire import LONGEST_WORD, Wire
-from mar.pool.cache import UNUSABLE, FileReplies, cached
+from mar.pool.cache import UNUSABLE, FileReplies
 from mar.pool.cards import ModelCard
-from mar.pool.choose import configured_pool
 from mar.pool.limits import ModelLimits
-from mar.pool.pool import Pool
-from mar.runtime import Spent
-from mar.runtime.ledger import Purse, Try
+from mar.runtime.ledger import Purse
 from mar.types import ZERO_USAGE, ChatReply, Usage
 
 log = logging.getLogger(__name__)
 
-LOOPBACK = "127.0.0.1"  # where workers of this machine find the driver: they have its files, too
-_REPLY: TypeAdapter[ChatReply] = TypeAdapter(ChatReply)
-LOST = "the driver of this run is gone, and what is paid cannot be written down"
+REPLY: TypeAdapter[ChatReply] = TypeAdapter(ChatReply)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +132,7 @@ class _Answers:
         except UNUSABLE as error:
             log.warning("%s could not be read: %s", self._replies.where, error)
             return None
-        return None if reply is None else _travelling(reply)
+        return None if reply is None else travelling(reply)
 
     def put(self, key: str, reply: str) -> None:
         """Keep a reply, from now on; `write` makes it last."""
@@ -148,15 +142,16 @@ class _Answers:
         """Write what was put, also where the desk is being closed: it has been paid for."""
         with anyio.CancelScope(shield=True):
             try:
-                await self._replies.put(bytes.fromhex(key), _REPLY.validate_json(self._unwritten[key]))
+                await self._replies.put(bytes.fromhex(key), REPLY.validate_json(self._unwritten[key]))
             except UNUSABLE as error:
                 log.warning("%s could not be written: %s", self._replies.where, error)
             finally:
                 del self._unwritten[key]
 
 
-def _travelling(reply: ChatReply) -> str | None:
-    text = _REPLY.dump_json(reply).decode()
+def travelling(reply: ChatReply) -> str | None:
+    """A reply as it travels; None: it is too long for a word."""
+    text = REPLY.dump_json(reply).decode()
     return text if len(json.dumps(text)) < LONGEST_WORD - 256 else None
 
 
@@ -310,137 +305,3 @@ class _Visitor:
         for wait in self._waits.values():
             self._turns.leave(*wait)
         self._waits.clear()
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Asked:
-    """What a worker asked for."""
-
-    answered: anyio.Event = field(default_factory=anyio.Event)
-    refused: str | None = None  # why
-    heard: Any = None
-
-    def answer(self, *, refused: str | None = None, heard: Any = None) -> None:
-        """Let whoever asked go on."""
-        self.refused, self.heard = refused, heard
-        self.answered.set()
-
-
-class FarDesk:
-    """A worker's side: a purse whose money is the driver's, turns among all workers, the driver's response cache."""
-
-    where = "the response cache of the driver"
-
-    def __init__(self) -> None:
-        self.wire = Wire(self._hear, self._end)
-        self._numbers = itertools.count()
-        self._asked: dict[int, _Asked] = {}
-        self._over = False
-
-    @asynccontextmanager
-    async def hold(self, worst_usd: float | None, model: str) -> AsyncGenerator[Try]:
-        """See `Purse`; it also takes one of the model's slots, wherever else it is called."""
-        number = next(self._numbers)
-        one = Try(worst=Spent.of(worst_usd, uncertain_usd=worst_usd or 0.0), usage=ZERO_USAGE)
-        worst = worst_usd if worst_usd is None or math.isfinite(worst_usd) else None
-        try:
-            await self._heard("ask", number, model, worst)
-            one.usage = None  # from here on it is made
-            yield one
-        finally:
-            self.wire.say(*_ended(number, one))
-
-    @asynccontextmanager
-    async def turn(self, key: bytes) -> AsyncGenerator[None]:
-        """See `mar.pool.cache.Turns`."""
-        number = next(self._numbers)
-        try:
-            await self._heard("turn", number, key.hex())
-            yield
-        finally:
-            self.wire.say("over", number)
-
-    async def get(self, key: bytes) -> ChatReply | None:
-        """See `mar.pool.cache.Replies`."""
-        found = await self._heard("get", next(self._numbers), key.hex())
-        return None if found is None else _REPLY.validate_json(found)
-
-    async def put(self, key: bytes, reply: ChatReply) -> None:
-        """See `mar.pool.cache.Replies`. One that is too long for a word is not kept."""
-        if (text := _travelling(reply)) is not None:
-            self.wire.say("put", next(self._numbers), key.hex(), text)
-
-    async def _heard(self, what: str, number: int, *more: Any) -> Any:
-        """What the desk says to a word.
-
-        Raises:
-            LimitReached: It refuses, or there is none any more.
-        """
-        if self._over:
-            raise LimitReached(LOST)
-        asked = self._asked[number] = _Asked()
-        self.wire.say(what, number, *more)
-        try:
-            await asked.answered.wait()
-        finally:
-            del self._asked[number]
-        if asked.refused is not None:
-            raise LimitReached(asked.refused)
-        return asked.heard
-
-    def _hear(self, message: bytes) -> None:
-        for what, number, *more in json.loads(message):
-            if (asked := self._asked.get(number)) is not None:  # else it was called off meanwhile
-                if what == "no":
-                    asked.answer(refused=more[0])
-                else:
-                    asked.answer(heard=more[0] if more else None)
-
-    def _end(self) -> None:
-        self._over = True
-        for asked in self._asked.values():
-            if not asked.answered.is_set():
-                asked.answer(refused=LOST)
-
-
-@asynccontextmanager
-async def far_desk(address: Address) -> AsyncGenerator[FarDesk]:
-    """A worker's side of a desk.
-
-    Raises:
-        OSError: The driver cannot be reached.
-    """
-    desk = FarDesk()
-    await asyncio.get_running_loop().create_connection(lambda: desk.wire, address.host, address.port)
-    desk.wire.send(address.token.encode())
-    try:
-        yield desk
-    finally:
-        desk.wire.close()
-
-
-@asynccontextmanager
-async def far_pool(choice: str, address: Address) -> AsyncGenerator[tuple[Pool, Purse]]:
-    """A live pool as workers use it: with the response cache of all of them; and the purse that it is paid from.
-
-    Args:
-        choice: As for `configured_pool`.
-        address: Where the desk is.
-
-    Raises:
-        ConfigError: No live pool is configured here, or it cannot be used.
-        OSError: The driver cannot be reached.
-    """
-    pool = configured_pool(choice)
-    if pool is None:
-        raise ConfigError(f"--pool {choice} is no live pool on this machine")
-    async with far_desk(address) as desk:
-        replies = FileReplies(days=days_kept()) if address.shares_files else desk
-        yield cached(pool, replies, turns=desk), desk
-
-
-def _ended(number: int, one: Try) -> tuple[Any, ...]:
-    """What a worker says of a try that has ended."""
-    if one.usage is None:
-        return "lost", number
-    return "cost", number, None if one.spent.unknown_calls else one.spent.usd, one.spent.uncertain_usd

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
 from mar.errors import InternalError, OutsideError
-from mar.execution.spec import AnySpec, JobT, OnDone, OutcomeT, Spec
+from mar.execution.spec import LOOPBACK, AnySpec, JobT, OnDone, OutcomeT, Spec
 from mar.execution.work import Parcel, WorkerLost, outcome_of, packed, parcel
 
 MOST_LOSSES = 3  # workers that one job may cost
@@ -111,7 +111,7 @@ class Fleet:
         *,
         extend: tuple[str, ...] = (),
         say: Callable[[str], None] | None = None,
-        host: str = "127.0.0.1",
+        host: str = LOOPBACK,
     ) -> None:
         self.host = host
         self._closed = False

@@ -19,6 +19,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from mar import clock
 from mar.concurrency import gather
 
+LOOPBACK = "127.0.0.1"  # where workers of this machine find the driver: they have its files, too
+
 JobT = TypeVar("JobT")
 OutcomeT = TypeVar("OutcomeT")
 OnDone = Callable[[int, OutcomeT, str], None]
@@ -80,7 +82,7 @@ class Executor(Protocol):
 class InProcess:
     """Does jobs in this process."""
 
-    host = "127.0.0.1"
+    host = LOOPBACK
 
     def run(
         self, spec: Spec[JobT, OutcomeT], jobs: Sequence[JobT], on_done: OnDone[OutcomeT] | None = None

@@ -10,7 +10,8 @@ import anyio.lowlevel
 
 from mar.errors import LimitReached
 from mar.execution import Spec
-from mar.execution.desk import Address, far_desk
+from mar.execution.desk import Address
+from mar.execution.far_desk import far_desk
 from mar.types import Usage
 
 WORST, COST = 1 / 16, 1 / 32  # USD of a try

@@ -8,7 +8,8 @@ import pytest
 
 from mar.errors import LimitReached
 from mar.execution import Workers, executor
-from mar.execution.desk import Desk, far_desk
+from mar.execution.desk import Desk
+from mar.execution.far_desk import far_desk
 from mar.pool.cache_store import RESPONSES, ResponseStore
 from mar.pool.cards import ModelCard
 from mar.runtime import Account, Ledger

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from mar.concurrency import gather
 from mar.errors import CallError, LimitReached
 from mar.execution import Executor, Spec
-from mar.execution.desk import Address, Desk, far_pool
+from mar.execution.desk import Address, Desk
+from mar.execution.far_desk import far_pool
 from mar.learning.generated.records import Journal
 from mar.learning.outage import Outage
 from mar.learning.progress import Progress
