@@ -112,6 +112,7 @@ def load_ray() -> Any:
         ConfigError: It is not installed.
     """
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # read when it is imported
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is called outside unless somebody says so
     try:
         return import_module("ray")
     except ImportError:

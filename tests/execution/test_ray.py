@@ -46,7 +46,6 @@ def cluster():
     load_ray()
     from ray.cluster_utils import Cluster
 
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody is called outside
     made = started(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}))
     made.second = started(lambda: made.add_node(num_cpus=1))
     yield made
