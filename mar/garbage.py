@@ -8,20 +8,45 @@ gateway does for a request.
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
 OBJECTS = 20_000  # new ones between two looks: some megabytes
 
 
+class _Loops:
+    """How many run, in any thread, and how it was before the first one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._before = gc.get_threshold()
+
+    def begin(self) -> None:
+        with self._lock:
+            self._count += 1
+            if self._count == 1:
+                self._before = gc.get_threshold()
+                gc.freeze()
+                gc.set_threshold(OBJECTS, *self._before[1:])
+
+    def end(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                gc.set_threshold(*self._before)
+                gc.unfreeze()
+
+
+_LOOPS = _Loops()
+
+
 @contextmanager
 def rarely_collecting() -> Generator[None]:
     """Look rarely, and only among what is made from here on."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(OBJECTS, *before[1:])
+    _LOOPS.begin()
     try:
         yield
     finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
+        _LOOPS.end()

@@ -28,3 +28,14 @@ def test_an_error_leaves_it_as_it_was():
     with pytest.raises(ValueError, match="no"), rarely_collecting():
         raise ValueError("no")
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
+
+
+def test_of_two_loops_the_last_to_end_leaves_it_as_it_was():
+    before = gc.get_threshold()
+    first, second = rarely_collecting(), rarely_collecting()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert gc.get_threshold()[0] == OBJECTS
+    second.__exit__(None, None, None)
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)

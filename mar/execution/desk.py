@@ -197,18 +197,19 @@ class Desk:
                 self._held.add(held)
                 tasks.start_soon(self._hold, held)
 
-            wires = list[Wire]()
+            wires = set[Wire]()
 
             def visited() -> Wire:
-                wires.append(_Visitor(token.encode(), hold, self._turns, answers, tasks).wire)
-                return wires[-1]
+                visitor = _Visitor(token.encode(), hold, self._turns, answers, tasks, wires.discard)
+                wires.add(visitor.wire)
+                return visitor.wire
 
             server = await asyncio.get_running_loop().create_server(visited, host, 0)
             try:
                 yield Address(host=host, port=server.sockets[0].getsockname()[1], token=token)
             finally:
                 server.close()
-                for wire in wires:
+                for wire in list(wires):
                     wire.close()
                 tasks.cancel_scope.cancel()  # what is held is booked at its worst
 
@@ -256,8 +257,10 @@ class _Visitor:
         turns: _Turns,
         answers: _Answers | None,
         tasks: TaskGroup,
+        left: Callable[[Wire], None],
     ) -> None:
         self.wire = Wire(self._hear, self._leave)
+        self._left = left
         self._token, self._hold, self._answers, self._tasks = token, hold, answers, tasks
         self._known = False
         self._tries: dict[int, _Held] = {}
@@ -300,8 +303,10 @@ class _Visitor:
         self.wire.say("go", number, await answers.get(key))
 
     def _leave(self) -> None:
+        self._left(self.wire)
         for held in self._tries.values():
             held.end(None)  # booked at its worst
+        self._tries.clear()
         for wait in self._waits.values():
             self._turns.leave(*wait)
         self._waits.clear()

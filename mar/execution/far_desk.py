@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 
 from mar.environment import days_kept
-from mar.errors import ConfigError, LimitReached
+from mar.errors import ConfigError, LimitReached, OutsideError
 from mar.execution.desk import REPLY, Address, travelling
 from mar.execution.wire import Wire
 from mar.pool.cache import FileReplies, cached
@@ -24,7 +24,9 @@ from mar.runtime import Spent
 from mar.runtime.ledger import Purse, Try
 from mar.types import ZERO_USAGE, ChatReply
 
-LOST = "the driver of this run is gone, and what is paid cannot be written down"
+LOST = (
+    "a worker has lost the driver of this run; what it had under way is booked at its worst: run the same command again"
+)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -33,11 +35,12 @@ class _Asked:
 
     answered: anyio.Event = field(default_factory=anyio.Event)
     refused: str | None = None  # why
+    lost: bool = False  # whether nobody can answer any more
     heard: Any = None
 
-    def answer(self, *, refused: str | None = None, heard: Any = None) -> None:
+    def answer(self, *, refused: str | None = None, lost: bool = False, heard: Any = None) -> None:
         """Let whoever asked go on."""
-        self.refused, self.heard = refused, heard
+        self.refused, self.lost, self.heard = refused, lost, heard
         self.answered.set()
 
 
@@ -89,16 +92,19 @@ class FarDesk:
         """What the desk says to a word.
 
         Raises:
-            LimitReached: It refuses, or there is none any more.
+            LimitReached: It refuses.
+            OutsideError: There is none any more.
         """
         if self._over:
-            raise LimitReached(LOST)
+            raise OutsideError(LOST)
         asked = self._asked[number] = _Asked()
         self.wire.say(what, number, *more)
         try:
             await asked.answered.wait()
         finally:
             del self._asked[number]
+        if asked.lost:
+            raise OutsideError(LOST)
         if asked.refused is not None:
             raise LimitReached(asked.refused)
         return asked.heard
@@ -115,7 +121,7 @@ class FarDesk:
         self._over = True
         for asked in self._asked.values():
             if not asked.answered.is_set():
-                asked.answer(refused=LOST)
+                asked.answer(lost=True)
 
 
 @asynccontextmanager

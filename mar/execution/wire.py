@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from typing import Any, cast
 
 LONGEST = 1 << 20  # bytes of a message
 LONGEST_WORD = LONGEST - 1024
+
+
+# The other end is asked whether it is there: a machine that loses its power says no goodbye. After a minute it is gone.
+_ALIVE = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
+    (socket.IPPROTO_TCP, getattr(socket, name), value)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+]
 
 
 class Wire(asyncio.Protocol):
@@ -33,6 +42,8 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
+        for level, option, value in _ALIVE:
+            transport.get_extra_info("socket").setsockopt(level, option, value)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""

@@ -92,8 +92,8 @@ class Bench:
 
     def open(self, sent: Parcel) -> None:
         """Open a spec in place of the one before. Where it cannot be opened, each of its jobs comes to that error."""
-        self._open.close()
         try:
+            self._open.close()
             self._start = self._open.enter_context(_opened(sent))
         except Exception as error:
             self._start = partial(_answered, pickle.dumps(failed(error)))

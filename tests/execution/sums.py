@@ -30,12 +30,15 @@ class Sums(Spec[Sum, tuple[int, int]]):
 
     plus: int = 0
     cannot: str = ""  # why it cannot be opened
+    cannot_close: str = ""  # why it cannot be closed
 
     @asynccontextmanager
     async def open(self):
         if self.cannot:
             raise ConfigError(self.cannot)
         yield self.add
+        if self.cannot_close:
+            raise ConfigError(self.cannot_close)
 
     async def add(self, job):
         await anyio.lowlevel.checkpoint()

@@ -1,12 +1,13 @@
 """Money and models' limits that hold over all workers, whatever becomes of them."""
 
 import math
+import socket
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from mar.errors import LimitReached
+from mar.errors import OutsideError
 from mar.execution import Workers, executor
 from mar.execution.desk import Desk
 from mar.execution.far_desk import far_desk
@@ -96,16 +97,29 @@ def test_a_desk_serves_nobody_without_the_run_s_token_and_a_worker_without_a_des
     async def main(desk):
         stranger = type(desk)(host=desk.host, port=desk.port, token="x")
         async with far_desk(stranger) as purse:
-            with pytest.raises(LimitReached, match="the driver of this run is gone"):
+            with pytest.raises(OutsideError, match="has lost the driver of this run"):
                 async with purse.hold(0.1, "m"):
                     raise AssertionError("it was let in")
-            with pytest.raises(LimitReached, match="the driver of this run is gone"):
+            with pytest.raises(OutsideError, match="has lost the driver of this run"):
                 async with purse.hold(math.inf, "m"):
                     raise AssertionError("it was let in")
 
     ledger = Ledger(1.0)
     on_a_desk(ledger, main)
     assert ledger.spent_usd == 0
+
+
+def test_a_machine_that_goes_without_a_word_is_noticed():
+    async def main(desk):
+        async with far_desk(desk) as purse:
+            end = purse.wire._transport.get_extra_info("socket")
+            assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                waits = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                idle, between, tries = (end.getsockopt(socket.IPPROTO_TCP, one) for one in waits)
+                assert idle + between * tries <= 60
+
+    on_a_desk(Ledger(), main)
 
 
 def test_one_worker_after_the_other_is_at_the_same_and_who_is_gone_or_waits_no_more_lets_others_go_on():

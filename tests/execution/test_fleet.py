@@ -1,6 +1,7 @@
 """Work in processes of this machine: the same outcomes, whatever becomes of the workers."""
 
 import os
+import pickle
 from collections import Counter
 
 import pytest
@@ -9,7 +10,7 @@ from mar.errors import ConfigError, DataError
 from mar.execution import InProcess, Workers, executor
 from mar.execution import fleet as fleets
 from mar.execution.processes import Process
-from mar.execution.work import Bench
+from mar.execution.work import Bench, outcome_of, parcel
 from tests.execution.sums import Sum, Sums
 
 JOBS = [Sum(a=i, b=2 * i) for i in range(6)]
@@ -86,6 +87,15 @@ def test_what_a_job_or_the_opening_raises_is_raised_here(two):
         two.run(Sums(), [*JOBS, Sum(a=7, b=0, wrong=True)])
     with pytest.raises(ConfigError, match="no such pool"):
         two.run(Sums(cannot="no such pool"), JOBS)
+
+
+def test_an_error_while_the_spec_before_is_closed_is_an_error_of_the_jobs_and_nobody_waits_for_ever():
+    with Bench() as bench:
+        bench.open(parcel(Sums(cannot_close="it is broken")))
+        assert bench.start(pickle.dumps(Sum(a=1, b=2))).result(20)
+        bench.open(parcel(Sums()))
+        with pytest.raises(ConfigError, match="it is broken"):
+            outcome_of(bench.start(pickle.dumps(Sum(a=1, b=2))).result(20))
 
 
 def test_what_is_open_is_refused_in_one_line(two):
