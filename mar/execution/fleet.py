@@ -43,7 +43,7 @@ class Worker(Protocol):
         """Whether it has a place to run at. One that waits for a place, which may never come, is given no job."""
         ...
 
-    def open(self, sent: Parcel) -> None:
+    def take_up(self, sent: Parcel) -> None:
         """Open a spec, in place of the one before, all of whose jobs have ended."""
         ...
 
@@ -184,7 +184,7 @@ class Fleet:
     def _begin(self, number: int, post: _Post, batch: _Batch) -> None:
         job = packed(batch.jobs[number], "a job of this run")
         if self._parcel is not None and post.opened is not self._parcel:
-            post.worker.open(self._parcel)
+            post.worker.take_up(self._parcel)
             post.opened = self._parcel
         future = post.worker.submit(job)
         post.busy += 1

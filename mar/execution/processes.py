@@ -45,7 +45,7 @@ class Process:
         """Of its process."""
         return self._process.pid
 
-    def open(self, sent: Parcel) -> None:
+    def take_up(self, sent: Parcel) -> None:
         """See `mar.execution.fleet.Worker`."""
         with suppress(OSError):  # it is gone, as its next job will say
             self._pipe.send(sent)
@@ -112,7 +112,7 @@ def _main(pipe: Connection) -> None:
         with Bench() as bench:
             while (asked := pipe.recv()) is not None:
                 if isinstance(asked, Parcel):
-                    bench.open(asked)
+                    bench.take_up(asked)
                 else:
                     number, job = asked
                     bench.start(job).add_done_callback(partial(send, number))

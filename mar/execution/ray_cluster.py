@@ -39,9 +39,9 @@ class Actor:
     async def there(self) -> None:
         """Is answered once it runs."""
 
-    async def open(self, number: int, sent: Parcel) -> None:
+    async def take_up(self, number: int, sent: Parcel) -> None:
         """Open its spec of this number."""
-        self._bench.open(sent)
+        self._bench.take_up(sent)
         self._opened[number].set()
 
     async def run(self, number: int, job: bytes) -> bytes:
@@ -64,10 +64,10 @@ class RayWorker:
         """See `mar.execution.fleet.Worker`. One that was lost before it ran counts: its first job says so."""
         return self._there.done()
 
-    def open(self, sent: Parcel) -> None:
+    def take_up(self, sent: Parcel) -> None:
         """See `mar.execution.fleet.Worker`."""
         self._opened += 1
-        self._actor.open.remote(self._opened, sent)
+        self._actor.take_up.remote(self._opened, sent)
 
     def submit(self, job: bytes) -> Future[bytes]:
         """See `mar.execution.fleet.Worker`."""

@@ -90,7 +90,7 @@ class Bench:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def open(self, sent: Parcel) -> None:
+    def take_up(self, sent: Parcel) -> None:
         """Open a spec in place of the one before. Where it cannot be opened, each of its jobs comes to that error."""
         try:
             self._open.close()

@@ -39,7 +39,7 @@ def nothing_configured(tmp_path, monkeypatch):
     monkeypatch.setenv("MAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "180")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(api, "_encoder", HashEncoder)
+    monkeypatch.setattr(api, "_encoder", lambda *, on_disk: HashEncoder())
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def test_workers_give_the_outcomes_of_one_process_in_the_order_of_the_jobs(two):
 def test_workers_go_on_with_another_spec_which_each_is_sent_once(two, monkeypatch):
     sent = []
     monkeypatch.setattr(
-        Process, "open", lambda self, parcel, really=Process.open: (sent.append(self), really(self, parcel))
+        Process, "take_up", lambda self, parcel, really=Process.take_up: (sent.append(self), really(self, parcel))
     )
     before = {pid for _, pid in two.run(Sums(), JOBS)}
     assert {pid for _, pid in two.run(Sums(plus=5), JOBS)} <= before
@@ -60,7 +60,7 @@ def test_a_worker_that_waits_for_a_place_is_given_no_job():
         def __init__(self, name):
             self.name, self.placed = name, name == "worker 1"
             self.bench = Bench()
-            self.open = self.bench.open
+            self.take_up = self.bench.take_up
 
         def submit(self, job):
             assert self.placed
@@ -91,9 +91,9 @@ def test_what_a_job_or_the_opening_raises_is_raised_here(two):
 
 def test_an_error_while_the_spec_before_is_closed_is_an_error_of_the_jobs_and_nobody_waits_for_ever():
     with Bench() as bench:
-        bench.open(parcel(Sums(cannot_close="it is broken")))
+        bench.take_up(parcel(Sums(cannot_close="it is broken")))
         assert bench.start(pickle.dumps(Sum(a=1, b=2))).result(20)
-        bench.open(parcel(Sums()))
+        bench.take_up(parcel(Sums()))
         with pytest.raises(ConfigError, match="it is broken"):
             outcome_of(bench.start(pickle.dumps(Sum(a=1, b=2))).result(20))
 

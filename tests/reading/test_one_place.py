@@ -83,8 +83,10 @@ MAY = {
     "mar/pool/cache_store.py": "a cell of mar's own database",
     "mar/serving/replies.py": "a cell of mar's own store",
     "mar/execution/desk.py": "a line of a worker that showed the token it was given, bounded where it is read",
+    "mar/execution/far_desk.py": "what the driver says to a worker, and a reply as it travels",
     "mar/execution/ray_servers.py": "the end of a server's log",
     "mar/execution/work.py": "what the processes of one run send each other; nobody else can",
+    "mar/traffic/acting.py": "an example of a program, within its own errors",
     "mar/traffic/learn/run.py": "a page that mar has just written",
 }
 WRITES = {"a", "w", "wb", "ab", "x", "xb"}

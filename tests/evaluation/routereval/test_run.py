@@ -96,7 +96,7 @@ def test_a_run_goes_on_where_it_was_interrupted_and_repeats_nothing(folder, monk
 def test_what_changed_since_is_measured_again(folder, monkeypatch):
     def measured():
         done = []
-        monkeypatch.setattr(run, "_measure", lambda job, options: done.append(job.router) or measure(job, options))
+        monkeypatch.setattr(run, "_measure", lambda job, *more: done.append(job.router) or measure(job, *more))
         run.run_routing(options("--routers", "knn", "--program", f"{sys.executable} theirs.py {{problem}}"), QUIET)
         return done
 
