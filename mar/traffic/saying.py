@@ -10,7 +10,7 @@ import ast
 from dataclasses import dataclass
 
 from mar.runtime.code import extract_code
-from mar.runtime.code_names import parse
+from mar.runtime.code_names import UNREADABLE, parse
 from mar.tasks.scoring.choices import read_choice
 from mar.tasks.scoring.numbers import extract_number
 from mar.tasks.scoring.statements import lowered, statements
@@ -26,14 +26,24 @@ class Saying:
 
 def saying_of(text: str) -> Saying:
     """What a text says."""
-    if (code := extract_code(text)) is not None and (tree := parse(code)) is not None and _defined(tree).body:
-        return Saying(what=f"program {_without_names(_defined(tree))}", single=False)
+    if (program := _program(text)) is not None:
+        return Saying(what=f"program {program}", single=False)
     reading = read_choice(text)
     if reading.sign == "stated" and reading.letter is not None:
         return Saying(what=f"option {reading.letter}", single=True)
     if any(True for _ in statements(lowered(text))) and (number := extract_number(text)) is not None:
         return Saying(what=f"number {number}", single=True)
     return Saying(what=f"text {' '.join(text.lower().split())}", single=False)
+
+
+def _program(text: str) -> str | None:
+    """What the program of a text is written like; None: there is none, or none that can be taken in."""
+    code = extract_code(text)
+    tree = None if code is None else parse(code)
+    try:
+        return None if tree is None or not _defined(tree).body else _without_names(_defined(tree))
+    except UNREADABLE:
+        return None
 
 
 def _defined(tree: ast.Module) -> ast.Module:

@@ -54,6 +54,9 @@ async def test_what_cannot_be_run_says_what_it_is_written_like(sandbox, broken):
         ("def f(x):\n    return [1]", "def g(x):\n    return (1,)", "f(1)", False),
         ("def f(x):\n    return True", "def g(x):\n    return 1", "f(1)", False),
         ("def f(n):\n    yield from range(n)", "def g(n):\n    return list(range(n))", "f(3)", True),
+        ("def f(x):\n    print(x + 1)", "def g(x):\n    print(x - 1)", "f(1)", False),
+        ("def f(x):\n    print(x)", "def g(y):\n    print(str(y))", "f(1)", True),
+        ("def f(n):\n    return [0] * 999 + [1]", "def g(n):\n    return [0] * 1000", "f(1)", False),
         ("def f(n):\n    return n", "def g(n):\n    return 5 if n == 5 else n", "f(5)\nf(6)", True),
     ],
 )
@@ -61,6 +64,39 @@ async def test_what_counts_as_the_same(sandbox, one, other, use, alike):
     found = await sayings_of([answer(one, use), answer(other)], sandbox)
     assert all(saying.single for saying in found)
     assert (found[0] == found[1]) is alike
+
+
+@pytest.mark.parametrize(
+    ("code", "use"),
+    [
+        ("def f(x):\n    return lambda: x", "f(1)"),
+        ("class A:\n    pass\ndef f(x):\n    return A()", "f(1)"),
+        ("import random\ndef f(x):\n    return random.random()", "f(1)"),
+        ("seen = []\ndef f(x):\n    seen.append(x)\n    return len(seen)", "f(1)"),
+        ("table = {}\nfor i in range(9):\n    table[i] = i\ndef f(x):\n    return table.get(x, -1)", "f(1)"),
+    ],
+)
+async def test_what_is_equal_to_nothing_or_is_only_half_kept_is_not_compared_by_what_it_does(sandbox, code, use):
+    text = answer(code, use)
+    assert (await sayings_of([text, TWICE], sandbox))[0] == saying_of(text)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        answer("def f(x):\n    return x", f"f(0x{'F' * 4000})"),
+        answer(f"X = 0x{'F' * 4000}\ndef f(x):\n    return X", "f(1)"),
+        answer("def f(x):\n    return x\ny = " + " + ".join(["'a'"] * 3000), "f(1)"),
+        answer("def f(x):\n    return " + " + ".join(["'a'"] * 3000), "f(1)"),
+        answer("def f(x):\n    return x", "f(1e999)"),
+        answer("def f(x):\n    return x", f"a = '{'a' * 100_000}'\n" + "f(a)\n" * 5000),
+    ],
+)
+async def test_no_answer_keeps_others_from_being_compared(sandbox, hostile):
+    found = await sayings_of([hostile, TWICE, ALSO], sandbox)
+    assert found[0].what
+    assert found[1].what.startswith("does ")
+    assert found[1] == found[2]
 
 
 async def test_examples_of_every_answer_are_tried(sandbox):
