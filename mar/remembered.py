@@ -6,8 +6,12 @@ Whoever remembers texts, or what can be told from them, says so where it is made
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Generic, Protocol, TypeVar
 from weakref import WeakSet
+
+T = TypeVar("T")
 
 
 class Forgets(Protocol):
@@ -34,3 +38,25 @@ def forget_all() -> None:
         found = list(_known)
     for one in found:
         one.forget()
+
+
+class Remembering(Generic[T]):
+    """A function of texts that remembers what it gave, until `forget_all`.
+
+    Args:
+        function: What it computes.
+        most: Results that are kept, the latest.
+    """
+
+    def __init__(self, function: Callable[[tuple[str, ...]], T], most: int) -> None:
+        self._function, self._most = function, most
+        self.forget()
+        remembers(self)
+
+    def __call__(self, texts: tuple[str, ...]) -> T:
+        """What the function gives, shared by all who ask."""
+        return self._known(texts)
+
+    def forget(self) -> None:
+        """See `Forgets`. What is being computed ends in what was dropped, and not in what is remembered from now on."""
+        self._known = lru_cache(maxsize=self._most)(self._function)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 
+import pytest
+
 from mar import remembered
 from mar.controllers.embeddings import CachedEncoder, HashEncoder
+from mar.controllers.routers import texts
 
 
 class Counted:
@@ -32,3 +35,31 @@ def test_vectors_in_memory_are_dropped_and_made_again():
     remembered.forget_all()
     assert not encoder.knows("a")
     assert (encoder.encode(["a"]) == before).all()
+
+
+def test_a_vector_that_is_being_made_meanwhile_is_not_remembered():
+    class Slow(HashEncoder):
+        def encode(self, texts):
+            remembered.forget_all()
+            return super().encode(texts)
+
+    encoder = CachedEncoder(Slow(4), on_disk=False)
+    encoder.encode(["a"])
+    assert not encoder.knows("a")
+
+
+@pytest.mark.parametrize("function", [texts.words, texts.looks])
+def test_features_of_texts_are_dropped_and_made_again(function):
+    before = function(("a",))
+    assert function(("a",)) is before
+    remembered.forget_all()
+    assert function(("a",)) is not before
+
+
+def test_what_is_being_computed_meanwhile_is_not_remembered():
+    def slow(texts):
+        remembered.forget_all()
+        return [*texts]
+
+    function = remembered.Remembering(slow, most=8)
+    assert function(("a",)) is not function(("a",))

@@ -110,7 +110,7 @@ class CachedEncoder:
         self.name = encoder.name
         self.width = encoder.width
         self._known: dict[str, Vectors] = {}
-        self._most, self._forgetting = most, threading.Lock()
+        self._most, self._remembering = most, threading.Lock()
         place = (path or cache_folder() / "embeddings.sqlite") if on_disk else None
         self._file = CacheFile(place, what="the cache of embeddings", setup=SETUP)
         remembers(self)
@@ -121,7 +121,9 @@ class CachedEncoder:
         found = {t: vector for t in dict.fromkeys(texts) if (vector := known.get(t)) is not None}
         missing = [t for t in dict.fromkeys(texts) if t not in found]
         if missing:
-            found |= self._fetch(missing)
+            fetched = self._fetch(missing)
+            self._remember(fetched, known)
+            found |= fetched
         return np.stack([found[t] for t in texts]) if texts else np.zeros((0, self.width), np.float32)
 
     def knows(self, text: str) -> bool:
@@ -129,9 +131,8 @@ class CachedEncoder:
         return text in self._known
 
     def forget(self) -> None:
-        """Drop what is in memory."""
-        with self._forgetting:
-            self._known.clear()
+        """Drop what is in memory. What is being fetched ends in what was dropped."""
+        self._known = {}
 
     def _fetch(self, texts: list[str]) -> dict[str, Vectors]:
         keys, found = {t: self._key(t) for t in texts}, dict[str, Vectors]()
@@ -147,15 +148,14 @@ class CachedEncoder:
             found.update(zip(new, vectors, strict=True))
             rows = [(keys[t], v.tobytes()) for t, v in zip(new, vectors, strict=True)]
             self._file.write("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
-        self._remember(found)
         return found
 
-    def _remember(self, found: Mapping[str, Vectors]) -> None:
-        """Keep vectors in memory; of too many, those that came first go."""
-        with self._forgetting:
-            self._known.update(found)
-            for text in list(islice(self._known, max(0, len(self._known) - self._most))):
-                del self._known[text]
+    def _remember(self, found: Mapping[str, Vectors], known: dict[str, Vectors]) -> None:
+        """Keep vectors among those that were in memory when they were asked for; of too many, the first go."""
+        with self._remembering:
+            known.update(found)
+            for text in list(islice(known, max(0, len(known) - self._most))):
+                del known[text]
 
     def _key(self, text: str) -> bytes:
         return hashlib.blake2b(f"{self.name}\x1f{text}".encode(errors="surrogatepass"), digest_size=20).digest()

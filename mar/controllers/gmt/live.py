@@ -122,11 +122,12 @@ class LiveUsers:
 
     def of(self, user: str) -> LiveUser:
         """A user as of now; somebody unknown is at the prior."""
+        everybody = self._known  # who is forgotten meanwhile does not come back
         standing = self.store.standing(user)
-        known = self._known.get(user)
+        known = everybody.get(user)
         if known is None or known.standing.incarnation != standing.incarnation:
             known = LiveUser(standing=replace(standing, revision=0))  # new here, or deleted and come back
-            self._known[user] = known
+            everybody[user] = known
         if known.standing.revision != standing.revision:
             self._update(user, known)
         if known.mean is None:

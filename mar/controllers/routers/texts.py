@@ -8,22 +8,24 @@ form is; both say more about which LLM copes than a vector of meaning does.
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
 
 from mar.controllers.routers.base import Floats
+from mar.remembered import Remembering
 
 Sparse = Any  # scipy's csr_matrix, whose types say little
 BUCKETS = 2**15  # of hashed words and pairs of words
 REMEMBERED = 8  # sets of prompts whose features are kept: several routers read the same ones
+_remembering = partial(Remembering, most=REMEMBERED)
 _OPTION = re.compile(r"^\(?[A-J][.)]\s", re.MULTILINE)
 _TOKEN = r"(?u)[\u4e00-\u9fff]|\w+|[^\w\s]"
 
 
-@lru_cache(maxsize=REMEMBERED)
+@_remembering
 def words(texts: tuple[str, ...]) -> Sparse:
     """Logarithmic counts of hashed words, signs and pairs of them, shape (n, BUCKETS)."""
     counts = _vectoriser().transform(texts).astype(np.float32)
@@ -44,7 +46,7 @@ def weighed(counts: Sparse, rare: Floats) -> Sparse:
     return sparse.diags(1 / np.maximum(norms, 1e-12)).dot(found).tocsr().astype(np.float32)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@_remembering
 def looks(texts: tuple[str, ...]) -> Floats:
     """How texts look: lengths, lines, options, and shares of digits, capitals and other signs; shape (n, 14)."""
     return np.array([_look(text) for text in texts], dtype=np.float32)
