@@ -194,11 +194,18 @@ def create_app(
     others, beliefs = Others(house, metrics.heard), Beliefs(house)
 
     async def told_again(gone: Deleted) -> None:
-        await interactions.forget(gone.deletion.what, gone.named)
+        await interactions.forget(gone.deletion.what, gone.named, before=gone.deletion.at)
 
     forgetting = Forgetting((others, graders, rollouts, interactions), told_again)
 
+    def keep(entry: Entry) -> None:
+        if not forgetting.covers(entry):
+            for one in (kept, newest, interactions, graders):
+                one.add(entry)
+
     def ended(exchange: Exchange, entry: Entry) -> None:
+        if forgetting.covers(entry):
+            return
         rollouts.add(exchange, entry)
         if settings.explore.others_usd_day:
             others.add(exchange, entry)
@@ -208,7 +215,7 @@ def create_app(
         house=house,
         explorer=Explorer(house, settings.explore, settings.episodes.keep, beliefs),
         admission=admission or state or Anybody(),
-        on_entry=(kept.add, newest.add, metrics.add, access.write, interactions.add, graders.add),
+        on_entry=(keep, metrics.add, access.write),
         on_end=ended,
         on_refusal=metrics.refused,
         tracing=telling,
@@ -222,7 +229,7 @@ def create_app(
         look()
         return metrics.text()
 
-    inquiries = Inquiries(desk, kept, figures, interactions)
+    inquiries = Inquiries(desk, kept, figures, interactions, forgetting)
     page = page_of(desk, kept, state, newest, interactions.rate)
 
     @asynccontextmanager

@@ -16,6 +16,7 @@ from mar.serving.admission import Visit
 from mar.serving.answers import Desk
 from mar.serving.bodies import checked, decode, told
 from mar.serving.errors import Refusal, openai_error
+from mar.serving.forgetting import Deleted, Forgetting
 from mar.serving.http import Reply, headers_of, key_of, read_body
 from mar.serving.interactions import Interactions
 from mar.serving.pace import Pace
@@ -38,8 +39,16 @@ class FeedbackBody(BaseModel):
 class Inquiries:
     """What is asked about models, episodes and the gateway itself."""
 
-    def __init__(self, desk: Desk, record: Record, figures: Callable[[], bytes], interactions: Interactions) -> None:
-        self._desk, self._record, self._figures, self._interactions = desk, record, figures, interactions
+    def __init__(
+        self,
+        desk: Desk,
+        record: Record,
+        figures: Callable[[], bytes],
+        interactions: Interactions,
+        forgetting: Forgetting,
+    ) -> None:
+        self._desk, self._record, self._figures = desk, record, figures
+        self._interactions, self._forgetting = interactions, forgetting
         self._pace = Pace(desk.settings.limits.ratings_per_minute)
         self.ready = False  # whether the worker has opened what it needs
 
@@ -124,6 +133,7 @@ class Inquiries:
         user = scope["path_params"]["user"]
         try:
             requests = await self._record.forget("user", user)
+            self._forgetting.at_once(Deleted.now("user", user))
             learned_from = await self._interactions.forget("user", self._record.whose("user", user))
         except MarError as error:
             raise Refusal(f"not everything could be deleted: {error}", status=503, code="unavailable") from None

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import anyio
@@ -18,7 +20,7 @@ import anyio.to_thread
 
 from mar.controllers.base import Controller
 from mar.errors import MarError
-from mar.serving.forgetting import Deleted, sift
+from mar.serving.forgetting import Deleted
 from mar.serving.record import Entry
 from mar.serving.store.deleting import What
 
@@ -46,8 +48,9 @@ class Store(Protocol):
         query: str,
         response: str | None,
         episode: str,
+        created: float,
     ) -> int:
-        """Keep an answered query; gives its id."""
+        """Keep an answered query, that was asked at `created` (seconds since 1970); gives its id."""
         ...
 
     def said(self, episode: str) -> int | None:
@@ -66,12 +69,12 @@ class Store(Protocol):
         """All conversations that have a name."""
         ...
 
-    def forget(self, user: str) -> int:
-        """Delete everything about a user; gives how many answers."""
+    def forget(self, user: str, *, before: float) -> int:
+        """Delete what a user asked until then, seconds since 1970; gives how many answers."""
         ...
 
-    def forget_conversation(self, conversation: str) -> int:
-        """Delete a conversation; gives how many answers."""
+    def forget_conversation(self, conversation: str, *, before: float) -> int:
+        """Delete what was asked in a conversation until then; gives how many answers."""
         ...
 
 
@@ -103,7 +106,9 @@ class Interactions:
 
     def __init__(self, controllers: Mapping[str, Controller]) -> None:
         self._stores = {name: c.store for name, c in controllers.items() if isinstance(c, Personal)}
-        self._send, self._receive = anyio.create_memory_object_stream[_Said](math.inf)
+        self._waiting = deque[_Said]()
+        self._more, self._closed = anyio.Event(), False
+        self._batch = anyio.Lock()  # of whoever writes one, or deletes
 
     def add(self, entry: Entry) -> None:
         """Take note of an answer, where it is one that a controller learns from: of a known user, with its texts."""
@@ -119,52 +124,58 @@ class Interactions:
         learned = entry.asked in self._stores and entry.keep == "text" and user
         if not (learned and entry.status == 200 and entry.models):
             return
-        if self._send.statistics().current_buffer_used < MOST_WAITING:
-            self._send.send_nowait(said)
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(said)
+            self._more.set()
         else:
             log.warning("more than %d answers and ratings wait to be written; one is lost", MOST_WAITING)
 
-    async def forget(self, what: What, named: Callable[[str], bool]) -> int:
+    async def forget(self, what: What, named: Callable[[str], bool], *, before: float = math.inf) -> int:
         """Delete everything about a user, or a conversation, in every store; gives how many answers.
+
+        What is just being written is waited for, and deleted as well.
 
         Args:
             what: Which of both.
             named: Whether a name is theirs.
+            before: Only what was asked until then, seconds since 1970.
 
         Raises:
             MarError: A store gives no answer, or cannot delete at the moment.
         """
         stores = {id(store): store for store in self._stores.values()}
-        return sum([await anyio.to_thread.run_sync(forgotten, store, what, named) for store in stores.values()])
+        async with self._batch:
+            work = [partial(forgotten, store, what, named, before=before) for store in stores.values()]
+            return sum([await anyio.to_thread.run_sync(one) for one in work])
 
     def drop(self, gone: Deleted) -> None:
         """See `Holds`."""
-        sift(self._send, self._receive, lambda said: not gone.covers(said.entry))
+        self._waiting = deque(said for said in self._waiting if not gone.covers(said.entry))
 
     async def run(self) -> None:
         """Write them until `close`."""
-        async for said in self._receive:
-            late = await anyio.to_thread.run_sync(self._written, [said, *self._waiting()])
+        while self._waiting or not self._closed:
+            if not self._waiting:
+                self._more = anyio.Event()
+                await self._more.wait()
+            async with self._batch:  # what waits can be dropped until it is taken, and then is waited for
+                batch = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
+                late = await anyio.to_thread.run_sync(self._written, batch)
             if late:
                 await anyio.sleep(AGAIN_S)
                 self._again(late)
 
-    def _waiting(self) -> Iterator[_Said]:
-        """What waits beside the first."""
-        with suppress(anyio.WouldBlock, anyio.EndOfStream):
-            for _ in range(TOGETHER - 1):
-                yield self._receive.receive_nowait()
-
-    def _again(self, late: Iterable[_Said]) -> None:
+    def _again(self, late: Sequence[_Said]) -> None:
+        if not self._closed:
+            self._waiting.extend(late)
+            return
         for said in late:
-            try:
-                self._send.send_nowait(said)
-            except anyio.ClosedResourceError:
-                log.warning("%s: its answer was not written down by another worker; a rating is lost", said.entry.id)
+            log.warning("%s: its answer was not written down by another worker; a rating is lost", said.entry.id)
 
     def close(self) -> None:
         """Let `run` end once everything is written."""
-        self._send.close()
+        self._closed = True
+        self._more.set()
 
     def _written(self, batch: Sequence[_Said]) -> list[_Said]:
         """Write what waits; gives the ratings whose answers are not there yet."""
@@ -179,11 +190,11 @@ class Interactions:
         return [said for said in late if said.tries > 0]
 
 
-def forgotten(store: Store, what: What, named: Callable[[str], bool]) -> int:
+def forgotten(store: Store, what: What, named: Callable[[str], bool], *, before: float = math.inf) -> int:
     """Delete everything about a user, or a conversation, in a store; see `Interactions.forget`."""
     if what == "user":
-        return sum(store.forget(user) for user in store.users() if named(user))
-    return sum(store.forget_conversation(name) for name in store.conversations() if named(name))
+        return sum(store.forget(user, before=before) for user in store.users() if named(user))
+    return sum(store.forget_conversation(name, before=before) for name in store.conversations() if named(name))
 
 
 def _write(store: Store, said: _Said) -> bool:
@@ -205,6 +216,7 @@ def _write(store: Store, said: _Said) -> bool:
             query=query.text,
             response=None if entry.episode is None else entry.episode.text,
             episode=entry.id,
+            created=entry.at,
         )
     except MarError as error:  # of this one alone
         log.warning("%s", error)

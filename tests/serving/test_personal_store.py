@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import anyio
@@ -34,16 +35,17 @@ def kept(store_url):
     store.close()
 
 
-def said(store, user="ann", turn=0, query="q", rating=None, model="m0"):
+def said(store, user="ann", turn=0, query="q", rating=None, model="m0", conversation="c", created=None):
     number = store.record(
         user,
-        conversation="c",
+        conversation=conversation,
         turn=turn,
         model=model,
         opening="q",
         query=query,
         response="answer \0 of a model",
         episode=f"ep_{turn}",
+        created=created,
     )
     if rating is not None:
         store.rate(number, rating)
@@ -97,6 +99,21 @@ async def test_whoever_is_forgotten_and_comes_back_is_somebody_new(kept):
     assert kept.standing("ann").incarnation not in ("", before)
 
 
+async def test_a_deletion_that_comes_late_leaves_what_was_asked_since(kept):
+    for turn, created in enumerate((1.0, 3.0)):
+        said(kept, turn=turn, query=f"at {created}", created=created)
+        said(kept, user="bob", conversation="d", turn=turn, query=f"at {created}", created=created)
+    kept.set_margin("ann", 0.3)
+    before = [kept.standing(user) for user in ("ann", "bob")]
+    assert (kept.forget("ann", before=2.0), kept.forget_conversation("d", before=2.0)) == (1, 1)
+    assert [[i.query for i in kept.since(user, 0)] for user in ("ann", "bob")] == [["at 3.0"]] * 2
+    after = [kept.standing(user) for user in ("ann", "bob")]
+    assert all(a.incarnation != b.incarnation for a, b in zip(before, after, strict=True))
+    assert after[0].margin != 0.3  # it may be from before
+    assert kept.forget("ann", before=2.0) == 0
+    assert kept.standing("ann") == after[0]  # it is nobody new once more
+
+
 async def test_whoever_is_deleted_by_command_is_deleted_there_too_by_name_and_by_hash(kept, store_url, tmp_path):
     for user, conversation in (("ann", "c"), ("ann", "d"), ("bob", "e"), ("cid", "f")):
         kept.record(user, conversation=conversation, turn=0, model="m", opening="q", query="q", response="a")
@@ -124,8 +141,9 @@ async def test_what_reaches_a_store_after_its_user_was_deleted_elsewhere_is_dele
     router, places = {"mar/own": GmtRouter(kept, HashEncoder(8), exploration="none")}, Places(store=store_url)
     async with served(scripted_pool(lambda _: "x"), router, state=State(places)), State(places) as other:
         await anyio.sleep(0.2)  # what was deleted before it started is not deleted again
+        asked = time.time() - 1
         await other.forget("user", "ann")
-        said(kept)
+        said(kept, created=asked)
         with anyio.fail_after(60):
             while kept.users():  # noqa: ASYNC110 - of another task
                 await anyio.sleep(0.02)

@@ -100,7 +100,7 @@ class Interaction:
     opening: str  # the conversation's first query
     query: str
     response: str | None  # None: the call failed
-    created: float  # seconds since 1970
+    created: float  # when it was asked, seconds since 1970
     rating: float | None  # 0 to 1; None: not rated
 
 
@@ -181,15 +181,22 @@ class Interactions(ABC):
         query: str,
         response: str | None,
         episode: str | None = None,
+        created: float | None = None,
     ) -> int:
-        """Keep an answered query; gives its id. The same user, conversation, turn and LLM again replaces the answer."""
+        """Keep an answered query; gives its id. The same user, conversation, turn and LLM again replaces the answer.
+
+        Args:
+            user: Who asked; likewise what follows, as `Interaction` has it.
+            created: When it was asked, seconds since 1970; None: now.
+        """
         if not user:
             raise DataError("the user's name is empty; expected a name")
         with self._writing() as db:
             revision = self._raise(db, user)
             texts = [_storable(t) for t in (conversation, model, opening, query)]
             answer = None if response is None else _storable(response)
-            row = (_storable(user), texts[0], turn, *texts[1:], answer, time.time(), revision, episode)
+            asked = time.time() if created is None else created
+            row = (_storable(user), texts[0], turn, *texts[1:], answer, asked, revision, episode)
             found = db.execute(
                 "INSERT INTO interactions "
                 '("user", conversation, turn, model, opening, query, response, created, revision, episode) '
@@ -228,29 +235,45 @@ class Interactions(ABC):
             self._raise(db, user)
             db.execute("UPDATE users SET margin = ? WHERE name = ?", (margin, _storable(user)))
 
-    def forget(self, user: str) -> int:
+    def forget(self, user: str, *, before: float = math.inf) -> int:
         """Delete everything about a user; gives how many interactions. In a file the bytes are overwritten on disk.
+
+        Args:
+            user: Who.
+            before: Only what was asked until then, seconds since 1970.
 
         Raises:
             ConfigError: They are deleted, but another process reads the file and the old bytes are still in its log.
         """
         with self._writing() as db:
-            count = db.execute('DELETE FROM interactions WHERE "user" = ?', (_storable(user),)).rowcount
-            db.execute("DELETE FROM users WHERE name = ?", (_storable(user),))
+            name = _storable(user)
+            sql = 'DELETE FROM interactions WHERE "user" = ? AND created <= ?'
+            count = db.execute(sql, (name, before)).rowcount
+            left = db.execute('SELECT 1 FROM interactions WHERE "user" = ? LIMIT 1', (name,)).fetchone()
+            if left is None:
+                db.execute("DELETE FROM users WHERE name = ?", (name,))
+            elif count:
+                self._renew(db, name)
+                db.execute("UPDATE users SET margin = ? WHERE name = ?", (DEFAULT_MARGIN, name))
         self._scrub(count)
         return count
 
-    def forget_conversation(self, conversation: str) -> int:
+    def forget_conversation(self, conversation: str, *, before: float = math.inf) -> int:
         """Delete a conversation, whoever's it is; gives how many interactions. As `forget`."""
         name = _storable(conversation)
         with self._writing() as db:
-            rows = db.execute('SELECT DISTINCT "user" FROM interactions WHERE conversation = ?', (name,)).fetchall()
-            count = db.execute("DELETE FROM interactions WHERE conversation = ?", (name,)).rowcount
-            for (user,) in rows:  # who follows revisions would not see that something is gone
-                again = "UPDATE users SET incarnation = ?, revision = revision + 1 WHERE name = ?"
-                db.execute(again, (secrets.token_hex(8), user))
+            which = "FROM interactions WHERE conversation = ? AND created <= ?"
+            rows = db.execute(f'SELECT DISTINCT "user" {which}', (name, before)).fetchall()
+            count = db.execute(f"DELETE {which}", (name, before)).rowcount
+            for (user,) in rows:
+                self._renew(db, user)
         self._scrub(count)
         return count
+
+    def _renew(self, db: Connected, user: str) -> None:
+        """Make a user somebody new: who follows revisions would not see that something is gone."""
+        again = "UPDATE users SET incarnation = ?, revision = revision + 1 WHERE name = ?"
+        db.execute(again, (secrets.token_hex(8), user))
 
     @abstractmethod
     def _scrub(self, count: int) -> None:
