@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import anyio
@@ -12,15 +13,19 @@ import pytest
 from mar import api
 from mar.cli.log import delete_command
 from mar.controllers.base import PlanSpace
+from mar.controllers.embeddings import HashEncoder
+from mar.controllers.gmt import GmtRouter, InteractionStore
 from mar.controllers.minilm import MiniLM
 from mar.controllers.routers import RouterController, save_routed
 from mar.controllers.routers.base import Examples
 from mar.controllers.routers.registry import make_router
+from mar.errors import StoreUnavailable
 from mar.pool import scripted_pool
 from mar.runtime import Runtime
+from mar.serving import app, forgetting
 from mar.serving.app import load_controller
 from mar.serving.errors import Refusal
-from mar.serving.forgetting import Deleted
+from mar.serving.forgetting import Deleted, Forgetting
 from mar.serving.graders import Graders
 from mar.serving.keeping import hash_of
 from mar.serving.keys.key import Terms
@@ -29,7 +34,7 @@ from mar.serving.settings import ControllerSettings, Settings
 from mar.serving.state import Places, State, key_store
 from mar.traffic.records import Deletion
 from mar.types import Query
-from tests.asking import HI, ask
+from tests.asking import HI, ask, served
 from tests.entries import entry
 from tests.runtime.episodes import ASK, FREE_TOOLS, PROMPTS, plan_of
 
@@ -181,3 +186,92 @@ def test_an_admin_deletes_a_user_and_nobody_else_does(tmp_path):
     assert status == 403
     assert deletion["object"] == "mar.deletion"
     assert found == [404, 200]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_what_is_under_way_at_a_deletion_is_kept_nowhere(tmp_path, monkeypatch, stored):
+    """Of ann, whose stream began before she was deleted and ends after; bob's is as slow, and ann's next is her own."""
+    monkeypatch.setattr(forgetting, "EVERY_S", 0.02)
+    own = GmtRouter(InteractionStore(tmp_path / "said.sqlite"), HashEncoder(8), exploration="none")
+    begun, go, looked, added = [], asyncio.Event(), asyncio.Event(), {"graders": [], "others": []}
+    monkeypatch.setattr(forgetting, "forget_all", looked.set)
+    monkeypatch.setattr(app.Graders, "add", lambda _, entry: added["graders"].append(entry.query.user_id))
+    monkeypatch.setattr(app.Others, "add", lambda _, exchange, entry: added["others"].append(entry.query.user_id))
+
+    async def slow(_):
+        begun.append(True)
+        await go.wait()
+        return "x"
+
+    async def main():
+        place = Places(store=str(tmp_path / "gateway.sqlite"))
+        settings = {"explore": {"others_usd_day": 1.0}, "episodes": {"keep": "text"}}
+        state = State(place) if stored else None
+        async with served(scripted_pool(slow), {"mar/own": own}, state=state, **settings) as gateway:
+
+            async def said(user, **fields):
+                messages = [{"role": "user", "content": f"hi of {user}"}]
+                body = {"model": "mar/own", "messages": messages, "user": user, **fields}
+                return (await gateway.post(**body)).headers["x-mar-episode"]
+
+            async with asyncio.TaskGroup() as tasks:
+                early = [tasks.create_task(said(user)) for user in ("ann", "bob")]
+                while len(begun) < 2:  # noqa: ASYNC110 - of another task
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.1)  # a look at what was deleted before
+                if stored:
+                    async with State(place) as other:
+                        await other.forget("user", "ann")
+                else:
+                    await gateway.http.delete("/v1/users/ann")
+                await looked.wait()
+                go.set()
+            ids = [*(task.result() for task in early), await said("ann", seed=1)]
+            return [(await gateway.http.get(f"/v1/episodes/{id}")).status_code for id in ids]
+
+    assert asyncio.run(asyncio.wait_for(main(), 20)) == [404, 200, 200]
+    asked = {user: len(own.store.since(user, 0)) for user in own.store.users()}
+    assert asked == {"ann": 1, "bob": 1}
+    assert {who: sorted(users) for who, users in added.items()} == {who: ["ann", "bob"] for who in added}
+
+
+def test_a_store_that_was_down_is_told_of_a_deletion_once_it_answers(monkeypatch):
+    monkeypatch.setattr(forgetting, "EVERY_S", 0.01)
+    gone, old = (Deleted.now("user", name) for name in ("ann", "old"))
+    found, told, dropped = [old], [], []
+    monkeypatch.setattr(forgetting, "forget_all", lambda: dropped.append(True))
+
+    async def deleted():
+        return found
+
+    async def stores(one):
+        told.append(one)
+        if len(told) < 3:
+            raise StoreUnavailable("it is down")
+
+    async def main():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Forgetting((), stores).run, deleted)
+            await anyio.sleep(0.1)
+            found.append(gone)
+            with anyio.move_on_after(60):
+                while len(told) < 3:  # noqa: ASYNC110 - of another task
+                    await anyio.sleep(0.01)
+            await anyio.sleep(0.1)
+            tasks.cancel_scope.cancel()
+
+    anyio.run(main)
+    assert told == [gone] * 3
+    assert dropped == [True]
+
+
+def test_without_a_store_a_deletion_reaches_what_the_worker_holds_in_memory(monkeypatch):
+    dropped, graders = [], []
+    monkeypatch.setattr(forgetting, "forget_all", lambda: dropped.append(True))
+    monkeypatch.setattr(app.Graders, "drop", lambda _, gone: graders.append((gone.named("ann"), gone.named("bob"))))
+
+    async def main(gateway):
+        return (await gateway.http.delete("/v1/users/ann")).status_code
+
+    assert ask(scripted_pool(lambda _: "x"), main) == 200
+    assert (dropped, graders) == ([True], [(True, False)])
