@@ -248,7 +248,7 @@ def create_app(
                     learning.append(partial(others.run, state, state.purse(OTHERS, usd_day=usd_day)))
                 if state is not None and settings.explore.share and settings.explore.by == "belief":
                     learning.append(partial(beliefs.run, state.look))
-                async with beside(*learning), rollouts.opened(state):
+                async with beside(*(partial(kept_up, work) for work in learning)), rollouts.opened(state):
                     inquiries.ready = True
                     yield
                     inquiries.ready = False
@@ -284,6 +284,18 @@ def _watching(state: State | None, house: House) -> AbstractAsyncContextManager[
             yield
 
     return opened()
+
+
+async def kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Have something done beside requests, from the beginning after an error of ours: it must not end them."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("an error of ours beside requests; what it ended is begun again in %g s", LOOK_S)
+            await anyio.sleep(LOOK_S)
+        else:
+            return
 
 
 async def _again_and_again(look: Callable[[], None]) -> None:

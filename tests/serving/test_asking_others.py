@@ -123,6 +123,25 @@ async def test_a_model_that_fails_is_kept_with_its_reason_and_counted(tmp_path):
     assert 'mar_others_total{state="failed"} 1.0' in metrics
 
 
+async def test_an_error_of_ours_beside_requests_ends_none_of_them_and_is_begun_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "LOOK_S", 0.05)
+    failed = []
+
+    async def broken(texts, sandbox):
+        failed.append(texts)
+        raise TypeError("ours")
+
+    monkeypatch.setattr(others, "sayings_of", broken)
+    async with gateway(tmp_path) as (g, asked):
+        for _ in range(2):
+            count = len(failed)
+            await rate(g, (await answered(g))[0])
+            while len(failed) == count:
+                await asyncio.sleep(0.02)
+        assert (await answered(g))[1].status_code == 200
+    assert set(asked) == {"a", "b", "c"}
+
+
 async def test_no_more_is_spent_than_the_budget(tmp_path):
     async with gateway(tmp_path, usd_day=1e-9) as (g, asked):
         episode, _ = await answered(g)
