@@ -136,7 +136,7 @@ async def test_an_error_of_ours_beside_requests_ends_none_of_them_and_is_begun_a
         for _ in range(2):
             count = len(failed)
             await rate(g, (await answered(g))[0])
-            while len(failed) == count:
+            while len(failed) == count:  # noqa: ASYNC110 - of the gateway
                 await asyncio.sleep(0.02)
         assert (await answered(g))[1].status_code == 200
     assert set(asked) == {"a", "b", "c"}
