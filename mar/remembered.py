@@ -60,3 +60,8 @@ class Remembering(Generic[T]):
     def forget(self) -> None:
         """See `Forgets`. What is being computed ends in what was dropped, and not in what is remembered from now on."""
         self._known = lru_cache(maxsize=self._most)(self._function)
+
+
+def remembering(most: int) -> Callable[[Callable[[tuple[str, ...]], T]], Remembering[T]]:
+    """Make a function of texts a `Remembering` of so many results."""
+    return lambda function: Remembering(function, most)

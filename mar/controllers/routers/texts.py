@@ -8,24 +8,23 @@ form is; both say more about which LLM copes than a vector of meaning does.
 from __future__ import annotations
 
 import re
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
 
 from mar.controllers.routers.base import Floats
-from mar.remembered import Remembering
+from mar.remembered import remembering
 
 Sparse = Any  # scipy's csr_matrix, whose types say little
 BUCKETS = 2**15  # of hashed words and pairs of words
 REMEMBERED = 8  # sets of prompts whose features are kept: several routers read the same ones
-_remembering = partial(Remembering, most=REMEMBERED)
 _OPTION = re.compile(r"^\(?[A-J][.)]\s", re.MULTILINE)
 _TOKEN = r"(?u)[\u4e00-\u9fff]|\w+|[^\w\s]"
 
 
-@_remembering
+@remembering(REMEMBERED)
 def words(texts: tuple[str, ...]) -> Sparse:
     """Logarithmic counts of hashed words, signs and pairs of them, shape (n, BUCKETS)."""
     counts = _vectoriser().transform(texts).astype(np.float32)
@@ -46,7 +45,7 @@ def weighed(counts: Sparse, rare: Floats) -> Sparse:
     return sparse.diags(1 / np.maximum(norms, 1e-12)).dot(found).tocsr().astype(np.float32)
 
 
-@_remembering
+@remembering(REMEMBERED)
 def looks(texts: tuple[str, ...]) -> Floats:
     """How texts look: lengths, lines, options, and shares of digits, capitals and other signs; shape (n, 14)."""
     return np.array([_look(text) for text in texts], dtype=np.float32)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
 from mar.controllers.weighing.options import Floats
-from mar.remembered import Remembering
+from mar.remembered import remembering
 
 ANSWER_MARKS = (
     "states an option",
@@ -111,7 +110,7 @@ def option_marks(question: str, options: Sequence[str], places: int) -> Floats:
     return found
 
 
-@partial(Remembering, most=4096)
+@remembering(4096)
 def _taken_apart(options: tuple[str, ...]) -> tuple[list[str], list[set[str]], list[set[str]]]:
     """Plain text, words and numbers of each option."""
     words = [set(_WORD.findall(option.lower())) for option in options]
